@@ -1,0 +1,122 @@
+"""The narrow port between the desk and any store, in domain words and batch-shaped (design: one port, several adapters).
+
+One writer at a time per partition. A store never decides about money; it reads, and it commits what was decided,
+atomically and durably (O3). SQL, files and connections are the adapters' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One effect in the journal: a ticket, another money verb, a card's life cycle step or a registry change.
+
+    `mac` = HMAC-SHA256(chain key, previous mac || length-prefixed encoding of every other field) (A2).
+    """
+
+    partition: int
+    position: int  # 1, 2, 3 ... without gaps in its partition
+    at_us: int  # microseconds since 1970 UTC; information, order is the position (F1)
+    verb: str  # a settlement verb, a life cycle verb ("issue", "activate", "lost", ...), "pin", "change", "close", "tombstone"
+    outcome: str  # "applied" | "refused"
+    code: str  # decline code when refused, else ""
+    account_id: int  # 0 if none
+    card: str  # card number, "" if none
+    client: str  # "terminal:<id>" | "operator:<id>" | "system"
+    client_key: str  # unique with `client` for ever (O1)
+    fingerprint: bytes  # 16 bytes over the parsed meaning of the request (O2)
+    unit: str
+    terminal: str
+    operator: str
+    approver: str
+    reason: str
+    ref: int  # position of the entry this one names (ticket, hold, corrected entry), 0 if none
+    liability_fen: int  # customers' money in this partition after this entry (M10)
+    body: bytes  # Settlement.pack() for money verbs, msgpack otherwise, b"" when nothing
+    mac: bytes
+
+
+class CardRow(msgspec.Struct):
+    """A card as the store keeps it: a projection of its entries."""
+
+    number: str
+    account_id: int
+    programme: str
+    state: str  # stock issued active lost frozen swapped cancelled expired destroyed (L01)
+    unit: str  # where it was issued
+    kind: str  # "primary", "replacement" ...
+    valid_until: int  # epoch seconds, 0 = no end
+    flags: int  # holder flags, 1 = excluded (C19)
+    pin_value: bytes  # keyed value, never the PIN (N); b"" if not set
+    pin_tries: int  # wrong tries since the last right one
+    changed_at: int  # position of the entry that last changed this row
+
+
+class AccountRow(msgspec.Struct):
+    account_id: int
+    state: bytes  # Account.pack()
+    changed_at: int
+
+
+class Found(msgspec.Struct):
+    """One card with its account, as read for a decision."""
+
+    card: CardRow
+    account: AccountRow
+
+
+class Batch(msgspec.Struct):
+    """What one commit writes: all of it or nothing."""
+
+    entries: list[Entry]
+    cards: list[CardRow]  # upserts
+    accounts: list[AccountRow]  # upserts, the last state of each account touched
+    documents: list[tuple[str, str, bytes]]  # registry upserts: kind, id, JSON
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The end of a partition's journal."""
+
+    partition: int
+    position: int  # 0 when empty
+    mac: bytes
+    liability_fen: int
+    at_us: int
+
+
+class Store(Protocol):
+    """What the desk, the reports and `verify` may ask of a store. Reads see every acknowledged commit."""
+
+    def heads(self) -> list[Head]: ...
+    def find_keys(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Entry]:
+        """Entries by (client, client_key); absent keys are absent from the answer."""
+        ...
+
+    def read(self, numbers: Sequence[str]) -> dict[str, Found]: ...
+    def entry(self, partition: int, position: int) -> Entry | None: ...
+    def followers(self, partition: int, position: int) -> list[Entry]:
+        """Entries whose `ref` is this position, oldest first."""
+        ...
+
+    def commit(self, batch: Batch) -> None:
+        """Atomic and durable when it returns. Any error means: nothing written, or unknown -> the desk stops (F2)."""
+        ...
+
+    def journal(self, partition: int, after: int = 0, upto: int | None = None) -> Iterator[Entry]: ...
+    def statement(self, account_id: int, before: int | None, limit: int) -> list[Entry]:
+        """Newest entries of one account, for a card statement."""
+        ...
+
+    def documents(self, kind: str | None = None) -> Iterable[tuple[str, str, bytes]]: ...
+    def cards(self) -> Iterator[CardRow]: ...
+    def accounts(self) -> Iterator[AccountRow]: ...
+    def next_account_number(self, partition: int) -> int: ...
+    def counts(self) -> dict[str, int]: ...
+    def close(self) -> None: ...
+
+
+Json = dict[str, Any]
