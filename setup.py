@@ -1,4 +1,4 @@
-"""Build the compiled core: one extension for each .pyx file, found where it stands.
+"""Build the compiled core: one extension for each .pyx file, found where it stands; and list what is packaged.
 
 CARDCORE_DEBUG=1 turns on bounds checks, wraparound checks and line tracing in every module.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Extension, find_namespace_packages, setup
 
 ROOT = Path(__file__).parent
 SOURCE = Path("src")
@@ -16,7 +16,7 @@ DEBUG = os.environ.get("CARDCORE_DEBUG") == "1"
 
 
 def extension(pyx: Path) -> Extension:
-    """The extension of one .pyx; C files named by a sibling `kernels/` folder belong to the module beside it."""
+    """The extension of one .pyx."""
     name = ".".join(pyx.relative_to(SOURCE).with_suffix("").parts)
     return Extension(
         name,
@@ -28,7 +28,16 @@ def extension(pyx: Path) -> Extension:
 
 
 os.chdir(ROOT)
+# The packs stand at the top, where shop people look for them; installed they are the data of cardapi.schemes.
+ELSEWHERE = {"cardapi.schemes": "schemes", "firmware_sim": "firmware_sim"}
+INSIDE = [name for name in find_namespace_packages("src") if "__pycache__" not in name]
+OUTSIDE = [name for name, folder in ELSEWHERE.items() if Path(folder).is_dir()]
+
 setup(
+    packages=[*INSIDE, *OUTSIDE],
+    package_dir={"": "src", **{name: ELSEWHERE[name] for name in OUTSIDE}},
+    package_data={"": ["*.pyi", "*.pxd", "py.typed"]},
+    exclude_package_data={"": ["*.c", "*.pyx"]},
     ext_modules=cythonize(
         [extension(pyx) for pyx in sorted(SOURCE.rglob("*.pyx"))],
         include_path=[str(SOURCE)],

@@ -57,6 +57,8 @@ class CardRow(msgspec.Struct):
 
 
 class AccountRow(msgspec.Struct):
+    """The value of one account as the store keeps it: a projection of its entries (M3)."""
+
     account_id: int
     state: bytes  # Account.pack()
     changed_at: int

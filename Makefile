@@ -1,0 +1,93 @@
+# `make help` lists every command. All of them make what they need first; a second run does only what changed.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PORT ?= 0
+HOST ?= 127.0.0.1
+DATA ?= var/shop
+JOBS ?= 2
+TESTS ?= tests
+ROUNDS ?= 7
+
+# What the compiled core is made from; it is built again when one of these is newer.
+CORE := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -path '*/kernels/*.[ch]')
+COMPILED := $(subst /,.,$(patsubst src/%.pyx,%,$(shell find src -name '*.pyx' | sort)))
+LINTED := setup.py src tests benchmarks
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo "  settings: PORT=8080 HOST=0.0.0.0 DATA=/path/of/a/shop PYTHON=python3.12, as in: make run PORT=8080"
+
+# ---------------------------------------------------------------- install and build
+$(VENV)/.run-installed: requirements/run.lock tools/install.sh
+	@tools/install.sh $(VENV) requirements/run.lock
+	@touch $@
+
+$(VENV)/.dev-installed: requirements/dev.lock $(VENV)/.run-installed
+	@tools/install.sh $(VENV) requirements/dev.lock
+	@touch $@
+
+$(VENV)/.built: $(CORE) setup.py $(VENV)/.run-installed
+	@echo "compiling the core (about half a minute the first time)"
+	@$(BIN)/python setup.py -q build_ext --inplace -j $(JOBS)
+	@touch $@
+
+$(VENV)/.linked: pyproject.toml setup.py $(VENV)/.built
+	@if [ -x $(BIN)/pip ]; then $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .; \
+	else uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .; fi
+	@touch $@
+
+.PHONY: build dev debug
+build: $(VENV)/.built $(VENV)/.linked ## make .venv, install the locked dependencies, compile the core
+
+dev: build $(VENV)/.dev-installed
+
+debug: dev ## compile the core with bounds checks and line tracing (CARDCORE_DEBUG=1)
+	CARDCORE_DEBUG=1 $(BIN)/python setup.py -q build_ext --inplace --force -j $(JOBS)
+
+# ---------------------------------------------------------------- run
+.PHONY: run
+run: build ## open a demo shop: API on a free port (or PORT=), prints address, credentials and a first purchase
+	@test -e "$(DATA)" || $(BIN)/cardcore init --data "$(DATA)" --demo
+	@exec $(BIN)/cardcore serve --data "$(DATA)" --host "$(HOST)" --port "$(PORT)"
+
+# ---------------------------------------------------------------- check
+.PHONY: lint types stubs test test-long bench
+lint: dev ## ruff and cython-lint
+	$(BIN)/ruff check $(wildcard $(LINTED))
+	PATH="$(BIN):$$PATH" $(BIN)/cython-lint src
+
+types: dev ## mypy
+	$(BIN)/mypy
+
+stubs: dev ## the .pyi of each compiled module against the module
+	$(BIN)/python -m mypy.stubtest --ignore-missing-stub --mypy-config-file pyproject.toml $(COMPILED)
+
+test: lint types stubs ## all that CI runs: lint, types, stubs and every suite
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(TESTS)
+
+test-long: lint types stubs ## the same with the random and crash suites multiplied
+	CARDCORE_LONG=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(TESTS)
+
+bench: dev ## measure against the baselines of docs/performance.md; JSON in benchmarks/results/
+	$(BIN)/python -m benchmarks
+
+# ---------------------------------------------------------------- housekeeping
+.PHONY: dist lock clean distclean
+dist: dev ## wheel and source archive in dist/
+	$(BIN)/python -m build --outdir dist .
+
+lock: dev ## resolve requirements/*.lock again (needs uv)
+	tools/lock.sh
+
+clean: ## remove what was built; keeps .venv and data
+	rm -rf build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks $(VENV)/.built
+	find src -name '*.so' -delete
+	for pyx in $$(find src -name '*.pyx'); do rm -f "$${pyx%.pyx}.c" "$${pyx%.pyx}.html"; done
+
+distclean: clean ## remove .venv too
+	rm -rf $(VENV)
