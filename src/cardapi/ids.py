@@ -1,0 +1,63 @@
+"""Identifiers: ticket ids, slugs, card numbers and their check digit (ARCHITECTURE, "Identifiers")."""
+
+from __future__ import annotations
+
+import re
+
+POSITION_MAX = 2**48 - 1
+PARTITION_MAX = 255
+ACCOUNT_BITS = 40  # an account id is partition << 40 | n
+
+_SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_TICKET = re.compile(r"([0-9a-f]{2})-([0-9a-f]{12})")
+_DIGITS = re.compile(r"[0-9]+")
+
+
+def ticket_id(partition: int, position: int) -> str:
+    """The public name of a journal entry: sortable by time inside its partition, the same for every retry (O5)."""
+    return f"{partition:02x}-{position:012x}"
+
+
+def parse_ticket_id(text: str) -> tuple[int, int]:
+    """`(partition, position)` of a ticket id. Raises ValueError for anything `ticket_id` does not write."""
+    match = _TICKET.fullmatch(text)
+    if match is None or int(match[2], 16) == 0:
+        raise ValueError("a ticket id looks like 00-00000000002a")
+    return int(match[1], 16), int(match[2], 16)
+
+
+def is_slug(text: str) -> bool:
+    """Whether `text` may name a unit, terminal or operator."""
+    return _SLUG.fullmatch(text) is not None
+
+
+def luhn(digits: str) -> int:
+    """The Luhn check digit (ISO/IEC 7812-1 annex B) to append to `digits`. Raises ValueError if not ASCII digits."""
+    if not _DIGITS.fullmatch(digits):
+        raise ValueError("digits only")
+    total = 0
+    for place, char in enumerate(reversed(digits)):
+        value = int(char)
+        if place % 2 == 0:
+            value *= 2
+            if value > 9:
+                value -= 9
+        total += value
+    return -total % 10
+
+
+def card_number(prefix: str, n: int, length: int = 16) -> str:
+    """Card number `n` of a prefix: prefix, serial padded to `length` digits in all, check digit.
+
+    Raises ValueError when it does not fit or `length` is outside 8..32.
+    """
+    room = length - len(prefix) - 1
+    if not 8 <= length <= 32 or not _DIGITS.fullmatch(prefix) or n < 0 or len(str(n)) > room:
+        raise ValueError("the serial does not fit the card number")
+    body = f"{prefix}{n:0{room}d}"
+    return body + str(luhn(body))
+
+
+def is_card_number(text: str) -> bool:
+    """8 to 32 ASCII digits ending in their Luhn digit."""
+    return 8 <= len(text) <= 32 and _DIGITS.fullmatch(text) is not None and luhn(text[:-1]) == int(text[-1])

@@ -1,0 +1,249 @@
+"""The registry in memory: units, terminals, operators, programmes, approvals, closes, sessions.
+
+Small JSON documents changed only by journal entries of verb `change` (A1); the desk writes them in the same transaction
+and folds them in here after the commit. Reads are plain dictionary look-ups and cost nothing on the hot path.
+"""
+
+from __future__ import annotations
+
+import threading
+import tomllib
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from cardapi.ids import is_slug
+from cardcore.errors import CardcoreError
+from cardcore.settlement import Programme
+
+KINDS = ("unit", "terminal", "operator", "programme", "approval", "close", "session")
+UNIT_KINDS = ("issuer", "hq", "region", "store", "counter")
+
+
+class RegistryError(CardcoreError, ValueError):
+    """A document that does not fit the registry: unknown kind, bad id, missing field, unknown parent, changed programme."""
+
+    code = "invalid_document"
+
+
+class Unit(msgspec.Struct, frozen=True):
+    """A node of the organisation tree (O01). `path` runs from the issuer down to the unit itself."""
+
+    id: str
+    name: str
+    kind: str
+    parent: str
+    path: tuple[str, ...]
+
+
+class Terminal(msgspec.Struct, frozen=True):
+    id: str
+    unit: str
+    name: str
+    state: str  # "active" | "revoked"
+    key_version: int
+
+
+class Grant(msgspec.Struct, frozen=True):
+    role: str
+    unit: str
+
+
+class Operator(msgspec.Struct, frozen=True):
+    id: str
+    name: str
+    password: str  # argon2id hash
+    state: str  # "active" | "revoked"
+    grants: tuple[Grant, ...]
+
+
+class CardPolicy(msgspec.Struct, frozen=True):
+    """The desk's part of a programme version ([card] of the pack)."""
+
+    pin: str  # "never" | "always" | "above"
+    pin_above_fen: int
+
+
+class ProgrammeVersion(msgspec.Struct, frozen=True):
+    """One published version: immutable, valid from an epoch second until the next version's."""
+
+    name: str
+    version: int
+    valid_from: int
+    pack: str  # TOML text
+    programme: Programme
+    policy: CardPolicy
+
+
+class Registry:
+    """All documents by (kind, id). Reads may come from any thread; changes come from the desk only."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._documents: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in KINDS}
+        self._units: dict[str, Unit] = {}
+        self._terminals: dict[str, Terminal] = {}
+        self._operators: dict[str, Operator] = {}
+        self._versions: dict[str, tuple[ProgrammeVersion, ...]] = {}
+
+    def load(self, store: Any) -> None:
+        """Read every document from the store; units first, so that paths resolve."""
+        rows = sorted(store.documents(), key=lambda row: KINDS.index(row[0]))
+        units = [row for row in rows if row[0] == "unit"]
+        for row in _parents_first(units):
+            self.put(*row)
+        for row in rows:
+            if row[0] != "unit":
+                self.put(*row)
+
+    def check(self, kind: str, name: str, document: dict[str, Any]) -> None:
+        """Raise RegistryError when this change is not allowed. Changes nothing."""
+        self._interpret(kind, name, document)
+
+    def put(self, kind: str, name: str, data: bytes) -> None:
+        """Take in a committed document (JSON bytes)."""
+        document = msgspec.json.decode(data)
+        view = self._interpret(kind, name, document)
+        with self._lock:
+            self._documents[kind][name] = document
+            if isinstance(view, Unit):
+                self._units[name] = view
+            elif isinstance(view, Terminal):
+                self._terminals[name] = view
+            elif isinstance(view, Operator):
+                self._operators[name] = view
+            elif isinstance(view, ProgrammeVersion):
+                others = [v for v in self._versions.get(view.name, ()) if v.version != view.version]
+                self._versions[view.name] = tuple(sorted([*others, view], key=lambda v: (v.valid_from, v.version)))
+
+    def document(self, kind: str, name: str) -> dict[str, Any] | None:
+        """The document itself, or None. Do not change it."""
+        return self._documents[kind].get(name)
+
+    def documents(self, kind: str) -> Iterable[tuple[str, dict[str, Any]]]:
+        """All (id, document) of a kind, by id."""
+        return sorted(self._documents[kind].items())
+
+    def unit(self, name: str) -> Unit | None:
+        return self._units.get(name)
+
+    def terminal(self, name: str) -> Terminal | None:
+        return self._terminals.get(name)
+
+    def operator(self, name: str) -> Operator | None:
+        return self._operators.get(name)
+
+    def units(self) -> list[Unit]:
+        return [unit for _, unit in sorted(self._units.items())]
+
+    def programme_names(self) -> list[str]:
+        return sorted(self._versions)
+
+    def versions(self, name: str) -> tuple[ProgrammeVersion, ...]:
+        """All versions of a programme, oldest first; empty when unknown."""
+        return self._versions.get(name, ())
+
+    def version(self, name: str, at: int) -> ProgrammeVersion | None:
+        """The version valid at epoch second `at`, None when unknown or not yet valid."""
+        versions = self._versions.get(name)
+        if versions:
+            for version in reversed(versions):
+                if version.valid_from <= at:
+                    return version
+        return None
+
+    def programme(self, name: str, at: int) -> Programme:
+        """The compiled programme valid at epoch second `at`. Raises RegistryError when there is none."""
+        version = self.version(name, at)
+        if version is None:
+            raise RegistryError(f"no programme {name!r} is valid at that time", programme=name)
+        return version.programme
+
+    def _interpret(self, kind: str, name: str, document: dict[str, Any]) -> object:
+        if kind not in KINDS:
+            raise RegistryError(f"unknown kind {kind!r}")
+        if document.get("id", name) != name:
+            raise RegistryError("the id differs inside the document", id=name)
+        try:
+            if kind == "unit":
+                return self._unit(name, document)
+            if kind == "terminal":
+                return self._terminal(name, document)
+            if kind == "operator":
+                return self._operator(name, document)
+            if kind == "programme":
+                return self._programme(name, document)
+        except KeyError as error:
+            raise RegistryError(f"{kind} {name!r} lacks {error}", id=name) from error
+        except msgspec.ValidationError as error:
+            raise RegistryError(f"{kind} {name!r}: {error}", id=name) from error
+        return None
+
+    def _unit(self, name: str, document: dict[str, Any]) -> Unit:
+        _slug(name)
+        if document["kind"] not in UNIT_KINDS:
+            raise RegistryError(f"unit kind {document['kind']!r} is not one of {', '.join(UNIT_KINDS)}", id=name)
+        parent = document.get("parent", "")
+        above: tuple[str, ...] = ()
+        if parent:
+            known = self._units.get(parent)
+            if known is None:
+                raise RegistryError(f"unit {name!r} names an unknown parent", id=name, parent=parent)
+            if name in known.path:
+                raise RegistryError(f"unit {name!r} would be above itself", id=name, parent=parent)
+            above = known.path
+        before = self._units.get(name)
+        if before is not None and before.parent != parent:
+            raise RegistryError(f"unit {name!r} cannot move to another parent", id=name, parent=parent)
+        return Unit(name, str(document["name"]), document["kind"], parent, (*above, name))
+
+    def _terminal(self, name: str, document: dict[str, Any]) -> Terminal:
+        _slug(name)
+        terminal: Terminal = msgspec.convert({"id": name, **document}, Terminal)
+        if terminal.state not in ("active", "revoked"):
+            raise RegistryError(f"terminal state {terminal.state!r}", id=name)
+        if terminal.unit not in self._units:
+            raise RegistryError(f"terminal {name!r} names an unknown unit", id=name, unit=terminal.unit)
+        return terminal
+
+    def _operator(self, name: str, document: dict[str, Any]) -> Operator:
+        _slug(name)
+        operator: Operator = msgspec.convert({"id": name, **document}, Operator)
+        if operator.state not in ("active", "revoked"):
+            raise RegistryError(f"operator state {operator.state!r}", id=name)
+        for grant in operator.grants:
+            if grant.unit not in self._units:
+                raise RegistryError(f"operator {name!r} is granted a role at an unknown unit", id=name, unit=grant.unit)
+        return operator
+
+    def _programme(self, name: str, document: dict[str, Any]) -> ProgrammeVersion:
+        """A programme document is named `<name>@<version>`; its pack never changes once published."""
+        from cardcore.settlement import pack
+
+        before = self._documents["programme"].get(name)
+        if before is not None and before != document:
+            raise RegistryError(f"programme {name!r} is published and cannot change", id=name)
+        programme = pack.load(document["pack"])
+        if name != f"{programme.name}@{programme.version}":
+            raise RegistryError("a programme document is named <name>@<version>", id=name)
+        card = tomllib.loads(document["pack"]).get("card", {})
+        policy = CardPolicy(card.get("pin", "never"), card.get("pin_above_fen", 0))
+        return ProgrammeVersion(programme.name, programme.version, document["valid_from"], document["pack"], programme, policy)
+
+
+def _slug(name: str) -> None:
+    if not is_slug(name):
+        raise RegistryError("an id is 1 to 32 of a-z, 0-9 and -, not starting with -", id=name)
+
+
+def _parents_first(rows: list[tuple[str, str, bytes]]) -> list[tuple[str, str, bytes]]:
+    """Order unit documents so that every parent precedes its children."""
+    waiting = {row[1]: (msgspec.json.decode(row[2]).get("parent", ""), row) for row in rows}
+    ordered: list[tuple[str, str, bytes]] = []
+    while waiting:
+        ready = [name for name, (parent, _) in waiting.items() if parent not in waiting]
+        if not ready:
+            raise RegistryError("the units form a circle")
+        ordered.extend(waiting.pop(name)[1] for name in ready)
+    return ordered
