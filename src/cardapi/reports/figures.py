@@ -1,0 +1,148 @@
+"""The figures of a shop's day: what one fold over journal entries says about tickets, tenders, top-ups and refusals.
+
+One `Figures` serves a terminal, a store, a whole close or the whole journal; they add up because each is the same fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from cardapi.store.port import Entry, Head, Store
+from cardcore.settlement import VERBS, Settlement
+
+MONEY_VERBS = frozenset(VERBS) - {"quote"}
+SALES = frozenset({"settle", "capture"})
+GIVEN_BACK = frozenset({"refund", "void"})
+
+Progress = Callable[[int], None]
+"""Called now and then with how many entries were folded since the last call."""
+
+PROGRESS_STEP = 2_000
+
+
+class Figures(msgspec.Struct):
+    """Counts, and amounts in fen unless the name says points. Money fields are exact sums of the entries' own fields."""
+
+    tickets: int = 0  # settle and capture
+    gross_fen: int = 0
+    discount_fen: int = 0
+    coupon_fen: int = 0
+    covered_fen: int = 0
+    net_fen: int = 0
+    principal_fen: int = 0
+    bonus_fen: int = 0
+    points_fen: int = 0
+    further_fen: int = 0
+    outside_fen: int = 0
+    points_earned: int = 0
+    points_used: int = 0
+    refunds: int = 0  # refund, and void of a sale
+    refund_fen: int = 0
+    topups: int = 0
+    topup_fen: int = 0  # what customers paid
+    topup_bonus_fen: int = 0  # what the programme added
+    reversals: int = 0
+    transfers: int = 0
+    adjustments: int = 0
+    expiries: int = 0
+    holds: int = 0
+    refused: int = 0
+    other_entries: int = 0  # card life cycle, PIN, registry changes, tombstones
+    liability_delta_fen: int = 0  # change of all customers' money
+    drawer_fen: dict[str, int] = {}  # by outside tender: taken in less given back
+
+    def add(self, entry: Entry, settlement: Settlement | None) -> None:
+        """Fold one entry in. `settlement` is its decoded body when it is an applied money entry."""
+        if entry.outcome == "refused":
+            self.refused += 1
+        elif settlement is None:
+            self.other_entries += 1
+        else:
+            self._add_settlement(entry.verb, settlement)
+
+    def _add_settlement(self, verb: str, done: Settlement) -> None:
+        self.liability_delta_fen += done.liability_delta_fen
+        if verb in SALES:
+            self._add_sale(done)
+        elif verb in GIVEN_BACK:
+            self.refunds += 1
+            self.refund_fen += done.net_fen
+        elif verb == "topup":
+            self.topups += 1
+            self.topup_fen += done.outside_fen
+            self.topup_bonus_fen += done.bonus_fen
+        else:
+            counter = _COUNTERS[verb]
+            setattr(self, counter, getattr(self, counter) + 1)
+        if done.outside_tender:
+            taken = drawer_change(done)
+            if taken:
+                self.drawer_fen[done.outside_tender] = self.drawer_fen.get(done.outside_tender, 0) + taken
+
+    def _add_sale(self, done: Settlement) -> None:
+        self.tickets += 1
+        self.gross_fen += done.gross_fen
+        self.discount_fen += done.discount_fen
+        self.coupon_fen += done.coupon_fen
+        self.covered_fen += done.covered_fen
+        self.net_fen += done.net_fen
+        self.principal_fen += done.principal_fen
+        self.bonus_fen += done.bonus_fen
+        self.points_fen += done.points_fen
+        self.further_fen += done.further_fen
+        self.outside_fen += done.outside_fen
+        self.points_earned += done.points_earned
+        self.points_used += done.points_used
+
+    def merge(self, other: Figures) -> None:
+        """Add another fold of other entries."""
+        for name in self.__struct_fields__:
+            if name != "drawer_fen":
+                setattr(self, name, getattr(self, name) + getattr(other, name))
+        for tender, amount in other.drawer_fen.items():
+            self.drawer_fen[tender] = self.drawer_fen.get(tender, 0) + amount
+
+    def as_json(self) -> dict[str, Any]:
+        return msgspec.to_builtins(self)
+
+
+_COUNTERS = {"reverse": "reversals", "transfer": "transfers", "adjust": "adjustments", "expire": "expiries", "hold": "holds"}
+
+
+def drawer_change(done: Settlement) -> int:
+    """What came in from outside less what went out, in fen: the postings are the evidence, not the headline fields."""
+    change = 0
+    for posting in done.postings():
+        if posting.unit == "fen":
+            change += posting.amount * ((posting.source == "outside") - (posting.target == "outside"))
+    return change
+
+
+def settled(entry: Entry) -> Settlement | None:
+    """The decoded body of an applied money entry, else None. Raises InvalidRecord on damaged bytes."""
+    if entry.outcome == "applied" and entry.verb in MONEY_VERBS:
+        return Settlement.unpack(entry.body)
+    return None
+
+
+def journal(store: Store, ranges: Iterable[tuple[int, int, int]], progress: Progress | None = None) -> Iterator[Entry]:
+    """Entries of several `(partition, after, upto)` ranges, partition by partition, reporting progress."""
+    seen = 0
+    for partition, after, upto in ranges:
+        if upto <= after:
+            continue
+        for entry in store.journal(partition, after, upto):
+            yield entry
+            seen += 1
+            if progress is not None and seen % PROGRESS_STEP == 0:
+                progress(PROGRESS_STEP)
+    if progress is not None and seen % PROGRESS_STEP:
+        progress(seen % PROGRESS_STEP)
+
+
+def whole(heads: Iterable[Head]) -> list[tuple[int, int, int]]:
+    """The ranges that cover everything up to these heads: fixing them first gives a report one point in time."""
+    return [(head.partition, 0, head.position) for head in heads]
