@@ -26,6 +26,8 @@ class Programme:
     products: tuple[str, ...]
     rule_names: tuple[str, ...]  # what a note's `rule` indexes
     digest: str  # sha256 hex of the pack text
+    def __init__(self, normalised: dict[str, Any]) -> None:
+        """Compile what `pack.normalise` answers. Raises InvalidPack."""
 
 # ---------------------------------------------------------------- value of one account
 class LotView(NamedTuple):

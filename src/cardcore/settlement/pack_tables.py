@@ -102,8 +102,9 @@ class _Context:
 
     def finish(self, pack: Table) -> None:
         for role in ("principal", "points"):
-            if self.roles.count(role) > 1:
-                pack.wrong("purse", f"only one purse may have the role {role}")
+            if self.roles.count(role) > 1:  # a top-up or an accrual must have one place to go
+                second = self.roles.index(role, self.roles.index(role) + 1)
+                pack.problems.append((("purse", second, "role"), f"only one purse may have the role {role}"))
         if len(self.categories) > CATEGORIES_MAX:
             pack.wrong(None, f"at most {CATEGORIES_MAX} categories")
 
@@ -335,7 +336,8 @@ def _product(table: Table, context: _Context) -> Normalised:
     for grant in table.tables("grants", PURSES_MAX, 1):
         months, days = grant.duration("expires_after")
         grants.append({
-            "purse": context.purse(grant, "purse", "entitlement"), "amount": grant.integer("amount", 1, COUNT_MAX), "months": months, "days": days
+            "purse": context.purse(grant, "purse", "entitlement"), "amount": grant.integer("amount", 1, COUNT_MAX),
+            "months": months, "days": days,
         })
         grant.close()
     table.close()

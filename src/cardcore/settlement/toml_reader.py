@@ -17,7 +17,7 @@ Path = tuple[str | int, ...]
 REQUIRED: Final = object()
 """Default of a key that must be there."""
 
-_TOKEN = re.compile(
+_LEXEME = re.compile(
     r'(?P<blank>[ \t\r]+|\#[^\n]*)|(?P<newline>\n)'
     r'|(?P<text>"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\')'
     r"|(?P<mark>[\[\]{}=,.])|(?P<bare>[^\s\[\]{}=,.#\"']+)",
@@ -35,41 +35,41 @@ def locate(text: str) -> dict[Path, int]:
 
 
 class _Locator:
-    """One pass over the tokens, recording where each path starts."""
+    """One pass over the lexemes, recording where each path starts."""
 
     def __init__(self, text: str) -> None:
-        self.tokens = self._lex(text)
+        self.lexemes = self._lex(text)
         self.at = 0
         self.places: dict[Path, int] = {(): 1}
         self.counts: dict[Path, int] = {}  # arrays of tables: how many elements so far
         base: Path = ()
-        while self.at < len(self.tokens):
-            kind, token, line = self.tokens[self.at]
+        while self.at < len(self.lexemes):
+            kind, lexeme, line = self.lexemes[self.at]
             if kind == "newline":
                 self.at += 1
-            elif token == "[":
+            elif lexeme == "[":
                 base = self._header(line)
             else:
                 self._pair(base)
 
     @staticmethod
     def _lex(text: str) -> list[tuple[str, str, int]]:
-        tokens = []
+        lexemes = []
         line = 1
-        for match in _TOKEN.finditer(text):
+        for match in _LEXEME.finditer(text):
             kind = match.lastgroup or ""
             if kind != "blank":
-                tokens.append((kind, match[0], line))
+                lexemes.append((kind, match[0], line))
             line += match[0].count("\n")
-        return tokens
+        return lexemes
 
     def _key(self) -> list[str]:
         parts = []
         while True:
-            kind, token, _ = self.tokens[self.at]
-            parts.append(next(iter(tomllib.loads(f"{token}=0"))) if kind == "text" else token)
+            kind, lexeme, _ = self.lexemes[self.at]
+            parts.append(next(iter(tomllib.loads(f"{lexeme}=0"))) if kind == "text" else lexeme)
             self.at += 1
-            if self.at >= len(self.tokens) or self.tokens[self.at][1] != ".":
+            if self.at >= len(self.lexemes) or self.lexemes[self.at][1] != ".":
                 return parts
             self.at += 1
 
@@ -82,7 +82,7 @@ class _Locator:
         return path
 
     def _header(self, line: int) -> Path:
-        array = self.tokens[self.at + 1][1] == "["
+        array = self.lexemes[self.at + 1][1] == "["
         self.at += 2 if array else 1
         parts = self._key()
         self.at += 2 if array else 1
@@ -95,7 +95,7 @@ class _Locator:
         return path
 
     def _pair(self, base: Path) -> None:
-        line = self.tokens[self.at][2]
+        line = self.lexemes[self.at][2]
         path = base
         for part in self._key():
             path += (part,)
@@ -104,27 +104,27 @@ class _Locator:
         self._value(path)
 
     def _value(self, path: Path) -> None:
-        token = self.tokens[self.at][1]
-        if token == "{":
+        lexeme = self.lexemes[self.at][1]
+        if lexeme == "{":
             self.at += 1
             while self._next_item("}"):
                 self._pair(path)
-        elif token == "[":
+        elif lexeme == "[":
             self.at += 1
             index = 0
             while self._next_item("]"):
-                self.places[(*path, index)] = self.tokens[self.at][2]
+                self.places[(*path, index)] = self.lexemes[self.at][2]
                 self._value((*path, index))
                 index += 1
         else:
-            while self.at < len(self.tokens) and self.tokens[self.at][1] not in ("\n", ",", "]", "}"):
+            while self.at < len(self.lexemes) and self.lexemes[self.at][1] not in ("\n", ",", "]", "}"):
                 self.at += 1
 
     def _next_item(self, end: str) -> bool:
         """Step over commas and line ends; False when the bracket closes."""
-        while self.tokens[self.at][1] in (",", "\n"):
+        while self.lexemes[self.at][1] in (",", "\n"):
             self.at += 1
-        if self.tokens[self.at][1] != end:
+        if self.lexemes[self.at][1] != end:
             return True
         self.at += 1
         return False

@@ -1,0 +1,197 @@
+"""A settlement in words: receipt lines for the till's printer and the explanation of each step, in Chinese or English.
+
+Pure functions of the settlement, its programme and a heading: the same entry prints the same receipt for ever (O2, L02).
+Amounts become yuan by integer arithmetic; alignment counts a Chinese character as two columns, as printers do.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from cardcore.settlement import LineView, NoteView, Programme, Settlement
+
+LANGUAGES: Final = ("zh", "en")
+WIDTH: Final = 40
+
+_REDEEM: Final = 2  # cardcore.settlement.REDEEM, restated so that wording needs no compiled module; a test holds them equal
+
+_WORDS: Final[dict[str, tuple[str, str]]] = {
+    "quote": ("试算", "Quote"), "settle": ("消费", "Sale"), "hold": ("预授权", "Hold"), "capture": ("预授权完成", "Capture"),
+    "void": ("撤销", "Void"), "refund": ("退货", "Refund"), "reverse": ("冲正", "Reversal"), "topup": ("充值", "Top-up"),
+    "transfer": ("转账", "Transfer"), "adjust": ("调整", "Adjustment"), "expire": ("到期作废", "Expiry"),
+    "card": ("卡号", "Card"), "time": ("时间", "Time"), "ticket": ("小票号", "Ticket"), "journal": ("流水号", "Journal"),
+    "item": ("商品", "Item"), "discount": ("折扣", "Discount"), "coupon": ("优惠券", "Coupon"),
+    "cover": ("权益抵扣", "Covered by entitlement"), "redeem": ("积分兑换", "Redeemed with points"),
+    "covered": ("权益与兑换", "Covered or redeemed"), "net": ("应付", "To pay"), "gross": ("原价合计", "List price"),
+    "total": ("合计", "Total"), "returned": ("退回合计", "Given back"), "principal": ("储值本金", "Stored value"),
+    "bonus": ("储值赠送", "Bonus value"), "points": ("积分抵扣", "Paid with points"), "further": ("其他卡", "Other cards"),
+    "cash": ("现金", "Cash"), "bank": ("银行卡", "Bank card"), "points_used": ("使用积分", "Points used"),
+    "points_earned": ("获得积分", "Points earned"), "points_back": ("退回积分", "Points given back"),
+    "points_taken": ("扣回积分", "Points taken back"), "tier": ("等级", "Tier"), "balance": ("卡余额", "Card balance"),
+    "after_points": ("累计积分", "Accumulated points"), "line": ("第 {} 行", "Line {}"), "stored": ("储值支付", "Stored value"),
+    "further_card": ("其他卡支付", "Other card"), "outside": ("其他方式支付", "Other tender"), "earn": ("积分累积", "Points earned"),
+    "milestone": ("加赠积分", "Extra points"), "promote": ("等级变化", "Tier change"), "owed": ("抵还欠扣积分", "Owed points repaid"),
+    "clawback": ("扣回积分", "Points taken back"), "return": ("原路退回", "Returned to its source"),
+    "counter": ("柜台促销", "Counter's promotion"),
+    "release": ("解除占用", "Hold released"), "grant": ("发放", "Granted"), "lapse": ("到期作废", "Lapsed"),
+    "units_points": ("{} 分", "{} points"), "units_visits": ("{} 次", "{} visits"), "units_pass": ("{} 张", "{} passes"),
+}
+
+_GIVES_BACK: Final = ("void", "refund", "reverse")
+_SALES: Final = ("quote", "settle", "hold", "capture")
+
+
+class Heading(NamedTuple):
+    """What a receipt shows that the decision did not need."""
+
+    store: str = ""
+    card: str = ""  # the full number; printed masked
+    at: str = ""  # local time as it shall be printed
+    ticket_id: str = ""
+    journal_position: int = 0
+
+
+def yuan(fen: int) -> str:
+    """`-1234` as `-12.34`: integer arithmetic, always two places."""
+    whole, cents = divmod(abs(fen), 100)
+    return f"{'-' if fen < 0 else ''}{whole}.{cents:02d}"
+
+
+def mask(card: str) -> str:
+    """All but the last four digits hidden; short numbers entirely."""
+    return "*" * len(card) if len(card) < 8 else "*" * (len(card) - 4) + card[-4:]
+
+
+def width(text: str) -> int:
+    """Columns on a printer: wide and fullwidth characters take two, combining marks none."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def lines(settlement: Settlement, programme: Programme, heading: Heading, lang: str = "zh", columns: int = WIDTH) -> list[str]:
+    """The receipt, line by line. `lang` is "zh" or "en" (anything else prints English)."""
+    return _Printer(settlement, programme, lang, columns).receipt(heading)
+
+
+def explain(settlement: Settlement, programme: Programme, lang: str = "zh") -> list[str]:
+    """One sentence for each step of the decision: which rule gave or took what (empty unless decided with explain)."""
+    return [_sentence(note, programme, lang) for note in settlement.notes()]
+
+
+def amount(units: int, unit: str, lang: str) -> str:
+    """An amount with its unit: yuan for fen, else a count."""
+    return yuan(units) if unit == "fen" else _word(f"units_{unit}", lang).format(units)
+
+
+def _word(key: str, lang: str) -> str:
+    words = _WORDS.get(key)
+    return key.replace("_", " ") if words is None else words[0 if lang == "zh" else 1]
+
+
+def _sentence(note: NoteView, programme: Programme, lang: str) -> str:
+    where = _word("line", lang).format(note.line + 1) + " " if note.line >= 0 else ""
+    if note.effect == "promote":
+        return f"{where}{_word('promote', lang)}: {programme.tiers[note.before]} -> {programme.tiers[note.after]}"
+    what = _word("counter" if note.effect == "discount" and note.rule < 0 else note.effect, lang)
+    rule = f" ({programme.rule_names[note.rule]})" if note.rule >= 0 else ""
+    change = ""
+    if note.before or note.after:
+        change = f", {amount(note.before, note.unit, lang)} -> {amount(note.after, note.unit, lang)}"
+    return f"{where}{what}{rule}: {amount(note.amount, note.unit, lang)}{change}"
+
+
+class _Printer:
+    """Gathers the lines of one receipt."""
+
+    def __init__(self, settlement: Settlement, programme: Programme, lang: str, columns: int) -> None:
+        self.settlement = settlement
+        self.programme = programme
+        self.lang = lang
+        self.columns = columns
+        self.out: list[str] = []
+
+    def receipt(self, heading: Heading) -> list[str]:
+        settlement = self.settlement
+        if heading.store:
+            self.centre(heading.store)
+        self.centre(_word(settlement.verb, self.lang))
+        self.pair("card", mask(heading.card))
+        self.pair("time", heading.at)
+        self.rule()
+        if settlement.verb in _SALES:
+            for index, line in enumerate(settlement.lines()):
+                self.item(index, line)
+            if settlement.lines():
+                self.rule()
+        self.totals()
+        self.tenders()
+        self.points()
+        self.rule()
+        self.pair("balance", yuan(settlement.after_money_fen))
+        if "points" in self.programme.purse_units:
+            self.pair("after_points", str(settlement.after_points))
+        self.pair("ticket", heading.ticket_id)
+        self.pair("journal", str(heading.journal_position) if heading.journal_position else "")
+        return self.out
+
+    def item(self, index: int, line: LineView) -> None:
+        """List price, what was taken off it and what is left to pay for one ticket line."""
+        times = f" x{line.quantity}" if line.quantity != 1 else ""
+        self.columns_of(f"{index + 1}. {_word('item', self.lang)}{times}", yuan(line.amount_fen))
+        self.less("discount", line.discount_fen)
+        self.less("coupon", line.coupon_fen)
+        self.less("redeem" if line.flags & _REDEEM else "cover", line.covered_fen)
+        if line.net_fen != line.amount_fen:
+            self.pair("net", yuan(line.net_fen), indent=3)
+
+    def totals(self) -> None:
+        settlement = self.settlement
+        if settlement.verb in _SALES and settlement.gross_fen != settlement.net_fen:
+            self.pair("gross", yuan(settlement.gross_fen))
+            self.less("discount", settlement.discount_fen, indent=0)
+            self.less("coupon", settlement.coupon_fen, indent=0)
+            self.less("covered", settlement.covered_fen, indent=0)
+        self.pair("returned" if settlement.verb in _GIVES_BACK else "total", yuan(settlement.net_fen))
+
+    def tenders(self) -> None:
+        settlement = self.settlement
+        outside = settlement.outside_tender or "outside"
+        for key, fen in (
+            ("bonus", settlement.bonus_fen), ("principal", settlement.principal_fen), ("points", settlement.points_fen),
+            ("further", settlement.further_fen), (outside, settlement.outside_fen),
+        ):
+            if fen:
+                self.pair(key, yuan(fen), indent=2)
+
+    def points(self) -> None:
+        settlement = self.settlement
+        back = settlement.verb in _GIVES_BACK
+        if settlement.points_used:
+            self.pair("points_back" if back else "points_used", str(settlement.points_used))
+        if settlement.points_earned:
+            self.pair("points_taken" if back else "points_earned", str(settlement.points_earned))
+        if len(self.programme.tiers) > 1:
+            self.pair("tier", self.programme.tiers[settlement.tier_after])
+
+    def less(self, key: str, fen: int, indent: int = 3) -> None:
+        if fen:
+            self.pair(key, yuan(-fen), indent)
+
+    def pair(self, key: str, value: str, indent: int = 0) -> None:
+        if value:
+            self.columns_of(" " * indent + _word(key, self.lang), value)
+
+    def columns_of(self, left: str, right: str) -> None:
+        """Left and right edge; a line that does not fit becomes two."""
+        gap = self.columns - width(left) - width(right)
+        if gap < 1:
+            self.out.append(left)
+            gap, left = max(0, self.columns - width(right)), ""
+        self.out.append(left + " " * gap + right)
+
+    def centre(self, text: str) -> None:
+        self.out.append(" " * max(0, (self.columns - width(text)) // 2) + text)
+
+    def rule(self) -> None:
+        self.out.append("-" * self.columns)
