@@ -1,0 +1,129 @@
+"""Problems (RFC 9457): the one table from stable code to HTTP status, and the one way to write the answer.
+
+The core and the desk know codes; only this file knows status numbers. A code never changes its meaning.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from cardcore import strictjson
+from cardcore.errors import DECLINE_CODES, CardcoreError, Declined
+
+MEDIA_TYPE = b"application/problem+json"
+TYPE_PREFIX = "urn:cardcore:problem:"
+
+Headers = tuple[tuple[bytes, bytes], ...]
+Answer = tuple[int, Headers, bytes]
+
+
+class Kind(NamedTuple):
+    status: int
+    title: str
+
+
+class HttpProblem(CardcoreError):
+    """A refusal that the edge itself decides; `code` is a key of PROBLEMS."""
+
+    def __init__(self, code: str, detail: str = "", headers: Headers = (), **facts: Any) -> None:
+        assert code in PROBLEMS, f"unregistered problem {code}"
+        super().__init__(detail or PROBLEMS[code].title, **facts)
+        self.code = code  # type: ignore[misc]
+        self.headers = headers
+
+
+_EDGE = {
+    # who is calling
+    "unauthenticated": Kind(401, "This call needs a terminal's signature or an operator's session"),
+    "signature_malformed": Kind(401, "The Authorization header is not a well-formed Cardcore-HMAC signature"),
+    "signature_invalid": Kind(401, "The signature does not verify"),
+    "signature_time": Kind(401, "The signed time is outside the accepted window"),
+    "nonce_reused": Kind(401, "This nonce was used before"),
+    "session_invalid": Kind(401, "The session is unknown, ended or expired"),
+    "login_failed": Kind(401, "The operator or the password is wrong"),
+    "not_allowed": Kind(403, "The caller's role does not allow this call"),
+    "grant_exceeds_own": Kind(403, "A grant cannot exceed what the grantor holds"),
+    "maker_is_checker": Kind(403, "The same person cannot ask and approve"),
+    # the request as such
+    "not_found": Kind(404, "There is no such thing, or not for this caller"),
+    "method_not_allowed": Kind(405, "This path does not know that method"),
+    "body_too_large": Kind(413, "The body is larger than this call takes"),
+    "media_type": Kind(415, "The body must be application/json"),
+    "key_required": Kind(400, "This call needs an Idempotency-Key header"),
+    "key_malformed": Kind(400, "An Idempotency-Key is 1 to 255 printable ASCII characters"),
+    "length_mismatch": Kind(400, "The body is not as long as announced"),
+    "body_not_expected": Kind(400, "This call takes no body"),
+    "query_malformed": Kind(400, "A query parameter is unknown, missing or malformed"),
+    "cursor_malformed": Kind(400, "The cursor is not one this list gave"),
+    "unknown_field": Kind(422, "The body has a field this call does not know"),
+    "missing_field": Kind(422, "The body lacks a field"),
+    "wrong_type": Kind(422, "A field has another type"),
+    "bad_value": Kind(422, "A field has a value outside its bounds"),
+    "too_many_requests": Kind(429, "Too many tries; wait and try again"),
+    "busy": Kind(503, "The queue is full; wait and try again"),
+    "not_ready": Kind(503, "The service is not ready"),
+    "unexpected": Kind(500, "Something broke that should not; the effect of the call is unknown, ask by its client key"),
+}
+
+_INNER = {
+    "amount_not_integer": Kind(422, "An amount is not an integer"),
+    "amount_out_of_range": Kind(422, "An amount is out of range"),
+    "invalid_command": Kind(422, "The command means nothing"),
+    "invalid_pack": Kind(422, "The programme pack cannot be compiled"),
+    "invalid_document": Kind(422, "The change does not fit the registry"),
+    "invalid_payload": Kind(422, "The facts of the request do not fit its verb"),
+    "pin_malformed": Kind(422, "A PIN is 4 to 12 digits"),
+    "weak_password": Kind(422, "The password is too short or too long"),
+    "number_taken": Kind(409, "The card number is taken"),
+    "exists": Kind(409, "The id is taken"),
+    "approval_closed": Kind(409, "The approval has been decided already"),
+    "approval_expired": Kind(409, "The approval has waited too long"),
+    "close_refused": Kind(409, "The day cannot be closed"),
+    "close_differs": Kind(500, "A close folds to other figures than when it was made"),
+    "key_reused": Kind(422, "This Idempotency-Key was used for another request"),
+    "key_running": Kind(409, "A request with this Idempotency-Key is running"),
+    "unknown_card": Kind(404, "There is no such card, or not for this caller"),
+    "unknown_ticket": Kind(404, "There is no such ticket, or not for this caller"),
+    "unknown_programme": Kind(422, "There is no such programme"),
+    "invalid_record": Kind(500, "Stored bytes are damaged; run verify"),
+}
+
+PROBLEMS: dict[str, Kind] = {
+    **_EDGE,
+    **_INNER,
+    **{code: Kind(400, "The body is not strict JSON") for code in strictjson.CODES if code},
+    **{code: Kind(409, text[0].upper() + text[1:]) for code, text in DECLINE_CODES.items()},
+}
+"""Every code that can appear in an answer."""
+
+_RETRY_SECOND: Headers = ((b"retry-after", b"1"),)
+_CHALLENGE: Headers = ((b"www-authenticate", b'Cardcore-HMAC, Bearer realm="cardcore"'),)
+_encode = msgspec.json.Encoder().encode
+
+
+def body(code: str, detail: str = "", facts: dict[str, Any] | None = None, **extra: Any) -> dict[str, Any]:
+    """The members of one problem document; facts become extension members and never shadow the standard ones."""
+    kind = PROBLEMS.get(code) or PROBLEMS["unexpected"]
+    standard = {"type": TYPE_PREFIX + code, "title": kind.title, "status": kind.status, "detail": detail or kind.title, "code": code}
+    return {**(facts or {}), **extra, **standard}
+
+
+def answer(code: str, detail: str = "", facts: dict[str, Any] | None = None, headers: Headers = (), **extra: Any) -> Answer:
+    """The whole HTTP answer for a problem."""
+    document = body(code, detail, facts, **extra)
+    status = document["status"]
+    if status == 401:
+        headers = (*headers, *_CHALLENGE)
+    elif status == 503 and not headers:
+        headers = _RETRY_SECOND
+    return status, ((b"content-type", MEDIA_TYPE), *headers), _encode(document)
+
+
+def from_error(error: CardcoreError) -> Answer:
+    """The answer for anything raised on purpose. A code nobody registered is our mistake, and says so as `unexpected`."""
+    code = error.declined_code if isinstance(error, Declined) else error.code
+    if code not in PROBLEMS:
+        return answer("unexpected", error.detail)
+    return answer(code, error.detail, error.facts, getattr(error, "headers", ()))
