@@ -15,7 +15,7 @@ ROUNDS ?= 7
 # What the compiled core is made from; it is built again when one of these is newer.
 CORE := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -path '*/kernels/*.[ch]')
 COMPILED := $(subst /,.,$(patsubst src/%.pyx,%,$(shell find src -name '*.pyx' | sort)))
-LINTED := setup.py src tests benchmarks
+LINTED := setup.py src firmware_sim tests benchmarks
 
 .PHONY: help
 help: ## show this list
@@ -62,7 +62,7 @@ lint: dev ## ruff and cython-lint
 	PATH="$(BIN):$$PATH" $(BIN)/cython-lint src
 
 types: dev ## mypy
-	$(BIN)/mypy
+	$(BIN)/mypy $(wildcard src firmware_sim tests benchmarks)
 
 stubs: dev ## the .pyi of each compiled module against the module
 	$(BIN)/python -m mypy.stubtest --ignore-missing-stub --mypy-config-file pyproject.toml $(COMPILED)

@@ -1,0 +1,1 @@
+"""Measures of the house itself: each check reads a tree of files and returns its complaints, one sentence each."""

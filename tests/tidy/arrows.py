@@ -1,0 +1,69 @@
+"""The import arrows of ARCHITECTURE.md, as one table, and the check that every file keeps them."""
+
+from __future__ import annotations
+
+from tests.tidy.tree import Tree, imported_modules, module_name
+
+OURS = ("cardcore", "cardapi", "firmware_sim")
+
+# Room (longest match wins) -> what of ours it may import. "*" is everything.
+ARROWS: dict[str, tuple[str, ...]] = {
+    "cardcore": ("cardcore",),
+    "cardapi": ("cardcore", "cardapi"),
+    "cardapi.ids": ("cardcore",),
+    "cardapi.custody": ("cardcore.errors",),
+    "cardapi.desk": ("cardcore", "cardapi.store.port", "cardapi.people", "cardapi.custody", "cardapi.ids", "cardapi.desk"),
+    "cardapi.store": ("cardcore", "cardapi.store", "cardapi.ids"),
+    "cardapi.people": ("cardcore", "cardapi.store.port", "cardapi.people", "cardapi.ids"),
+    "cardapi.reports": ("cardcore", "cardapi.store.port", "cardapi.reports", "cardapi.people", "cardapi.ids"),
+    "cardapi.http": (
+        "cardcore", "cardapi.desk", "cardapi.people", "cardapi.custody", "cardapi.app", "cardapi.http",
+        "cardapi.store.port", "cardapi.reports", "cardapi.ids",
+    ),
+    "cardapi.cli": ("cardcore", "cardapi"),
+    "cardapi.app": ("*",),
+    "firmware_sim": ("firmware_sim",),
+}  # fmt: skip
+
+# Adapters only the composition root may name (and the adapters' own room).
+CONCRETE = "cardapi.store.sqlite"
+# The core decides from its arguments: no I/O, clock, randomness or threads. The simulator uses another crypto library.
+FORBIDDEN: dict[str, tuple[str, ...]] = {
+    "cardcore": (
+        "os", "io", "time", "random", "secrets", "uuid", "socket", "sqlite3", "pathlib", "threading", "asyncio", "subprocess", "logging",
+        "sqlalchemy", "fastapi", "starlette",
+    ),
+    "firmware_sim": ("cryptography",),
+}  # fmt: skip
+
+def within(name: str, room: str) -> bool:
+    """Whether a dotted name is the room or lies in it."""
+    return name == room or name.startswith(room + ".")
+
+
+def room_of(module: str) -> str:
+    """The most specific room of the table that holds this module; "" if none does."""
+    return max((room for room in ARROWS if within(module, room)), key=len, default="")
+
+
+def complaint(module: str, imported: str) -> str:
+    """Why `module` may not import `imported`; "" if it may."""
+    top = imported.split(".")[0]
+    if top not in OURS:
+        banned = FORBIDDEN.get(module.split(".")[0], ())
+        return f"{module} imports {imported}, which {module.split('.')[0]} may not use" if top in banned else ""
+    room = room_of(module)
+    if within(imported, CONCRETE) and not within(module, "cardapi.store") and room != "cardapi.app":
+        return f"{module} names the concrete adapter {imported}; only cardapi.app may"
+    if any(name == "*" or within(imported, name) for name in (*ARROWS[room], room)):
+        return ""
+    return f"{module} (room {room}) imports {imported}; ARCHITECTURE.md allows {', '.join(ARROWS[room])}"
+
+
+def crossed_arrows(tree: Tree) -> list[str]:
+    """Imports that point against the arrows."""
+    complaints = set()
+    for path in [*tree.of(".py", ".pyx", ".pxd", under="src"), *tree.of(".py", under="firmware_sim")]:
+        module = module_name(path.relative_to(tree.root))
+        complaints.update(complaint(module, imported) for imported in imported_modules(tree, path))
+    return sorted(complaints - {""})
