@@ -148,7 +148,7 @@ def codes_in(tree: Tree) -> dict[str, str]:
                 if "code" in names and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
                     codes[node.value.value] = tree.name(path)
                 if "DECLINE_CODES" in names and isinstance(node.value, ast.Dict):
-                    codes |= {key.value: tree.name(path) for key in node.value.keys if isinstance(key, ast.Constant)}
+                    codes |= {str(key.value): tree.name(path) for key in node.value.keys if isinstance(key, ast.Constant)}
             elif isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "Problem":
                 first = node.args[0] if node.args else None
                 if isinstance(first, ast.Constant) and isinstance(first.value, str):

@@ -13,12 +13,12 @@ from tests.tidy.arrows import crossed_arrows
 from tests.tidy.checks import (
     broken_links,
     dead_modules,
+    goalless_tests,
     leftovers,
     long_files,
     long_functions,
     machine_paths,
     missing_stubs,
-    goalless_tests,
     undocumented_codes,
     vectors_without_source,
 )
