@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy
 from Cython.Build import cythonize
-from setuptools import Extension, find_namespace_packages, setup
+from setuptools import Extension, find_namespace_packages, find_packages, setup
 
 ROOT = Path(__file__).parent
 SOURCE = Path("src")
@@ -29,13 +29,12 @@ def extension(pyx: Path) -> Extension:
 
 os.chdir(ROOT)
 # The packs stand at the top, where shop people look for them; installed they are the data of cardapi.schemes.
-ELSEWHERE = {"cardapi.schemes": "schemes", "firmware_sim": "firmware_sim"}
 INSIDE = [name for name in find_namespace_packages("src") if "__pycache__" not in name]
-OUTSIDE = [name for name, folder in ELSEWHERE.items() if Path(folder).is_dir()]
+OUTSIDE = {"cardapi.schemes": "schemes"} | {name: name.replace(".", "/") for name in find_packages(include=["firmware_sim*"])}
 
 setup(
     packages=[*INSIDE, *OUTSIDE],
-    package_dir={"": "src", **{name: ELSEWHERE[name] for name in OUTSIDE}},
+    package_dir={"": "src", **OUTSIDE},
     package_data={"": ["*.pyi", "*.pxd", "py.typed"]},
     exclude_package_data={"": ["*.c", "*.pyx"]},
     ext_modules=cythonize(
