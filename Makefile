@@ -65,7 +65,7 @@ types: dev ## mypy
 	$(BIN)/mypy $(wildcard src firmware_sim tests benchmarks)
 
 stubs: dev ## the .pyi of each compiled module against the module
-	$(BIN)/python -m mypy.stubtest --ignore-missing-stub --mypy-config-file pyproject.toml $(COMPILED)
+	PYTHONPATH=src $(BIN)/python -m mypy.stubtest --ignore-missing-stub --ignore-disjoint-bases --mypy-config-file pyproject.toml $(COMPILED)
 
 test: lint types stubs ## all that CI runs: lint, types, stubs and every suite
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(TESTS)
@@ -77,7 +77,10 @@ bench: dev ## measure against the baselines of docs/performance.md; JSON in benc
 	$(BIN)/python -m benchmarks
 
 # ---------------------------------------------------------------- housekeeping
-.PHONY: dist lock clean distclean
+.PHONY: docs dist lock clean distclean
+docs: dev ## write docs/reference.md from the program
+	PYTHONPATH=. $(BIN)/python tools/reference.py
+
 dist: dev ## wheel and source archive in dist/
 	$(BIN)/python -m build --outdir dist .
 

@@ -47,6 +47,9 @@ def python_functions(source: str) -> Iterator[tuple[str, int]]:
             yield node.name, (node.end_lineno or 0) - node.lineno + 1 - docstring
 
 
+DOCSTRING = re.compile(r':[ \t]*(?:#[^\n]*)?\n\s*(""".*?""")', re.DOTALL)
+
+
 def cython_functions(source: str) -> Iterator[tuple[str, int]]:
     """(name, lines) of each Cython function, told by indentation, since `ast` cannot read it."""
     head = re.compile(r"^( *)(?:cp?def|def)\b(?!.*\b(?:struct|enum|class|extern|union)\b)[^=#\n]*?(\w+)\(")
@@ -57,15 +60,15 @@ def cython_functions(source: str) -> Iterator[tuple[str, int]]:
             continue
         last, opened = start, True
         for number in range(start + 1, len(lines)):
-            text = lines[number]
-            if not text.strip():
+            if not lines[number].strip():
                 continue
-            deeper = len(text) - len(text.lstrip()) > len(found[1])
+            deeper = len(lines[number]) - len(lines[number].lstrip()) > len(found[1])
             opened = opened and not lines[number - 1].rstrip().endswith(":")
             if not deeper and not opened:
                 break
             last = number
-        yield found[2], last - start + 1
+        text = DOCSTRING.search("\n".join(lines[start : last + 1]))
+        yield found[2], last - start + 1 - (text[1].count("\n") + 1 if text else 0)
 
 
 def long_functions(tree: Tree) -> list[str]:
