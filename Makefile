@@ -14,7 +14,7 @@ ROUNDS ?= 7
 
 # What the compiled core is made from; it is built again when one of these is newer.
 CORE := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -path '*/kernels/*.[ch]')
-COMPILED := $(subst /,.,$(patsubst src/%.pyx,%,$(shell find src -name '*.pyx' | sort)))
+STUBBED := $(subst /,.,$(patsubst %/__init__,%,$(patsubst src/%.pyi,%,$(shell find src -name '*.pyi' | sort))))
 LINTED := setup.py src firmware_sim tests benchmarks
 
 .PHONY: help
@@ -65,7 +65,7 @@ types: dev ## mypy
 	$(BIN)/mypy $(wildcard src firmware_sim tests benchmarks)
 
 stubs: dev ## the .pyi of each compiled module against the module
-	PYTHONPATH=src $(BIN)/python -m mypy.stubtest --ignore-missing-stub --ignore-disjoint-bases --mypy-config-file pyproject.toml $(COMPILED)
+	PYTHONPATH=src $(BIN)/python -m mypy.stubtest --ignore-missing-stub --ignore-disjoint-bases --mypy-config-file pyproject.toml $(STUBBED)
 
 test: lint types stubs ## all that CI runs: lint, types, stubs and every suite
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(TESTS)

@@ -19,11 +19,11 @@ MACHINE_PATH = re.compile(rf"(?<![\w.])/(?:{MACHINE_FOLDERS})/[\w.]|\.\./sha" + 
 
 
 def missing_stubs(tree: Tree) -> list[str]:
-    """Each compiled module has the .pyi that people and type checkers read."""
+    """A compiled module has the .pyi that people and type checkers read: its own, or its package's, which then tells all there is."""
     return [
-        f"{tree.name(path)} has no {path.stem}.pyi beside it"
+        f"{tree.name(path)} has neither {path.stem}.pyi nor __init__.pyi beside it"
         for path in tree.of(".pyx", under="src")
-        if not path.with_suffix(".pyi").exists()
+        if not path.with_suffix(".pyi").exists() and not path.with_name("__init__.pyi").exists()
     ]
 
 
