@@ -1,0 +1,38 @@
+"""`decide`: one doorway for every verb. Each verb has its own file; this one only finds it."""
+
+from libc.stdint cimport int64_t
+
+from cardcore.settlement.model cimport Snapshot
+from cardcore.settlement.sale cimport Sale, decide_sale
+from cardcore.settlement.undo cimport decide_capture, decide_refund, decide_release, decide_reverse, decide_void
+from cardcore.settlement.value cimport decide_adjust, decide_expire, decide_topup, decide_transfer
+
+from cardcore.errors import InvalidCommand
+from cardcore.settlement.commands import Adjust, Capture, Expire, Refund, Reverse, TopUp, Transfer, Void
+
+
+def decide(Snapshot snapshot not None, command, int64_t at_us):
+    kind = type(command)
+    if kind is Sale:
+        return decide_sale(snapshot, command, at_us)
+    if kind is TopUp:
+        return decide_topup(snapshot, command, at_us)
+    if kind is Adjust:
+        return decide_adjust(snapshot, command, at_us)
+    if kind is Transfer:
+        if len(snapshot.others) != 1:
+            raise InvalidCommand("a transfer has one target")
+        return decide_transfer(snapshot, command, at_us)
+    if kind is Expire:
+        return decide_expire(snapshot, command, at_us) if snapshot.ticket is None else decide_release(snapshot, command, at_us)
+    if kind not in (Capture, Void, Refund, Reverse):
+        raise InvalidCommand(f"unknown command {kind.__name__}")
+    if snapshot.ticket is None:
+        raise InvalidCommand("this verb names an earlier entry")
+    if kind is Capture:
+        return decide_capture(snapshot, command, at_us)
+    if kind is Void:
+        return decide_void(snapshot, command, at_us)
+    if kind is Refund:
+        return decide_refund(snapshot, command, at_us)
+    return decide_reverse(snapshot, command, at_us)

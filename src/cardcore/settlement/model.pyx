@@ -1,0 +1,478 @@
+"""Accounts, settlements and snapshots: what a decision reads and what it produces.
+
+`Account.apply` is the only way an account changes: the desk, `verify` and `rebuild` all fold the journal with it (M3).
+Bytes are written and read in `codec`; the rules live in `rules`, the verbs in their own files.
+"""
+
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcpy, memmove, memset
+
+from cardcore.money cimport AMOUNT_LIMIT
+from cardcore.settlement.codec cimport (
+    read_account, read_settlement, write_account, write_settlement,
+)
+
+from cardcore.settlement.views import (
+    EFFECTS, LEDGER_KINDS, ROLES, UNITS, VERBS, HoldView, LineView, LotView, NoteView, PostingView,
+)
+
+SPECIAL_PRICE = F_SPECIAL
+REDEEM = F_REDEEM
+MEMBER_ONLY = F_MEMBER_ONLY
+NO_DISCOUNT = F_NO_DISCOUNT
+COVER = F_COVER
+
+
+# ------------------------------------------------------------------ the fold
+cdef int credit_lot(
+    Value* v, int64_t lot_id, int purse, int64_t amount, int64_t expires_at, int64_t paid_fen, int64_t of_units
+) noexcept nogil:
+    """Add to a lot, or make it anew where it stood: lots stay sorted by id, so equal accounts are equal bytes.
+
+    Returns -1 where the lot would pass the largest amount (sums over LOTS_MAX lots then fit 64 bits), else 0.
+    """
+    cdef int i = v.n_lots
+    while i > 0 and v.lots[i - 1].lot_id > lot_id:
+        i -= 1
+    if i > 0 and v.lots[i - 1].lot_id == lot_id:
+        if amount > AMOUNT_LIMIT - v.lots[i - 1].amount:
+            return -1
+        v.lots[i - 1].amount += amount
+        return 0
+    if amount > AMOUNT_LIMIT:
+        return -1
+    memmove(&v.lots[i + 1], &v.lots[i], (v.n_lots - i) * sizeof(Lot))
+    memset(&v.lots[i], 0, sizeof(Lot))
+    v.lots[i].lot_id = lot_id
+    v.lots[i].purse = purse
+    v.lots[i].amount = amount
+    v.lots[i].expires_at = expires_at
+    v.lots[i].paid_fen = paid_fen
+    v.lots[i].of_units = of_units
+    v.n_lots += 1
+    if lot_id >= v.next_lot:
+        v.next_lot = lot_id + 1
+    return 0
+
+
+cdef int fold(Value* v, int64_t account_id, const Posting* postings, int n) noexcept nogil:
+    """Fold postings into one account: 0, or the number of the posting (from 1) that cannot be, negative where a lot would
+    pass the largest amount. Room for the lots is the caller's business.
+    """
+    cdef int i, k
+    cdef const Posting* p
+    cdef Lot* lot
+    for i in range(n):
+        p = &postings[i]
+        if p.source == CUSTOMER and p.source_account == account_id:
+            lot = NULL
+            for k in range(v.n_lots):
+                if v.lots[k].lot_id == p.source_lot:
+                    lot = &v.lots[k]
+                    break
+            if lot == NULL or lot.amount < p.amount:
+                return i + 1
+            lot.amount -= p.amount
+            if p.role == R_COVER:
+                lot.used_times = (lot.used_times if lot.used_on == p.used_on else 0) + (<int> p.amount if p.amount else 1)
+                lot.used_on = p.used_on
+                lot.expires_at = p.expires_at
+            if lot.amount == 0:
+                memmove(lot, lot + 1, (v.n_lots - k - 1) * sizeof(Lot))
+                v.n_lots -= 1
+        elif p.source == OWED and p.source_account == account_id:
+            v.owed_points += p.amount
+        if p.target == CUSTOMER and p.target_account == account_id:
+            if p.amount and credit_lot(v, p.target_lot, p.purse, p.amount, p.expires_at, p.paid_fen, p.of_units):
+                return -(i + 1)
+            if p.role == R_COVER:
+                for k in range(v.n_lots):
+                    if v.lots[k].lot_id == p.target_lot and v.lots[k].used_on == p.used_on:
+                        v.lots[k].used_times -= <int> p.amount if p.amount else 1
+                        if v.lots[k].used_times <= 0:
+                            v.lots[k].used_times = 0
+                            v.lots[k].used_on = 0
+        elif p.target == OWED and p.target_account == account_id:
+            if v.owed_points < p.amount:
+                return i + 1
+            v.owed_points -= p.amount
+    return 0
+
+
+cdef int64_t liability_change(const Posting* postings, int n) noexcept nogil:
+    """What the postings add to all customers' money, held money included (M10)."""
+    cdef int i
+    cdef int64_t change = 0
+    for i in range(n):
+        if postings[i].unit == FEN:
+            if postings[i].target == CUSTOMER or postings[i].target == HELD:
+                change += postings[i].amount
+            if postings[i].source == CUSTOMER or postings[i].source == HELD:
+                change -= postings[i].amount
+    return change
+
+
+cdef class Account:
+    def __cinit__(self, *args, **kwargs):
+        memset(&self.v, 0, sizeof(Value))
+        self.v.next_lot = 1
+
+    def __init__(self, int64_t account_id, int tier=0):
+        self.v.account_id = account_id
+        self.v.tier = tier
+        self.v.base_tier = tier
+
+    def __dealloc__(self):
+        free(self.v.lots)
+        free(self.holds_)
+
+    cdef int reserve(self, int lots) except -1:
+        """Room for this many lots in all."""
+        cdef int cap
+        cdef Lot* grown
+        if lots > self.v.cap_lots:
+            cap = lots + 4
+            grown = <Lot*> realloc(self.v.lots, cap * sizeof(Lot))
+            if grown == NULL:
+                raise MemoryError
+            self.v.lots = grown
+            self.v.cap_lots = cap
+        return 0
+
+    cdef Lot* find(self, int64_t lot_id) noexcept:
+        cdef int i
+        for i in range(self.v.n_lots):
+            if self.v.lots[i].lot_id == lot_id:
+                return &self.v.lots[i]
+        return NULL
+
+    @property
+    def account_id(self):
+        return self.v.account_id
+
+    @property
+    def tier(self):
+        return self.v.tier
+
+    @property
+    def base_tier(self):
+        return self.v.base_tier
+
+    @property
+    def orders(self):
+        return self.v.orders
+
+    @property
+    def spend_fen(self):
+        return self.v.spend_fen
+
+    @property
+    def points_earned(self):
+        return self.v.points_earned
+
+    @property
+    def owed_points(self):
+        return self.v.owed_points
+
+    @staticmethod
+    def unpack(bytes data):
+        cdef Account account = Account.__new__(Account)
+        read_account(account, data)
+        return account
+
+    def pack(self):
+        return write_account(self)
+
+    def copy(self):
+        cdef Account other = Account.__new__(Account)
+        cdef Lot* lots = other.v.lots
+        other.v = self.v
+        other.v.lots = lots
+        other.v.cap_lots = 0
+        other.reserve(self.v.n_lots)
+        if self.v.n_lots:
+            memcpy(other.v.lots, self.v.lots, self.v.n_lots * sizeof(Lot))
+        for hold in self.holds():
+            other._add_hold(hold.position, hold.amount_fen, hold.expires_at)
+        return other
+
+    def _add_hold(self, int64_t position, int64_t amount_fen, int64_t expires_at):
+        cdef Hold* grown
+        if self.n_holds == self.cap_holds:
+            grown = <Hold*> realloc(self.holds_, (self.cap_holds + 4) * sizeof(Hold))
+            if grown == NULL:
+                raise MemoryError
+            self.holds_ = grown
+            self.cap_holds += 4
+        self.holds_[self.n_holds].position = position
+        self.holds_[self.n_holds].amount_fen = amount_fen
+        self.holds_[self.n_holds].expires_at = expires_at
+        self.n_holds += 1
+
+    def _drop_hold(self, int64_t position):
+        cdef int i
+        for i in range(self.n_holds):
+            if self.holds_[i].position == position:
+                memmove(&self.holds_[i], &self.holds_[i + 1], (self.n_holds - i - 1) * sizeof(Hold))
+                self.n_holds -= 1
+                return
+        raise AssertionError(f"account {self.v.account_id} has no open hold at {position}")
+
+    def apply(self, Settlement settlement not None, int64_t position):
+        cdef int failed
+        cdef int n_before = self.v.n_lots
+        cdef Value* v = &self.v
+        cdef Value saved
+        cdef Lot* kept
+        cdef bint own = settlement.account_id == v.account_id
+        if own and settlement.t.hold_position and not any(h.position == settlement.t.hold_position for h in self.holds()):
+            raise AssertionError(f"account {v.account_id} has no open hold at {settlement.t.hold_position}")
+        self.reserve(v.n_lots + settlement.n_postings)
+        saved = v[0]
+        kept = <Lot*> malloc((n_before + 1) * sizeof(Lot))
+        if kept == NULL:
+            raise MemoryError
+        memcpy(kept, v.lots, n_before * sizeof(Lot))
+        failed = fold(v, v.account_id, settlement.postings_, settlement.n_postings)
+        if failed:
+            v[0] = saved
+            memcpy(v.lots, kept, n_before * sizeof(Lot))
+        free(kept)
+        if failed:
+            raise AssertionError(f"posting {failed} of the entry at {position} does not fit account {v.account_id}")
+        if own:
+            v.orders += settlement.t.orders_delta
+            v.spend_fen += settlement.t.spend_delta_fen
+            v.points_earned += settlement.t.points_delta
+            v.tier = <int> settlement.t.tier_after
+            if settlement.t.hold_position:
+                self._drop_hold(settlement.t.hold_position)
+            if settlement.verb_code == HOLD:
+                self._add_hold(position, settlement.t.hold_fen, settlement.t.expires_at)
+
+    def balance(self, int purse, int64_t at):
+        cdef int i
+        cdef int64_t total = 0
+        for i in range(self.v.n_lots):
+            if self.v.lots[i].purse == purse and (self.v.lots[i].expires_at == 0 or self.v.lots[i].expires_at > at):
+                total += self.v.lots[i].amount
+        return total
+
+    def money_fen(self, programme, int64_t at):
+        return sum(self.balance(i, at) for i, unit in enumerate(programme.purse_units) if unit == "fen")
+
+    def lots(self):
+        cdef int i
+        cdef Lot* lot
+        out = []
+        for i in range(self.v.n_lots):
+            lot = &self.v.lots[i]
+            out.append(LotView(lot.lot_id, lot.purse, lot.amount, lot.expires_at, lot.paid_fen, lot.of_units, lot.used_on,
+                               lot.used_times))
+        return out
+
+    def holds(self):
+        cdef int i
+        return [HoldView(self.holds_[i].position, self.holds_[i].amount_fen, self.holds_[i].expires_at)
+                for i in range(self.n_holds)]
+
+    def __eq__(self, other):
+        return isinstance(other, Account) and self.pack() == other.pack()
+
+    def __repr__(self):
+        return f"Account({self.v.account_id}, tier={self.v.tier}, lots={self.lots()}, holds={self.holds()})"
+
+
+cdef Settlement new_settlement(int verb, object programme, Account account):
+    cdef Settlement s = Settlement.__new__(Settlement)
+    s.verb_code = verb
+    s.programme_version = programme.version
+    s.account_id = account.v.account_id
+    s.t.tier_before = account.v.tier
+    s.t.tier_after = account.v.tier
+    return s
+
+
+cdef class Settlement:
+    def __cinit__(self, *args, **kwargs):
+        memset(&self.t, 0, sizeof(Totals))
+        self.further_accounts = ()
+        self.outside_tender = ""
+        self.memo = b""
+
+    def __init__(self):
+        raise TypeError("a Settlement comes from decide() or Settlement.unpack()")
+
+    def __dealloc__(self):
+        free(self.postings_)
+        free(self.lines_)
+        free(self.notes_)
+
+    cdef Posting* add_posting(self) except NULL:
+        cdef Posting* grown
+        if self.n_postings == self.cap_postings:
+            grown = <Posting*> realloc(self.postings_, (self.cap_postings * 2 + 8) * sizeof(Posting))
+            if grown == NULL:
+                raise MemoryError
+            self.postings_ = grown
+            self.cap_postings = self.cap_postings * 2 + 8
+        memset(&self.postings_[self.n_postings], 0, sizeof(Posting))
+        self.postings_[self.n_postings].line = -1
+        self.postings_[self.n_postings].undoes = -1
+        self.postings_[self.n_postings].purse = -1
+        self.n_postings += 1
+        return &self.postings_[self.n_postings - 1]
+
+    cdef Note* add_note(
+        self, int effect, int rule, int line, int64_t amount, int unit, int64_t before, int64_t after
+    ) except NULL:
+        cdef Note* note
+        if self.n_notes == self.cap_notes:
+            note = <Note*> realloc(self.notes_, (self.cap_notes * 2 + 8) * sizeof(Note))
+            if note == NULL:
+                raise MemoryError
+            self.notes_ = note
+            self.cap_notes = self.cap_notes * 2 + 8
+        note = &self.notes_[self.n_notes]
+        note.effect, note.rule, note.line, note.unit = effect, rule, line, unit
+        note.amount, note.before, note.after = amount, before, after
+        self.n_notes += 1
+        return note
+
+    @property
+    def verb(self):
+        return VERBS[self.verb_code]
+
+    @property
+    def gross_fen(self):
+        return self.t.gross_fen
+
+    @property
+    def discount_fen(self):
+        return self.t.discount_fen
+
+    @property
+    def coupon_fen(self):
+        return self.t.coupon_fen
+
+    @property
+    def covered_fen(self):
+        return self.t.covered_fen
+
+    @property
+    def uncaptured_fen(self):
+        return self.t.uncaptured_fen
+
+    @property
+    def net_fen(self):
+        return self.t.net_fen
+
+    @property
+    def principal_fen(self):
+        return self.t.principal_fen
+
+    @property
+    def bonus_fen(self):
+        return self.t.bonus_fen
+
+    @property
+    def points_fen(self):
+        return self.t.points_fen
+
+    @property
+    def further_fen(self):
+        return self.t.further_fen
+
+    @property
+    def outside_fen(self):
+        return self.t.outside_fen
+
+    @property
+    def points_used(self):
+        return self.t.points_used
+
+    @property
+    def points_earned(self):
+        return self.t.points_earned
+
+    @property
+    def after_money_fen(self):
+        return self.t.after_money_fen
+
+    @property
+    def after_points(self):
+        return self.t.after_points
+
+    @property
+    def liability_delta_fen(self):
+        return self.t.liability_delta_fen
+
+    @property
+    def tier_before(self):
+        return self.t.tier_before
+
+    @property
+    def tier_after(self):
+        return self.t.tier_after
+
+    @property
+    def expires_at(self):
+        return self.t.expires_at
+
+    @property
+    def hold_position(self):
+        return self.t.hold_position
+
+    def lines(self):
+        cdef int i
+        cdef LineOut* line
+        out = []
+        for i in range(self.n_lines):
+            line = &self.lines_[i]
+            out.append(LineView(line.index, line.amount_fen, line.quantity, line.flags, line.discount_fen, line.coupon_fen,
+                                line.covered_fen, line.net_fen))
+        return out
+
+    def postings(self):
+        cdef int i
+        cdef Posting* p
+        out = []
+        for i in range(self.n_postings):
+            p = &self.postings_[i]
+            out.append(PostingView(p.amount, UNITS[p.unit], LEDGER_KINDS[p.source], LEDGER_KINDS[p.target], p.source_account,
+                                   p.target_account, p.purse, p.source_lot, p.target_lot, p.expires_at, p.paid_fen,
+                                   p.of_units, ROLES[p.role], p.line))
+        return out
+
+    def notes(self):
+        cdef int i
+        cdef Note* n
+        out = []
+        for i in range(self.n_notes):
+            n = &self.notes_[i]
+            out.append(NoteView(EFFECTS[n.effect], n.rule, n.line, n.amount, UNITS[n.unit], n.before, n.after))
+        return out
+
+    def pack(self):
+        return write_settlement(self)
+
+    @staticmethod
+    def unpack(bytes data):
+        cdef Settlement s = Settlement.__new__(Settlement)
+        read_settlement(s, data)
+        return s
+
+    def __eq__(self, other):
+        return isinstance(other, Settlement) and self.pack() == other.pack()
+
+
+cdef class Snapshot:
+    def __init__(
+        self, programme, Account account not None, *, others=(), Settlement ticket=None, int64_t ticket_position=0, followers=()
+    ):
+        self.programme = programme
+        self.account = account
+        self.others = tuple(others)
+        self.ticket = ticket
+        self.ticket_position = ticket_position
+        self.followers = tuple(followers)

@@ -1,0 +1,111 @@
+"""A programme as C structs, for the compiled decisions."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+cdef enum RuleEffect:
+    RULE_DISCOUNT = 0
+    RULE_ACCRUE = 1
+    RULE_MILESTONE = 2
+    RULE_BONUS = 3
+    RULE_DEDUCT = 4
+    RULE_REDEEM = 5
+
+cdef enum PurseRole:
+    ROLE_PRINCIPAL = 0
+    ROLE_BONUS = 1
+    ROLE_POINTS = 2
+    ROLE_ENTITLEMENT = 3
+
+cdef enum Base:
+    BASE_PRINCIPAL = 1
+    BASE_BONUS = 2
+    BASE_OUTSIDE = 4
+    BASE_FURTHER = 8
+
+cdef enum:
+    PURSES_MAX = 64
+    TIERS_MAX = 32
+    RULES_MAX = 250
+    LADDER_MAX = 16
+    CATEGORY_WORDS = 16
+
+cdef struct Purse:
+    int32_t unit
+    int32_t role
+    int32_t months
+    int32_t days
+    int32_t first_use
+    int32_t per_day
+    int32_t min_gap_days
+    uint64_t covers[CATEGORY_WORDS]
+
+cdef struct Tier:
+    int64_t spend_min_fen
+    int64_t orders_min
+    int64_t points_min
+
+cdef struct Rule:
+    int32_t effect
+    int32_t purse
+    uint32_t tiers
+    int32_t any_category
+    uint64_t categories[CATEGORY_WORDS]
+    int64_t amount_min_fen
+    int64_t amount_max_fen
+    int64_t earned_min
+    int64_t pay
+    int64_t of
+    int64_t amount
+    int64_t per_fen
+    int64_t multiplier
+    int64_t multiplier_of
+    int32_t base
+    int32_t n_ladder
+    int64_t units
+    int64_t worth_fen
+    int64_t share
+    int64_t share_of
+    int64_t ladder_units[LADDER_MAX]
+    int64_t ladder_price[LADDER_MAX]
+    int64_t every_units
+    int64_t every_price
+
+cdef struct Rules:
+    int32_t n_purses
+    int32_t n_tiers
+    int32_t n_rules
+    int32_t stacking
+    int32_t rounding
+    int32_t listed_order
+    int32_t points_purse
+    int32_t utc_offset_s
+    int64_t step_fen
+    int64_t balance_max_fen
+    int64_t topup_min_fen
+    int64_t topup_max_fen
+    int64_t topup_step_fen
+    int32_t transfer
+    int32_t member
+    Purse purses[PURSES_MAX]
+    Tier tiers[TIERS_MAX]
+    Rule* rules
+
+cdef class Programme:
+    cdef Rules r
+    cdef readonly str name
+    cdef readonly int version
+    cdef readonly str currency
+    cdef readonly str digest
+    cdef readonly tuple purses
+    cdef readonly tuple purse_units
+    cdef readonly tuple purse_roles
+    cdef readonly tuple tiers
+    cdef readonly dict categories
+    cdef readonly dict products
+    cdef readonly tuple rule_names
+    cdef readonly dict card
+
+cdef bint covers(const uint64_t* words, int category) noexcept nogil
+cdef int64_t expiry(const Rules* r, int64_t at_s, int months, int days) noexcept nogil
+cdef int32_t local_day(const Rules* r, int64_t at_s) noexcept nogil
+cdef int reached_tier(const Rules* r, int64_t spend_fen, int64_t orders, int64_t points) noexcept nogil

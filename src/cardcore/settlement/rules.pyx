@@ -1,0 +1,248 @@
+"""A programme compiled from its normalised pack (see docs/pack-format.md), and its calendar.
+
+`pack.load` validates and normalises; this file trusts the shape but not the bounds, and refuses what does not fit
+the C structs with InvalidPack.
+"""
+
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from cardcore.money cimport ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, ROUND_HALF_UP, admit_unsigned
+
+from cardcore.errors import CardcoreError, InvalidPack
+
+_UNITS = ("fen", "points", "visits", "pass")
+_ROLES = {"principal": ROLE_PRINCIPAL, "bonus": ROLE_BONUS, "points": ROLE_POINTS, "entitlement": ROLE_ENTITLEMENT}
+_EFFECTS = {
+    "discount": RULE_DISCOUNT, "accrue": RULE_ACCRUE, "milestone": RULE_MILESTONE, "bonus": RULE_BONUS,
+    "deduct": RULE_DEDUCT, "redeem": RULE_REDEEM,
+}
+_STACKINGS = {"multiply": 0, "best": 1, "add": 2}
+_ROUNDINGS = {"floor": ROUND_FLOOR, "ceiling": ROUND_CEILING, "half_up": ROUND_HALF_UP, "half_even": ROUND_HALF_EVEN}
+_BASES = {"principal": BASE_PRINCIPAL, "bonus": BASE_BONUS, "outside": BASE_OUTSIDE, "further": BASE_FURTHER}
+
+
+cdef bint covers(const uint64_t* words, int category) noexcept nogil:
+    if category < 0 or category >= CATEGORY_WORDS * 64:
+        return False
+    return (words[category >> 6] >> (category & 63)) & 1
+
+
+cdef int64_t floor_div(int64_t a, int64_t b) noexcept nogil:
+    cdef int64_t q = a // b
+    return q - 1 if a % b < 0 else q
+
+
+cdef int32_t local_day(const Rules* r, int64_t at_s) noexcept nogil:
+    """Days since 1970-01-01 in the programme's own time."""
+    return <int32_t> floor_div(at_s + r.utc_offset_s, 86400)
+
+
+cdef int days_in_month(int64_t year, int month) noexcept nogil:
+    if month == 2:
+        return 29 if (year % 4 == 0 and year % 100 != 0) or year % 400 == 0 else 28
+    return 30 if month == 4 or month == 6 or month == 9 or month == 11 else 31
+
+
+cdef int64_t days_from_civil(int64_t y, int m, int d) noexcept nogil:
+    """Days since 1970-01-01 of a proleptic Gregorian date: eras of 400 years that begin in March."""
+    cdef int64_t era, yoe, doy
+    if m <= 2:
+        y -= 1
+    era = floor_div(y, 400)
+    yoe = y - era * 400
+    doy = (153 * (m - 3 if m > 2 else m + 9) + 2) // 5 + d - 1
+    return era * 146097 + yoe * 365 + yoe // 4 - yoe // 100 + doy - 719468
+
+
+cdef int64_t expiry(const Rules* r, int64_t at_s, int months, int days) noexcept nogil:
+    """The epoch second `months` and `days` later by the local calendar, same time of day; 0 (never) for none (X01)."""
+    cdef int64_t local, day, second, era, doe, yoe, doy, year, total
+    cdef int mp, month, dom
+    if months == 0 and days == 0:
+        return 0
+    local = at_s + r.utc_offset_s
+    day = floor_div(local, 86400)
+    second = local - day * 86400
+    if months:
+        day += 719468
+        era = floor_div(day, 146097)
+        doe = day - era * 146097
+        yoe = (doe - doe // 1460 + doe // 36524 - doe // 146096) // 365
+        doy = doe - (365 * yoe + yoe // 4 - yoe // 100)
+        mp = <int> ((5 * doy + 2) // 153)
+        dom = <int> (doy - (153 * mp + 2) // 5 + 1)
+        month = mp + 3 if mp < 10 else mp - 9
+        year = yoe + era * 400 + (1 if month <= 2 else 0)
+        total = year * 12 + month - 1 + months
+        year = floor_div(total, 12)
+        month = <int> (total - year * 12) + 1
+        if dom > days_in_month(year, month):
+            dom = days_in_month(year, month)
+        day = days_from_civil(year, month, dom)
+    return (day + days) * 86400 + second - r.utc_offset_s
+
+
+cdef int reached_tier(const Rules* r, int64_t spend_fen, int64_t orders, int64_t points) noexcept nogil:
+    """The highest tier of which any one threshold is reached (T01, T03)."""
+    cdef int i, best = 0
+    for i in range(1, r.n_tiers):
+        if ((r.tiers[i].spend_min_fen >= 0 and spend_fen >= r.tiers[i].spend_min_fen)
+                or (r.tiers[i].orders_min >= 0 and orders >= r.tiers[i].orders_min)
+                or (r.tiers[i].points_min >= 0 and points >= r.tiers[i].points_min)):
+            best = i
+    return best
+
+
+cdef int set_categories(uint64_t* words, categories, int n) except -1:
+    cdef int index
+    for index in categories:
+        if not 0 <= index < n:
+            raise InvalidPack(f"category {index} does not exist")
+        words[index >> 6] |= <uint64_t> 1 << (index & 63)
+    return 0
+
+
+cdef class Programme:
+    def __cinit__(self, *args):
+        memset(&self.r, 0, sizeof(Rules))
+
+    def __dealloc__(self):
+        free(self.r.rules)
+
+    def __init__(self, dict pack not None):
+        try:
+            self._compile(pack)
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError, CardcoreError) as problem:
+            if isinstance(problem, InvalidPack):
+                raise
+            raise InvalidPack(f"the pack cannot be compiled: {problem!r}") from problem
+
+    def _compile(self, dict pack):
+        cdef Rules* r = &self.r
+        self.name, self.version, self.currency, self.digest = pack["name"], pack["version"], pack["currency"], pack["digest"]
+        if len(pack["purses"]) > PURSES_MAX or len(pack["rules"]) > RULES_MAX or not 1 <= len(pack["tiers"]) <= TIERS_MAX:
+            raise InvalidPack("too many purses, rules or tiers, or no tier")
+        if len(pack["categories"]) > CATEGORY_WORDS * 64:
+            raise InvalidPack("too many categories")
+        self.categories = {name: i for i, name in enumerate(pack["categories"])}
+        self.card = dict(pack["card"])
+        r.stacking, r.rounding = _STACKINGS[pack["stacking"]], _ROUNDINGS[pack["rounding"]]
+        r.step_fen = admit_unsigned(pack["step_fen"])
+        r.listed_order = pack["spend_order"] == "listed"
+        r.utc_offset_s = pack["utc_offset_s"]
+        r.member = bool(self.card.get("member", True))
+        limits = pack["limits"]
+        r.balance_max_fen, r.transfer = admit_unsigned(limits["balance_max_fen"]), bool(limits["transfer"])
+        r.topup_min_fen, r.topup_max_fen = admit_unsigned(limits["topup_min_fen"]), admit_unsigned(limits["topup_max_fen"])
+        r.topup_step_fen = admit_unsigned(limits["topup_step_fen"])
+        if r.step_fen < 1 or r.topup_step_fen < 1:
+            raise InvalidPack("a step must be at least 1")
+        self._compile_purses(pack["purses"])
+        self._compile_tiers(pack["tiers"])
+        r.rules = <Rule*> calloc(len(pack["rules"]) + 1, sizeof(Rule))
+        if r.rules == NULL:
+            raise MemoryError
+        for rule in pack["rules"]:
+            self._compile_rule(rule)
+        self.rule_names = tuple(rule["name"] for rule in pack["rules"])
+        self.products = {}
+        for product in pack["products"]:
+            grants = tuple((g["purse"], admit_unsigned(g["amount"]), g.get("months", 0), g.get("days", 0)) for g in product["grants"])
+            if any(not 0 <= g[0] < r.n_purses or g[1] < 1 for g in grants):
+                raise InvalidPack(f"product {product['name']} grants nothing, or into no purse")
+            self.products[product["name"]] = (admit_unsigned(product["price_fen"]), grants)
+
+    def _compile_purses(self, purses):
+        cdef Purse* p
+        self.r.points_purse = -1
+        for index, purse in enumerate(purses):
+            p = &self.r.purses[index]
+            p.unit, p.role = _UNITS.index(purse["unit"]), _ROLES[purse["role"]]
+            p.months, p.days = purse.get("months", 0), purse.get("days", 0)
+            p.first_use = bool(purse.get("first_use", False))
+            p.per_day, p.min_gap_days = purse.get("per_day", 0), purse.get("min_gap_days", 0)
+            if min(p.months, p.days, p.per_day, p.min_gap_days) < 0:
+                raise InvalidPack(f"purse {purse['name']} has a negative period")
+            set_categories(p.covers, purse.get("covers", ()), len(self.categories))
+            if p.role == ROLE_POINTS:
+                if self.r.points_purse >= 0:
+                    raise InvalidPack("a programme has at most one points purse")
+                self.r.points_purse = index
+        self.r.n_purses = len(purses)
+        self.purses = tuple(purse["name"] for purse in purses)
+        self.purse_units = tuple(purse["unit"] for purse in purses)
+        self.purse_roles = tuple(purse["role"] for purse in purses)
+
+    def _compile_tiers(self, tiers):
+        for index, tier in enumerate(tiers):
+            self.r.tiers[index].spend_min_fen = tier.get("spend_min_fen", -1)
+            self.r.tiers[index].orders_min = tier.get("orders_min", -1)
+            self.r.tiers[index].points_min = tier.get("points_min", -1)
+        self.r.n_tiers = len(tiers)
+        self.tiers = tuple(tier["name"] for tier in tiers)
+
+    def _compile_rule(self, rule):
+        cdef Rule* c = &self.r.rules[self.r.n_rules]
+        cdef int index
+        c.effect = _EFFECTS[rule["effect"]]
+        c.tiers = 0xFFFFFFFF
+        if rule.get("tiers") is not None:
+            c.tiers = 0
+            for index in rule["tiers"]:
+                if not 0 <= index < self.r.n_tiers:
+                    raise InvalidPack(f"rule {rule['name']} names a tier that does not exist")
+                c.tiers |= <uint32_t> 1 << index
+        c.any_category = rule.get("categories") is None
+        set_categories(c.categories, rule.get("categories") or (), len(self.categories))
+        c.amount_min_fen, c.amount_max_fen = admit_unsigned(rule["amount_min_fen"]), admit_unsigned(rule["amount_max_fen"])
+        c.earned_min = admit_unsigned(rule.get("earned_min", 0))
+        c.pay, c.of = rule.get("pay", 1), rule.get("of", 1)
+        c.purse = rule.get("purse", -1)
+        if c.effect != RULE_DISCOUNT and not 0 <= c.purse < self.r.n_purses:
+            raise InvalidPack(f"rule {rule['name']} names no purse")
+        if c.effect == RULE_DISCOUNT and not 0 <= c.pay <= c.of <= 10_000:
+            raise InvalidPack(f"rule {rule['name']}: a rate is a fraction of at most 1 with a denominator of at most 10000")
+        c.amount = admit_unsigned(rule.get("amount", 0))
+        c.per_fen = admit_unsigned(rule.get("per_fen", 1))
+        c.multiplier, c.multiplier_of = rule.get("multiplier", (1, 1))
+        c.share, c.share_of = rule.get("max_share", (1, 1))
+        c.units, c.worth_fen = admit_unsigned(rule.get("units", 1)), admit_unsigned(rule.get("worth_fen", 1))
+        if min(c.of, c.per_fen, c.multiplier_of, c.share_of, c.units, c.worth_fen) < 1:
+            raise InvalidPack(f"rule {rule['name']} divides by nothing")
+        if not 0 <= c.multiplier <= 10_000 or not c.share <= c.share_of <= 10_000 or c.multiplier_of > 10_000 or c.share < 0:
+            raise InvalidPack(f"rule {rule['name']}: a multiplier or share is out of bounds")
+        for name in rule.get("base", ("principal", "bonus", "outside", "further")):
+            c.base |= _BASES[name]
+        self._compile_ladder(rule)
+        self.r.n_rules += 1
+
+    def _compile_ladder(self, rule):
+        cdef Rule* c = &self.r.rules[self.r.n_rules]
+        ladder = rule.get("ladder", ())
+        if len(ladder) > LADDER_MAX or (c.effect == RULE_REDEEM and not ladder):
+            raise InvalidPack(f"rule {rule['name']}: a ladder has 1 to {LADDER_MAX} steps")
+        for index, (units, price) in enumerate(ladder):
+            c.ladder_units[index], c.ladder_price[index] = admit_unsigned(units), admit_unsigned(price)
+        c.n_ladder = len(ladder)
+        if rule.get("every"):
+            c.every_units, c.every_price = admit_unsigned(rule["every"][0]), admit_unsigned(rule["every"][1])
+            if c.every_price < 1:
+                raise InvalidPack(f"rule {rule['name']}: a further step needs a price")
+
+    def __reduce__(self):
+        raise TypeError("a Programme is compiled from its pack")
+
+    def __repr__(self):
+        return f"Programme({self.name!r}, version={self.version})"
+
+
+# ------------------------------------------------------------------ Doorways
+def expires_at(Programme programme not None, int64_t at, int months, int days):
+    """When something granted at epoch second `at` lapses by the programme's calendar; 0 = never."""
+    return expiry(&programme.r, at, months, days)
+
+
+def day_of(Programme programme not None, int64_t at):
+    """Days since 1970-01-01 in the programme's own time."""
+    return local_day(&programme.r, at)

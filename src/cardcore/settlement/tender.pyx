@@ -1,0 +1,346 @@
+"""What pays a ticket: entitlements, points and stored value, lot by lot, on scratch memory and without the GIL.
+
+Every debit names its lot (M7). While a hold is open the same debits go to held money instead of their final account.
+"""
+
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from cardcore.money cimport AMOUNT_LIMIT, cc_muldiv, cc_steps
+from cardcore.settlement.model cimport (
+    CUSTOMER, DEFERRED, E_COVER, E_FURTHER, E_POINTS, E_REDEEM, E_STORED, ENTITLEMENT_USED, FEN, GIFT_COST, HELD, HOLD,
+    LINES_MAX, PASS, POINTS, POINTS_COST, POINTS_REDEEMED, R_COVER, R_POINTS, R_REDEEM, R_STORED, SALES, VISITS, LineIn,
+)
+from cardcore.settlement.rules cimport ROLE_BONUS, RULE_DEDUCT, RULE_REDEEM, covers, expiry, local_day
+
+
+cdef bint applies(const Rule* rule, int effect, int tier, int64_t gross_fen) noexcept nogil:
+    return (rule.effect == effect and (rule.tiers >> tier) & 1 and rule.amount_min_fen <= gross_fen
+            and gross_fen <= rule.amount_max_fen)
+
+
+# ------------------------------------------------------------------ scratch memory
+cdef int open_work(Work* w, int lots, int postings, int notes) except -1:
+    memset(w, 0, sizeof(Work))
+    w.postings = <Posting*> calloc(postings, sizeof(Posting))
+    w.lines = <LineOut*> calloc(LINES_MAX, sizeof(LineOut))
+    w.lots = <Lot*> calloc(lots, sizeof(Lot))
+    w.order = <int32_t*> calloc(lots, sizeof(int32_t))
+    w.notes = <Note*> calloc(notes, sizeof(Note)) if notes else NULL
+    w.cap_postings, w.cap_lots, w.cap_notes = postings, lots, notes
+    if w.postings == NULL or w.lines == NULL or w.lots == NULL or w.order == NULL or (notes and w.notes == NULL):
+        close_work(w)
+        raise MemoryError
+    return 0
+
+
+cdef void close_work(Work* w) noexcept nogil:
+    free(w.postings)
+    free(w.lines)
+    free(w.lots)
+    free(w.order)
+    free(w.notes)
+
+
+cdef Posting* add(Work* w) noexcept nogil:
+    """The next posting, blank. The caller has made sure there is room (see `needed_postings`)."""
+    cdef Posting* p = &w.postings[w.n_postings]
+    memset(p, 0, sizeof(Posting))
+    p.line = -1
+    p.undoes = -1
+    p.purse = -1
+    w.n_postings += 1
+    return p
+
+
+cdef void note(Work* w, int effect, int rule, int line, int64_t amount, int unit, int64_t before, int64_t after) noexcept nogil:
+    cdef Note* n
+    if w.n_notes < w.cap_notes:
+        n = &w.notes[w.n_notes]
+        n.effect, n.rule, n.line, n.unit = effect, rule, line, unit
+        n.amount, n.before, n.after = amount, before, after
+        w.n_notes += 1
+
+
+# ------------------------------------------------------------------ lots
+cdef bint before(const Rules* r, const Lot* a, const Lot* b) noexcept nogil:
+    """The programme's spending order: soonest expiry (never = last), then listed purse, then age; or purse first."""
+    cdef int64_t ea = a.expires_at if a.expires_at else (<int64_t> 1 << 62)
+    cdef int64_t eb = b.expires_at if b.expires_at else (<int64_t> 1 << 62)
+    if r.listed_order and a.purse != b.purse:
+        return a.purse < b.purse
+    if ea != eb:
+        return ea < eb
+    if a.purse != b.purse:
+        return a.purse < b.purse
+    return a.lot_id < b.lot_id
+
+
+cdef int select_lots(
+    const Rules* r, const Lot* lots, int n_lots, int64_t at_s, int unit, int category, int32_t* order
+) noexcept nogil:
+    """Indices of the unexpired lots of a unit (category >= 0: of entitlements that cover it) in spending order."""
+    cdef int i, k, n = 0
+    cdef const Lot* lot
+    for i in range(n_lots):
+        lot = &lots[i]
+        if lot.amount <= 0 or (lot.expires_at and lot.expires_at <= at_s):
+            continue
+        if category >= 0:
+            if r.purses[lot.purse].unit < VISITS or not covers(r.purses[lot.purse].covers, category):
+                continue
+        elif r.purses[lot.purse].unit != unit:
+            continue
+        k = n
+        while k > 0 and before(r, lot, &lots[order[k - 1]]):
+            order[k] = order[k - 1]
+            k -= 1
+        order[k] = i
+        n += 1
+    return n
+
+
+cdef int64_t sum_lots(const Rules* r, const Lot* lots, int n_lots, int64_t at_s, int unit) noexcept nogil:
+    cdef int i
+    cdef int64_t total = 0
+    for i in range(n_lots):
+        if r.purses[lots[i].purse].unit == unit and (lots[i].expires_at == 0 or lots[i].expires_at > at_s):
+            total += lots[i].amount
+    return total
+
+
+cdef int64_t points_after(const Rules* r, const Lot* lots, int n_lots, int64_t at_s) noexcept nogil:
+    return sum_lots(r, lots, n_lots, at_s, POINTS)
+
+
+cdef int64_t money_after(const Rules* r, const Lot* lots, int n_lots, int64_t at_s) noexcept nogil:
+    return sum_lots(r, lots, n_lots, at_s, FEN)
+
+
+cdef int64_t same_lot(
+    const Value* v, int purse, int64_t amount, int64_t expires_at, int64_t paid_fen, int64_t of_units
+) noexcept nogil:
+    """The lot that already stands for the same purse, expiry and paid ratio, or 0: equal value is kept in one lot."""
+    cdef int i
+    cdef const Lot* lot
+    for i in range(v.n_lots):
+        lot = &v.lots[i]
+        if (lot.purse == purse and lot.expires_at == expires_at and lot.paid_fen == paid_fen and lot.of_units == of_units
+                and lot.used_on == 0 and lot.amount <= AMOUNT_LIMIT - amount):
+            return lot.lot_id
+    return 0
+
+
+cdef Posting* debit(
+    const SaleIn* sale, const Value* v, Work* w, Lot* lot, int64_t amount, int unit, int target, int role, int line
+) noexcept nogil:
+    """Take from a lot in scratch and post it: to its final account, or to held money while a hold is open."""
+    cdef Posting* p = add(w)
+    p.amount = amount
+    p.unit = unit
+    p.source = CUSTOMER
+    p.source_account = v.account_id
+    p.source_lot = lot.lot_id
+    p.target = target
+    p.purse = lot.purse
+    p.expires_at = lot.expires_at
+    p.paid_fen = lot.paid_fen
+    p.of_units = lot.of_units
+    p.role = role
+    p.line = line
+    if sale.verb == HOLD:
+        p.target = HELD
+        p.target_account = v.account_id
+    lot.amount -= amount
+    return p
+
+
+cdef void issuer_pays(const SaleIn* sale, Work* w, int64_t amount_fen, int source, int role, int line) noexcept nogil:
+    """The money side of points, gifts and entitlements; a hold posts it at capture."""
+    cdef Posting* p
+    if sale.verb != HOLD and amount_fen:
+        p = add(w)
+        p.amount = amount_fen
+        p.unit = FEN
+        p.source = source
+        p.target = SALES
+        p.role = role
+        p.line = line
+
+
+# ------------------------------------------------------------------ 3. entitlements
+cdef int cover_line(
+    const Rules* r, const Value* v, const SaleIn* sale, int index, int64_t at_s, Work* w
+) except -1 nogil:
+    """Take the line's visits from count, package and course lots, or one use from a pass (C05-C09)."""
+    cdef int n = select_lots(r, w.lots, w.n_lots, at_s, -1, sale.lines[index].category, w.order)
+    cdef int i, k, uses_today, last_use
+    cdef int64_t need = sale.lines[index].quantity, take, value
+    cdef int today = local_day(r, at_s)
+    cdef int refusal = D_NOT_COVERED
+    cdef Lot* lot
+    cdef Posting* p
+    for i in range(n):
+        lot = &w.lots[w.order[i]]
+        uses_today = 0
+        last_use = 0
+        for k in range(w.n_lots):
+            if w.lots[k].purse == lot.purse:
+                last_use = max(last_use, w.lots[k].used_on)
+                if w.lots[k].used_on == today:
+                    uses_today += w.lots[k].used_times
+        if r.purses[lot.purse].min_gap_days and last_use and last_use + r.purses[lot.purse].min_gap_days > today:
+            refusal = D_TOO_SOON
+            continue
+        take = 1 if r.purses[lot.purse].unit == PASS else min(need, lot.amount)
+        if r.purses[lot.purse].per_day:
+            if uses_today >= r.purses[lot.purse].per_day:
+                refusal = D_USED_UP_TODAY
+                continue
+            take = min(take, r.purses[lot.purse].per_day - uses_today)
+        value = 0
+        if r.purses[lot.purse].unit == VISITS and lot.of_units:
+            value = cc_muldiv(lot.paid_fen, lot.amount, lot.of_units) - cc_muldiv(lot.paid_fen, lot.amount - take, lot.of_units)
+        if w.n_postings + 4 > w.cap_postings:
+            return X_TOO_MANY_POSTINGS
+        if lot.used_on == 0 and r.purses[lot.purse].first_use:
+            lot.expires_at = expiry(r, at_s, r.purses[lot.purse].months, r.purses[lot.purse].days)
+        if r.purses[lot.purse].unit == PASS:
+            p = debit(sale, v, w, lot, 0, PASS, ENTITLEMENT_USED, R_COVER, index)
+        else:
+            p = debit(sale, v, w, lot, take, VISITS, ENTITLEMENT_USED, R_COVER, index)
+        p.used_on = today
+        p.value_fen = value
+        lot.used_times = (lot.used_times if lot.used_on == today else 0) + <int> take
+        lot.used_on = today
+        issuer_pays(sale, w, value, DEFERRED, R_COVER, index)
+        if sale.explain:
+            note(w, E_COVER, lot.purse, index, take, r.purses[lot.purse].unit, lot.amount + take, lot.amount)
+        if r.purses[lot.purse].unit == PASS:
+            return OK
+        need -= take
+        if need == 0:
+            return OK
+    return refusal
+
+
+# ------------------------------------------------------------------ 4. points
+cdef int64_t ladder_units(const Rule* rule, int64_t price_fen) noexcept nogil:
+    """Points for one item of this list price; -1 where the ladder does not reach (R05)."""
+    cdef int i
+    cdef int64_t over, further
+    for i in range(rule.n_ladder):
+        if price_fen <= rule.ladder_price[i]:
+            return rule.ladder_units[i]
+    if rule.every_price <= 0:
+        return -1
+    over = price_fen - rule.ladder_price[rule.n_ladder - 1]
+    further = cc_steps(over + rule.every_price - 1, rule.every_price, rule.every_units, 1, 1)
+    return -1 if further < 0 else rule.ladder_units[rule.n_ladder - 1] + further
+
+
+cdef int take_points(
+    const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w, int64_t units, int64_t worth_fen, int role, int line
+) except -1 nogil:
+    cdef int i, n = select_lots(r, w.lots, w.n_lots, at_s, POINTS, -1, w.order)
+    cdef int64_t left = units, take
+    cdef Lot* lot
+    cdef Posting* p
+    for i in range(n):
+        if left == 0:
+            break
+        if w.n_postings + 4 > w.cap_postings:
+            return X_TOO_MANY_POSTINGS
+        lot = &w.lots[w.order[i]]
+        take = min(left, lot.amount)
+        p = debit(sale, v, w, lot, take, POINTS, POINTS_REDEEMED, role, line)
+        left -= take
+    if left:
+        w.fact = units - left
+        return D_INSUFFICIENT_POINTS
+    w.t.points_used += units
+    issuer_pays(sale, w, worth_fen, GIFT_COST if role == R_REDEEM else POINTS_COST, role, line)
+    return OK
+
+
+cdef int redeem_line(const Rules* r, const Value* v, const SaleIn* sale, int index, int64_t at_s, Work* w) except -1 nogil:
+    cdef int i, outcome
+    cdef int64_t units, held
+    cdef const LineIn* line = &sale.lines[index]
+    for i in range(r.n_rules):
+        if applies(&r.rules[i], RULE_REDEEM, v.tier, w.t.gross_fen) and (
+                r.rules[i].any_category or covers(r.rules[i].categories, line.category)):
+            units = ladder_units(&r.rules[i], line.amount_fen)
+            if units < 0:
+                continue
+            held = points_after(r, w.lots, w.n_lots, at_s)
+            outcome = take_points(r, v, sale, at_s, w, units, line.amount_fen, R_REDEEM, index)
+            if outcome == OK and sale.explain:
+                note(w, E_REDEEM, i, index, units, POINTS, held, held - units)
+            return outcome
+    w.fact = 0
+    return D_POINTS_NOT_ALLOWED
+
+
+cdef int deduct_points(const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w) except -1 nogil:
+    """Points pay part of the ticket in whole steps, up to the rule's share of it (R01-R03)."""
+    cdef int i, outcome
+    cdef int64_t cap, steps, allowed, available
+    cdef const Rule* rule
+    for i in range(r.n_rules):
+        rule = &r.rules[i]
+        if not applies(rule, RULE_DEDUCT, v.tier, w.t.gross_fen):
+            continue
+        # Rounding: the share is floored, so that points never pay more than it.
+        cap = cc_muldiv(w.t.net_fen, rule.share, rule.share_of)
+        allowed = cap // rule.worth_fen
+        available = points_after(r, w.lots, w.n_lots, at_s)
+        if sale.points < 0:
+            steps = min(allowed, available // rule.units)
+        else:
+            steps = sale.points // rule.units
+            if sale.points % rule.units or steps > allowed:
+                w.fact = cc_steps(allowed, 1, rule.units, 1, 1)
+                return D_POINTS_NOT_ALLOWED
+        if steps == 0:
+            return OK
+        outcome = take_points(r, v, sale, at_s, w, steps * rule.units, steps * rule.worth_fen, R_POINTS, -1)
+        if outcome == OK:
+            w.t.points_fen = steps * rule.worth_fen
+            if sale.explain:
+                note(w, E_POINTS, i, -1, steps * rule.units, POINTS, w.t.net_fen, w.t.net_fen - w.t.points_fen)
+        return outcome
+    if sale.points < 0:
+        return OK
+    w.fact = 0
+    return D_POINTS_NOT_ALLOWED
+
+
+# ------------------------------------------------------------------ 5. stored value
+cdef int64_t spend_stored(
+    const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w, int64_t want_fen, int role
+) except -1 nogil:
+    """Spend up to `want_fen` from the money lots in w.lots; returns what was spent, or -X_TOO_MANY_POSTINGS."""
+    cdef int i, n
+    cdef int64_t left = want_fen, take
+    cdef Lot* lot
+    if want_fen <= 0:
+        return 0
+    n = select_lots(r, w.lots, w.n_lots, at_s, FEN, -1, w.order)
+    for i in range(n):
+        if left == 0:
+            break
+        if w.n_postings + 4 > w.cap_postings:
+            return -X_TOO_MANY_POSTINGS
+        lot = &w.lots[w.order[i]]
+        take = min(left, lot.amount)
+        debit(sale, v, w, lot, take, FEN, SALES, role, -1)
+        if role == R_STORED:
+            if r.purses[lot.purse].role == ROLE_BONUS:
+                w.t.bonus_fen += take
+            else:
+                w.t.principal_fen += take
+        if sale.explain:
+            note(w, E_STORED if role == R_STORED else E_FURTHER, lot.purse, -1, take, FEN, lot.amount + take, lot.amount)
+        left -= take
+    return want_fen - left

@@ -1,0 +1,484 @@
+"""Verbs that name an earlier entry: capture, void, release of a lapsed hold, refund, reverse (P01, M6-M9, X03).
+
+An undoing posting carries the number of the posting it undoes, so what is left of a ticket is a sum over the entries
+that name it, per lot and per tender (M8). Nothing is edited: each of these is a new settlement.
+"""
+
+from libc.stdint cimport int64_t
+from libc.stdlib cimport malloc
+from libc.string cimport memcpy
+
+from cardcore.money cimport cc_muldiv
+from cardcore.settlement.model cimport (
+    CAPTURE, CUSTOMER, DEFERRED, E_CLAW, E_OWED, E_RETURN, ENTITLEMENT_USED, EXPIRE, F_REDEEM, FEN, GIFT_COST, HELD, HOLD,
+    LineOut, OUTSIDE, OWED, PASS, POINTS, POINTS_COST, POINTS_ISSUE, POINTS_REDEEMED, R_CLAW, R_COVER, R_EARN, R_FURTHER,
+    R_OUTSIDE, R_POINTS, R_REDEEM, R_RELEASE, R_STORED, REFUND, REVERSE, SALES, SETTLE, TOPUP, TRANSFER, ADJUST, VOID,
+    Account, Lot, Posting, Totals, Value, credit_lot, new_settlement,
+)
+from cardcore.settlement.rules cimport ROLE_BONUS, Programme, Rules, reached_tier
+from cardcore.settlement.sale cimport earn, shared_work
+from cardcore.settlement.tender cimport Work
+from cardcore.settlement.value cimport settle_balances
+
+from cardcore.errors import Declined, InvalidCommand
+from cardcore.money import allot
+from cardcore.settlement.value import purse_in
+
+
+cdef int check_ticket(Snapshot snapshot) except -1:
+    if snapshot.ticket.account_id != snapshot.account.v.account_id:
+        raise Declined("not_same_card")
+    return 0
+
+
+cdef Posting* undo(Settlement s, const Posting* done, int index, int64_t amount) except NULL:
+    """`amount` of a posting goes back where it came from: a customer's part to its own lot, even one now gone."""
+    cdef Posting* p = s.add_posting()
+    cdef int place = s.n_postings
+    p[0] = done[0]
+    p.amount = amount
+    p.value_fen = 0
+    p.undoes = index
+    p.source = done.target
+    p.source_account = done.target_account
+    p.source_lot = done.target_lot
+    p.target = CUSTOMER if done.source == HELD else done.source
+    p.target_account = done.source_account
+    p.target_lot = done.source_lot
+    return p
+
+
+# ------------------------------------------------------------------ holds
+cdef int check_open_hold(Snapshot snapshot, int64_t at_s, bint lapsed) except -1:
+    cdef Settlement hold = snapshot.ticket
+    check_ticket(snapshot)
+    if snapshot.followers or not any(h.position == snapshot.ticket_position for h in snapshot.account.holds()):
+        raise Declined("hold_not_open")
+    if lapsed and hold.t.expires_at > at_s:
+        raise Declined("nothing_to_do", expires_at=hold.t.expires_at)
+    return 0
+
+
+cdef Settlement release_all(Snapshot snapshot, int verb, command):
+    """Everything held goes back to its lots; nothing was sold."""
+    cdef Settlement hold = snapshot.ticket
+    cdef Settlement s = new_settlement(verb, snapshot.programme, snapshot.account)
+    cdef Posting* p
+    cdef int i
+    for i in range(hold.n_postings):
+        p = undo(s, &hold.postings_[i], i, hold.postings_[i].amount)
+        if p.role != R_COVER:
+            p.role = R_RELEASE
+    s.t.hold_position = snapshot.ticket_position
+    s.t.gross_fen = s.t.net_fen = hold.t.principal_fen + hold.t.bonus_fen + hold.t.further_fen
+    s.t.principal_fen, s.t.bonus_fen, s.t.further_fen = hold.t.principal_fen, hold.t.bonus_fen, hold.t.further_fen
+    s.t.points_used = hold.t.points_used
+    s.further_accounts = hold.further_accounts
+    s.memo = command.memo
+    return s
+
+
+cdef Settlement decide_release(Snapshot snapshot, object command, int64_t at_us):
+    cdef Settlement s
+    if snapshot.ticket.verb_code != HOLD:
+        raise Declined("nothing_to_do")
+    check_open_hold(snapshot, at_us // 1_000_000, True)
+    s = release_all(snapshot, EXPIRE, command)
+    settle_balances(&(<Programme> snapshot.programme).r, s, snapshot.account, at_us // 1_000_000)
+    return s
+
+
+cdef Settlement decide_capture(Snapshot snapshot, object command, int64_t at_us):
+    """Take tenders in their order up to the captured amount; what is over returns to its lots (P01)."""
+    cdef Programme programme = snapshot.programme
+    cdef Settlement hold = snapshot.ticket
+    cdef Settlement s
+    cdef int64_t at_s = at_us // 1_000_000
+    cdef int64_t amount
+    check_ticket(snapshot)
+    if hold.verb_code != HOLD:
+        raise Declined("hold_not_open")
+    check_open_hold(snapshot, at_s, False)
+    if hold.t.expires_at <= at_s:
+        raise Declined("hold_not_open", expired_at=hold.t.expires_at)
+    amount = hold.t.net_fen if command.amount_fen == -1 else command.amount_fen
+    if amount > hold.t.net_fen:
+        raise Declined("over_hold", held_fen=hold.t.net_fen)
+    if amount < hold.t.points_fen:
+        raise Declined("points_not_allowed", points_fen=hold.t.points_fen)
+    s = new_settlement(CAPTURE, programme, snapshot.account)
+    s.t.gross_fen, s.t.discount_fen, s.t.coupon_fen = hold.t.gross_fen, hold.t.discount_fen, hold.t.coupon_fen
+    s.t.covered_fen, s.t.net_fen, s.t.uncaptured_fen = hold.t.covered_fen, amount, hold.t.net_fen - amount
+    s.t.points_fen, s.t.points_used = hold.t.points_fen, hold.t.points_used
+    s.t.hold_position = snapshot.ticket_position
+    s.lines_ = <LineOut*> malloc(hold.n_lines * sizeof(LineOut) + 1)
+    if s.lines_ == NULL:
+        raise MemoryError
+    memcpy(s.lines_, hold.lines_, hold.n_lines * sizeof(LineOut))
+    s.n_lines = hold.n_lines
+    s.further_accounts = hold.further_accounts
+    s.memo = command.memo
+    capture_tenders(s, &programme.r, hold, amount - hold.t.points_fen)
+    if s.t.outside_fen:
+        s.outside_tender = hold.outside_tender
+    capture_earnings(s, snapshot, hold, at_s, command.explain)
+    settle_balances(&programme.r, s, snapshot.account, at_s)
+    return s
+
+
+cdef int capture_tenders(Settlement s, const Rules* r, Settlement hold, int64_t left) except -1:
+    cdef int i
+    cdef int64_t take
+    cdef const Posting* held
+    cdef Posting* p
+    for i in range(hold.n_postings):
+        held = &hold.postings_[i]
+        take = held.amount
+        if held.role == R_STORED or held.role == R_FURTHER:
+            take = min(left, held.amount)
+            left -= take
+            if held.role == R_FURTHER:
+                s.t.further_fen += take
+            elif r.purses[held.purse].role == ROLE_BONUS:
+                s.t.bonus_fen += take
+            else:
+                s.t.principal_fen += take
+            if take < held.amount:
+                p = undo(s, held, i, held.amount - take)
+                p.role = R_RELEASE
+        if take or held.unit == PASS:
+            p = s.add_posting()
+            p[0] = held[0]
+            p.amount = take
+            p.source = HELD
+            p.target_account = 0
+            p.target = SALES if held.unit == FEN else POINTS_REDEEMED if held.unit == POINTS else ENTITLEMENT_USED
+        if held.role == R_COVER and held.value_fen:
+            issuer_side(s, held.value_fen, DEFERRED, R_COVER, held.line)
+    for i in range(hold.n_lines):
+        if hold.lines_[i].flags & F_REDEEM and hold.lines_[i].covered_fen:
+            issuer_side(s, hold.lines_[i].covered_fen, GIFT_COST, R_REDEEM, hold.lines_[i].index)
+    if hold.t.points_fen:
+        issuer_side(s, hold.t.points_fen, POINTS_COST, R_POINTS, -1)
+    if left:
+        issuer_side(s, left, OUTSIDE, R_OUTSIDE, -1)
+        s.t.outside_fen = left
+    return 0
+
+
+cdef int issuer_side(Settlement s, int64_t amount_fen, int source, int role, int line) except -1:
+    cdef Posting* p = s.add_posting()
+    p.amount = amount_fen
+    p.unit = FEN
+    p.source = source
+    p.target = SALES
+    p.role = role
+    p.line = line
+    return 0
+
+
+cdef int capture_earnings(Settlement s, Snapshot snapshot, Settlement hold, int64_t at_s, bint explain) except -1:
+    """Points on the captured share, counters and tier, by the same compiled rules as a settle."""
+    cdef Programme programme = snapshot.programme
+    cdef const Value* v = &snapshot.account.v
+    cdef Work* w = shared_work(snapshot, hold.n_lines)
+    cdef int i
+    cdef Posting* p
+    w.t = s.t
+    w.n_postings = 0
+    w.n_notes = 0
+    try:
+        w.cap_notes = 8192 if explain else 0
+        if earn(&programme.r, v, hold.lines_, hold.n_lines, hold.t.net_fen, hold.t.gross_fen, at_s, w):
+            raise Declined("limit_exceeded", limit=w.fact)
+    finally:
+        w.cap_notes = 0
+    s.t = w.t
+    for i in range(w.n_postings):
+        p = s.add_posting()
+        p[0] = w.postings[i]
+    for i in range(w.n_notes):
+        s.add_note(w.notes[i].effect, w.notes[i].rule, w.notes[i].line, w.notes[i].amount, w.notes[i].unit,
+                   w.notes[i].before, w.notes[i].after)
+    s.t.orders_delta = 1
+    s.t.spend_delta_fen = s.t.net_fen - s.t.points_fen
+    s.t.points_delta = s.t.points_earned
+    s.t.tier_after = max(v.tier, reached_tier(
+        &programme.r, v.spend_fen + s.t.spend_delta_fen, v.orders + 1, v.points_earned + s.t.points_delta))
+    return 0
+
+
+# ------------------------------------------------------------------ void and refund
+cdef Settlement decide_void(Snapshot snapshot, object command, int64_t at_us):
+    cdef Settlement ticket = snapshot.ticket
+    cdef Settlement s
+    check_ticket(snapshot)
+    if ticket.verb_code == HOLD:
+        check_open_hold(snapshot, 0, False)
+        s = release_all(snapshot, VOID, command)
+        settle_balances(&(<Programme> snapshot.programme).r, s, snapshot.account, at_us // 1_000_000)
+        return s
+    if ticket.verb_code != SETTLE and ticket.verb_code != CAPTURE:
+        raise Declined("not_refundable", verb=ticket.verb)
+    if snapshot.followers:
+        raise Declined("already_reversed")
+    return give_back(snapshot, VOID, -1, None, at_us // 1_000_000, False, command.memo)
+
+
+cdef Settlement decide_refund(Snapshot snapshot, object command, int64_t at_us):
+    cdef Settlement ticket = snapshot.ticket
+    check_ticket(snapshot)
+    if ticket.verb_code != SETTLE and ticket.verb_code != CAPTURE:
+        raise Declined("not_refundable", verb=ticket.verb)
+    if command.lines and ticket.t.uncaptured_fen:
+        raise Declined("not_refundable", uncaptured_fen=ticket.t.uncaptured_fen)
+    return give_back(snapshot, REFUND, command.amount_fen, command.lines or None, at_us // 1_000_000, command.explain, command.memo)
+
+
+cdef Settlement give_back(Snapshot snapshot, int verb, int64_t amount, lines, int64_t at_s, bint explain, bytes memo):
+    """Run a ticket backwards: all that is left (amount -1, no lines), an amount, or whole lines."""
+    cdef Programme programme = snapshot.programme
+    cdef Settlement ticket = snapshot.ticket
+    cdef Settlement s = new_settlement(verb, programme, snapshot.account)
+    cdef Settlement other
+    cdef int i, index
+    cdef int64_t refunded_before = 0, clawed_before = 0, refund, remaining
+    undone = [0] * ticket.n_postings
+    times = [0] * ticket.n_postings
+    lines_before = set()
+    for other in snapshot.followers:
+        refunded_before += other.t.net_fen
+        clawed_before += other.t.points_earned
+        for i in range(other.n_postings):
+            if other.postings_[i].undoes >= 0:
+                undone[other.postings_[i].undoes] += other.postings_[i].amount
+                times[other.postings_[i].undoes] += 1
+        for i in range(other.n_lines):
+            lines_before.add(other.lines_[i].index)
+    remaining = ticket.t.net_fen - refunded_before
+    whole = amount == -1 and lines is None
+    if whole:
+        refund = remaining
+        lines = tuple(i for i in range(ticket.n_lines) if i not in lines_before)
+    elif lines is not None:
+        refund = 0
+        for index in lines:
+            if index >= ticket.n_lines:
+                raise InvalidCommand(f"the ticket has no line {index}", line=index)
+            if index in lines_before:
+                raise Declined("over_refund", line=index, remaining_fen=remaining)
+            refund += ticket.lines_[index].net_fen
+    else:
+        refund, lines = amount, ()
+    if refund > remaining:
+        raise Declined("over_refund", remaining_fen=remaining)
+    refund_money(s, &programme.r, ticket, refund, undone)
+    returned = return_lines(s, ticket, lines, undone, times)
+    if refund == 0 and not returned:
+        raise Declined("over_refund", remaining_fen=remaining)
+    s.t.net_fen = refund
+    s.t.gross_fen = refund + s.t.covered_fen
+    s.outside_tender = ticket.outside_tender if s.t.outside_fen else ""
+    s.further_accounts = credited(s)
+    s.memo = memo
+    claw_back(s, snapshot, clawed_before, remaining - refund, at_s, explain)
+    if explain:
+        s.add_note(E_RETURN, -1, -1, refund, FEN, remaining, remaining - refund)
+    whole = remaining == refund and all_returned(ticket, times, s)
+    s.t.orders_delta = -1 if whole else 0
+    s.t.spend_delta_fen = -(refund - s.t.points_fen)
+    s.t.points_delta = -s.t.points_earned
+    s.t.tier_after = min(snapshot.account.v.tier, max(snapshot.account.v.base_tier, reached_tier(
+        &programme.r, snapshot.account.v.spend_fen + s.t.spend_delta_fen, snapshot.account.v.orders + s.t.orders_delta,
+        snapshot.account.v.points_earned + s.t.points_delta)))
+    settle_balances(&programme.r, s, snapshot.account, at_s)
+    return s
+
+
+cdef bint all_returned(Settlement ticket, times, Settlement s):
+    cdef int i
+    now = {s.postings_[i].undoes for i in range(s.n_postings)}
+    for i in range(ticket.n_postings):
+        if ticket.postings_[i].role == R_COVER or ticket.postings_[i].role == R_REDEEM:
+            if not times[i] and i not in now:
+                return False
+    return True
+
+
+cdef int refund_money(Settlement s, const Rules* r, Settlement ticket, int64_t refund, list undone) except -1:
+    """Allot the refund over what is left of each money tender: floors first, remainders in tender order (M8)."""
+    cdef int i
+    cdef Posting* p
+    cdef int64_t given, points_total = 0, points_back = 0, fen_back
+    tenders = []
+    weights = []
+    for i in range(ticket.n_postings):
+        p = &ticket.postings_[i]
+        if p.unit == FEN and p.target == SALES and (
+                p.role == R_STORED or p.role == R_FURTHER or p.role == R_OUTSIDE or p.role == R_POINTS):
+            tenders.append(i)
+            weights.append(p.amount - undone[i])
+        if p.unit == POINTS and p.role == R_POINTS:
+            points_total += p.amount
+            points_back += undone[i]
+    if refund == 0:
+        return 0
+    for i, share in zip(tenders, allot(refund, weights), strict=True):
+        if share == 0:
+            continue
+        p = undo(s, &ticket.postings_[i], i, share)
+        if p.role == R_OUTSIDE:
+            s.t.outside_fen += share
+        elif p.role == R_FURTHER:
+            s.t.further_fen += share
+        elif p.role == R_POINTS:
+            s.t.points_fen += share
+            fen_back = undone[i] + share
+            # Rounding: points return with the money they paid, floored on the running total, so all return with the last fen.
+            given = cc_muldiv(points_total, fen_back, ticket.postings_[i].amount) - points_back
+            return_points(s, ticket, given, undone)
+        elif r.purses[p.purse].role == ROLE_BONUS:
+            s.t.bonus_fen += share
+        else:
+            s.t.principal_fen += share
+    return 0
+
+
+cdef int return_points(Settlement s, Settlement ticket, int64_t points, list undone) except -1:
+    cdef int i
+    cdef int64_t share
+    for i in range(ticket.n_postings):
+        if points == 0:
+            break
+        if ticket.postings_[i].unit == POINTS and ticket.postings_[i].role == R_POINTS:
+            share = min(points, ticket.postings_[i].amount - <int64_t> undone[i])
+            if share:
+                undo(s, &ticket.postings_[i], i, share)
+                s.t.points_used += share
+                points -= share
+    assert points == 0, "more points would return than were used"
+    return 0
+
+
+cdef bint return_lines(Settlement s, Settlement ticket, lines, list undone, list times) except -1:
+    """Whole lines: their visits and redeemed points return, and the lines are marked as given back."""
+    cdef int i, index
+    cdef bint any_back = False
+    chosen = set(lines)
+    for i in range(ticket.n_postings):
+        if ticket.postings_[i].line in chosen and (
+                ticket.postings_[i].role == R_COVER or ticket.postings_[i].role == R_REDEEM) and not times[i]:
+            undo(s, &ticket.postings_[i], i, ticket.postings_[i].amount)
+            if ticket.postings_[i].unit == POINTS:
+                s.t.points_used += ticket.postings_[i].amount
+            any_back = True
+    if chosen:
+        s.lines_ = <LineOut*> malloc(len(chosen) * sizeof(LineOut))
+        if s.lines_ == NULL:
+            raise MemoryError
+        for index in sorted(chosen):
+            s.lines_[s.n_lines] = ticket.lines_[index]
+            s.t.covered_fen += ticket.lines_[index].covered_fen
+            s.n_lines += 1
+    return any_back
+
+
+cdef int claw_back(
+    Settlement s, Snapshot snapshot, int64_t clawed_before, int64_t remaining_after, int64_t at_s, bint explain
+) except -1:
+    """Take back the share of the earned points: from the ticket's own lot, then in expiry order, the rest is owed (X03, P2)."""
+    cdef Settlement ticket = snapshot.ticket
+    cdef int64_t earned = ticket.t.points_earned, keep = 0, claw, take
+    cdef int64_t own_lot = 0
+    cdef Account scratch = snapshot.account.copy()
+    cdef Programme programme = snapshot.programme
+    cdef Posting* p
+    cdef int i
+    if ticket.t.net_fen:
+        # Rounding: what the customer keeps is floored, so partial refunds never leave more than the share.
+        keep = cc_muldiv(earned, remaining_after, ticket.t.net_fen)
+    claw = earned - clawed_before - keep
+    s.t.points_earned = claw
+    for i in range(ticket.n_postings):
+        if ticket.postings_[i].role == R_EARN and ticket.postings_[i].target == CUSTOMER:
+            own_lot = ticket.postings_[i].target_lot
+    for i in range(s.n_postings):
+        p = &s.postings_[i]
+        if p.unit == POINTS and p.target == CUSTOMER and p.target_account == scratch.v.account_id:
+            scratch.reserve(scratch.v.n_lots + 1)
+            if credit_lot(&scratch.v, p.target_lot, p.purse, p.amount, p.expires_at, p.paid_fen, p.of_units):
+                raise Declined("limit_exceeded", what="one lot of value")
+    lots = [lot for lot in scratch.lots() if programme.r.purses[<int> lot.purse].unit == POINTS
+            and (lot.lot_id == own_lot or not lot.expires_at or lot.expires_at > at_s)]
+    lots.sort(key=lambda lot: (lot.lot_id != own_lot, lot.expires_at or 1 << 62, lot.lot_id))
+    for lot in lots:
+        if claw == 0:
+            break
+        take = min(claw, lot.amount)
+        p = s.add_posting()
+        p.amount, p.unit, p.role = take, POINTS, R_CLAW
+        p.source, p.source_account, p.source_lot = CUSTOMER, scratch.v.account_id, lot.lot_id
+        p.target = POINTS_ISSUE
+        p.purse, p.expires_at = lot.purse, lot.expires_at
+        claw -= take
+        if explain:
+            s.add_note(E_CLAW, -1, -1, take, POINTS, lot.amount, lot.amount - take)
+    if claw:
+        p = s.add_posting()
+        p.amount, p.unit, p.role = claw, POINTS, R_CLAW
+        p.source, p.source_account = OWED, scratch.v.account_id
+        p.target = POINTS_ISSUE
+        if explain:
+            s.add_note(E_OWED, -1, -1, claw, POINTS, scratch.v.owed_points, scratch.v.owed_points + claw)
+    return 0
+
+
+cdef tuple credited(Settlement s):
+    """Other accounts that this settlement touches, in posting order."""
+    cdef int i
+    seen = []
+    for i in range(s.n_postings):
+        for account in (s.postings_[i].source_account, s.postings_[i].target_account):
+            if account and account != s.account_id and account not in seen:
+                seen.append(account)
+    return tuple(seen)
+
+
+# ------------------------------------------------------------------ reverse
+cdef Settlement decide_reverse(Snapshot snapshot, object command, int64_t at_us):
+    """Undo a top-up, transfer or adjustment exactly: each lot must still hold what it was given (M7, M9)."""
+    cdef Programme programme = snapshot.programme
+    cdef Settlement done = snapshot.ticket
+    cdef Settlement s = new_settlement(REVERSE, programme, snapshot.account)
+    cdef Snapshot other
+    cdef Account account
+    cdef Posting* p
+    cdef Lot* lot
+    cdef int i
+    check_ticket(snapshot)
+    if done.verb_code != TOPUP and done.verb_code != TRANSFER and done.verb_code != ADJUST:
+        raise Declined("not_refundable", verb=done.verb)
+    if snapshot.followers:
+        raise Declined("already_reversed")
+    accounts = {snapshot.account.v.account_id: snapshot.account.copy()}
+    for other in snapshot.others:
+        accounts[other.account.v.account_id] = other.account.copy()
+    for i in range(done.n_postings):
+        p = undo(s, &done.postings_[i], i, done.postings_[i].amount)
+        if p.source == CUSTOMER:
+            account = accounts.get(p.source_account)
+            if account is None:
+                raise InvalidCommand("reversing a transfer needs its target's account")
+            lot = account.find(p.source_lot)
+            if lot == NULL or lot.amount < p.amount or lot.used_on:
+                raise Declined("value_spent", missing=p.amount - (lot.amount if lot != NULL else 0))
+            lot.amount -= p.amount
+        if p.target == CUSTOMER and done.verb_code == TRANSFER:
+            p.purse = purse_in(snapshot.others[0].programme, p.purse, programme)
+    s.t.gross_fen, s.t.net_fen, s.t.outside_fen = done.t.gross_fen, done.t.net_fen, done.t.outside_fen
+    s.t.principal_fen, s.t.bonus_fen = done.t.principal_fen, done.t.bonus_fen
+    s.outside_tender = done.outside_tender
+    s.further_accounts = credited(s)
+    s.memo = command.memo
+    settle_balances(&programme.r, s, snapshot.account, at_us // 1_000_000)
+    return s

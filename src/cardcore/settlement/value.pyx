@@ -1,0 +1,329 @@
+"""Value in, across and out without a ticket: top-up and products, transfer, adjustment, expiry (C04, C05, P01, P04, X01).
+
+Each verb builds its postings on a copy of the account, so that what it decided is what `apply` will fold.
+"""
+
+from libc.stdlib cimport free, malloc
+from libc.stdint cimport int32_t
+
+from cardcore.money cimport cc_muldiv
+from cardcore.settlement.model cimport (
+    ADJUST, ADJUSTMENT, BONUS_COST, CUSTOMER, DEFERRED, E_BONUS, E_GRANT, ENTITLEMENT_ISSUE, ENTITLEMENT_USED, EXPIRE,
+    EXPIRED, FEN, LOTS_MAX, Lot, OUTSIDE, POINTS, POINTS_ISSUE, Posting, R_ADJUST, R_BONUS, R_EXPIRE,
+    R_PRODUCT, R_TOPUP, R_TRANSFER, TOPUP, TRANSFER, VISITS, Value, credit_lot, fold, liability_change, new_settlement,
+)
+from cardcore.settlement.rules cimport (
+    ROLE_BONUS, ROLE_PRINCIPAL, RULE_BONUS, Programme, Rule, Rules, expiry,
+)
+from cardcore.settlement.tender cimport applies, money_after, points_after, same_lot, select_lots
+
+from math import gcd
+
+from cardcore.errors import Declined
+
+
+cdef Posting* credit(
+    Settlement s, const Rules* r, Account scratch, int purse, int64_t amount, int64_t expires_at, int64_t paid_fen, int64_t of_units
+) except NULL:
+    """A posting into a lot of the scratch account (an equal lot, or a new one); the caller names the source."""
+    cdef Posting* p = s.add_posting()
+    cdef int64_t lot_id = same_lot(&scratch.v, purse, amount, expires_at, paid_fen, of_units)
+    if lot_id == 0:
+        lot_id = scratch.v.next_lot
+        if scratch.v.n_lots >= LOTS_MAX:
+            raise Declined("limit_exceeded", limit=LOTS_MAX, what="lots of one account")
+    scratch.reserve(scratch.v.n_lots + 1)
+    if credit_lot(&scratch.v, lot_id, purse, amount, expires_at, paid_fen, of_units):
+        raise Declined("limit_exceeded", what="one lot of value")
+    p.amount = amount
+    p.unit = r.purses[purse].unit
+    p.target = CUSTOMER
+    p.target_account = scratch.v.account_id
+    p.target_lot = lot_id
+    p.purse = purse
+    p.expires_at = expires_at
+    p.paid_fen = paid_fen
+    p.of_units = of_units
+    return p
+
+
+cdef int64_t lapse(const Rules* r, int purse, int64_t at_s) noexcept nogil:
+    if r.purses[purse].first_use:
+        return 0
+    return expiry(r, at_s, r.purses[purse].months, r.purses[purse].days)
+
+
+cdef int settle_balances(const Rules* r, Settlement s, Account account, int64_t at_s) except -1:
+    """The balances after the settlement, from the account as the fold leaves it (L02), and the liability (M10)."""
+    after = account.copy()
+    cdef Account a = after
+    cdef int failed
+    a.reserve(a.v.n_lots + s.n_postings)
+    failed = fold(&a.v, a.v.account_id, s.postings_, s.n_postings)
+    assert failed <= 0, f"posting {failed} does not fit the account it was decided on"
+    if failed:
+        raise Declined("limit_exceeded", what="one lot of value")
+    s.t.after_money_fen = money_after(r, a.v.lots, a.v.n_lots, at_s)
+    s.t.after_points = points_after(r, a.v.lots, a.v.n_lots, at_s)
+    s.t.liability_delta_fen = liability_change(s.postings_, s.n_postings)
+    return 0
+
+
+cdef int check_ceiling(const Rules* r, const Value* v, int64_t at_s, int64_t more_fen) except -1:
+    """The programme's ceiling on one card's money, bonus included (W1)."""
+    cdef int64_t room = r.balance_max_fen - money_after(r, v.lots, v.n_lots, at_s)
+    if more_fen > room:
+        raise Declined("limit_exceeded", limit_fen=r.balance_max_fen, room_fen=max(0, room))
+    return 0
+
+
+cdef int purse_with_role(const Rules* r, int role) noexcept nogil:
+    cdef int i
+    for i in range(r.n_purses):
+        if r.purses[i].role == role:
+            return i
+    return -1
+
+
+# ------------------------------------------------------------------ top-up
+cdef Settlement decide_topup(Snapshot snapshot, object command, int64_t at_us):
+    cdef Programme programme = snapshot.programme
+    cdef Settlement s = new_settlement(TOPUP, programme, snapshot.account)
+    cdef int64_t at_s = at_us // 1_000_000
+    s.outside_tender = command.tender
+    s.memo = command.memo
+    s.t.outside_fen = s.t.gross_fen = s.t.net_fen = command.paid_fen
+    if command.product:
+        sell_product(s, programme, snapshot.account.copy(), command, at_s)
+    else:
+        top_up(s, programme, snapshot.account.copy(), command, at_s)
+    settle_balances(&programme.r, s, snapshot.account, at_s)
+    return s
+
+
+cdef int top_up(Settlement s, Programme programme, Account scratch, command, int64_t at_s) except -1:
+    """Principal for what was paid, bonus by every matching rule, both with the paid ratio of the whole (O02)."""
+    cdef const Rules* r = &programme.r
+    cdef int64_t paid = command.paid_fen, total_bonus = 0, bonus, divisor
+    cdef int i, principal = purse_with_role(r, ROLE_PRINCIPAL)
+    cdef Posting* p
+    if principal < 0:
+        raise Declined("topup_not_allowed", reason="the programme holds no stored value")
+    if not r.topup_min_fen <= paid <= r.topup_max_fen or paid % r.topup_step_fen:
+        raise Declined("topup_not_allowed", min_fen=r.topup_min_fen, max_fen=r.topup_max_fen, step_fen=r.topup_step_fen)
+    grants = []
+    for i in range(r.n_rules):
+        if applies(&r.rules[i], RULE_BONUS, scratch.v.tier, paid):
+            # Rounding: full steps only.
+            bonus = paid // r.rules[i].per_fen * r.rules[i].amount
+            if bonus:
+                grants.append((i, r.rules[i].purse, bonus))
+                if r.purses[r.rules[i].purse].unit == FEN:
+                    total_bonus += bonus
+    check_ceiling(r, &scratch.v, at_s, paid + total_bonus)
+    divisor = gcd(paid, paid + total_bonus)
+    p = credit(s, r, scratch, principal, paid, lapse(r, principal, at_s), paid // divisor, (paid + total_bonus) // divisor)
+    p.source = OUTSIDE
+    p.role = R_TOPUP
+    s.t.principal_fen = paid
+    for rule, purse, amount in grants:
+        if r.purses[<int> purse].unit == FEN:
+            p = credit(s, r, scratch, purse, amount, lapse(r, purse, at_s), paid // divisor, (paid + total_bonus) // divisor)
+            p.source = BONUS_COST
+        else:
+            p = credit(s, r, scratch, purse, amount, lapse(r, purse, at_s), 0, 0)
+            p.source = POINTS_ISSUE if p.unit == POINTS else ENTITLEMENT_ISSUE
+        p.role = R_BONUS
+        if command.explain:
+            s.add_note(E_BONUS, rule, -1, amount, p.unit, paid, paid + amount)
+    s.t.bonus_fen = total_bonus
+    return 0
+
+
+cdef int sell_product(Settlement s, Programme programme, Account scratch, command, int64_t at_s) except -1:
+    """A count card, package, course or pass: its price is deferred income until its visits are used (C05, C07, C09)."""
+    cdef const Rules* r = &programme.r
+    cdef int64_t total = 0, share, left, expires
+    cdef Posting* p
+    cdef int purse, months, days
+    if command.product not in programme.products:
+        raise Declined("unknown_product", product=command.product)
+    price, grants = programme.products[command.product]
+    if command.paid_fen != price:
+        raise Declined("topup_not_allowed", price_fen=price)
+    for purse, amount, months, days in grants:
+        total += amount
+    p = s.add_posting()
+    p.amount = price
+    p.unit = FEN
+    p.source = OUTSIDE
+    p.target = DEFERRED
+    p.role = R_PRODUCT
+    left = price
+    for index, (purse, amount, months, days) in enumerate(grants):
+        # Rounding: each grant's share of the price by its units, floored; the last one takes what is left.
+        share = left if index == len(grants) - 1 else cc_muldiv(price, amount, total)
+        left -= share
+        expires = expiry(r, at_s, months, days) if months or days else lapse(r, purse, at_s)
+        divisor = gcd(share, amount) or 1
+        p = credit(s, r, scratch, purse, amount, expires, share // divisor, amount // divisor)
+        p.source = ENTITLEMENT_ISSUE if p.unit >= VISITS else POINTS_ISSUE if p.unit == POINTS else BONUS_COST
+        p.role = R_PRODUCT
+        if command.explain:
+            s.add_note(E_GRANT, -1, -1, amount, p.unit, 0, purse)
+    return 0
+
+
+# ------------------------------------------------------------------ transfer
+cdef Settlement decide_transfer(Snapshot snapshot, object command, int64_t at_us):
+    """Lots move with their paid ratio and expiry, in the source's spending order (P01, M7)."""
+    cdef Programme programme = snapshot.programme
+    cdef Snapshot target = snapshot.others[0]
+    cdef Programme target_programme = target.programme
+    cdef const Rules* r = &programme.r
+    cdef Settlement s = new_settlement(TRANSFER, programme, snapshot.account)
+    cdef int64_t at_s = at_us // 1_000_000, left = command.amount_fen, take
+    cdef Account receiver = target.account.copy()
+    cdef Value* v = &snapshot.account.v
+    cdef int i, n
+    cdef Lot* lot
+    cdef Posting* p
+    if v.account_id == receiver.v.account_id:
+        raise Declined("same_card")
+    if programme.currency != target_programme.currency:
+        raise Declined("currency_mismatch")
+    if not r.transfer or not target_programme.r.transfer:
+        raise Declined("transfer_not_allowed")
+    check_ceiling(&target_programme.r, &receiver.v, at_s, left)
+    cdef int32_t* order = <int32_t*> malloc((v.n_lots + 1) * sizeof(int32_t))
+    if order == NULL:
+        raise MemoryError
+    try:
+        n = select_lots(r, v.lots, v.n_lots, at_s, FEN, -1, order)
+        for i in range(n):
+            if left == 0:
+                break
+            lot = &v.lots[order[i]]
+            take = min(left, lot.amount)
+            purse = purse_in(programme, lot.purse, target_programme)
+            p = credit(s, &target_programme.r, receiver, purse, take, lot.expires_at, lot.paid_fen, lot.of_units)
+            p.source = CUSTOMER
+            p.source_account = v.account_id
+            p.source_lot = lot.lot_id
+            p.role = R_TRANSFER
+            if r.purses[lot.purse].role == ROLE_BONUS:
+                s.t.bonus_fen += take
+            else:
+                s.t.principal_fen += take
+            left -= take
+    finally:
+        free(order)
+    if left:
+        raise Declined("insufficient_funds", shortfall_fen=left)
+    s.t.gross_fen = s.t.net_fen = command.amount_fen
+    s.further_accounts = (receiver.v.account_id,)
+    s.memo = command.memo
+    settle_balances(r, s, snapshot.account, at_s)
+    return s
+
+
+def purse_in(Programme source not None, int purse, Programme target not None):
+    """The purse of the same name and unit in another programme, else the first of the same role. Raises Declined."""
+    for index, name in enumerate(target.purses):
+        if name == source.purses[purse] and target.purse_units[index] == source.purse_units[purse]:
+            return index
+    for index, role in enumerate(target.purse_roles):
+        if role == source.purse_roles[purse] and target.purse_units[index] == source.purse_units[purse]:
+            return index
+    raise Declined("transfer_not_allowed", purse=source.purses[purse])
+
+
+# ------------------------------------------------------------------ adjustment
+cdef Settlement decide_adjust(Snapshot snapshot, object command, int64_t at_us):
+    """A correction of one purse by two people (O04): into a lot of its own, or out of lots in spending order."""
+    cdef Programme programme = snapshot.programme
+    cdef const Rules* r = &programme.r
+    cdef Settlement s = new_settlement(ADJUST, programme, snapshot.account)
+    cdef int64_t at_s = at_us // 1_000_000, left, take
+    cdef Account scratch = snapshot.account.copy()
+    cdef int purse
+    cdef Posting* p
+    if command.purse not in programme.purses:
+        raise Declined("limit_exceeded", purse=command.purse, what="the programme has no such purse")
+    purse = programme.purses.index(command.purse)
+    if command.amount > 0:
+        if r.purses[purse].unit == FEN:
+            check_ceiling(r, &scratch.v, at_s, command.amount)
+        p = credit(s, r, scratch, purse, command.amount, lapse(r, purse, at_s), 0, 0)
+        p.source = ADJUSTMENT
+        p.role = R_ADJUST
+    else:
+        left = -command.amount
+        lots = sorted(
+            (lot for lot in snapshot.account.lots() if lot.purse == purse and (not lot.expires_at or lot.expires_at > at_s)),
+            key=lambda lot: (lot.expires_at or 1 << 62, lot.lot_id),
+        )
+        for lot in lots:
+            if left == 0:
+                break
+            take = min(left, lot.amount)
+            p = debit_lot(s, r, snapshot.account.v.account_id, lot, take)
+            p.target = ADJUSTMENT
+            p.role = R_ADJUST
+            left -= take
+        if left:
+            raise Declined("insufficient_points" if r.purses[purse].unit == POINTS else "insufficient_funds", shortfall=left)
+    s.t.gross_fen = s.t.net_fen = abs(command.amount) if r.purses[purse].unit == FEN else 0
+    s.t.principal_fen = s.t.net_fen
+    s.memo = command.memo
+    settle_balances(r, s, snapshot.account, at_s)
+    return s
+
+
+cdef Posting* debit_lot(Settlement s, const Rules* r, int64_t account_id, lot, int64_t amount) except NULL:
+    cdef Posting* p = s.add_posting()
+    p.amount = amount
+    p.unit = r.purses[<int> lot.purse].unit
+    p.source = CUSTOMER
+    p.source_account = account_id
+    p.source_lot = lot.lot_id
+    p.purse = lot.purse
+    p.expires_at = lot.expires_at
+    p.paid_fen = lot.paid_fen
+    p.of_units = lot.of_units
+    return p
+
+
+# ------------------------------------------------------------------ expiry
+cdef Settlement decide_expire(Snapshot snapshot, object command, int64_t at_us):
+    """Void lapsed lots as postings; unused visits become the merchant's income (X01)."""
+    cdef Programme programme = snapshot.programme
+    cdef const Rules* r = &programme.r
+    cdef Settlement s = new_settlement(EXPIRE, programme, snapshot.account)
+    cdef int64_t at_s = at_us // 1_000_000, value
+    cdef Posting* p
+    for lot in snapshot.account.lots():
+        if not lot.expires_at or lot.expires_at > at_s:
+            continue
+        p = debit_lot(s, r, snapshot.account.v.account_id, lot, lot.amount)
+        p.target = EXPIRED if p.unit <= POINTS else ENTITLEMENT_USED
+        p.role = R_EXPIRE
+        if p.unit == FEN:
+            s.t.net_fen += lot.amount
+        if p.unit == POINTS:
+            s.t.points_used += lot.amount
+        if p.unit >= VISITS and lot.of_units:
+            value = cc_muldiv(lot.paid_fen, lot.amount, lot.of_units)
+            if value:
+                p = s.add_posting()
+                p.amount = value
+                p.unit = FEN
+                p.source = DEFERRED
+                p.target = EXPIRED
+                p.role = R_EXPIRE
+    if s.n_postings == 0:
+        raise Declined("nothing_to_do")
+    s.t.gross_fen = s.t.principal_fen = s.t.net_fen
+    s.memo = command.memo
+    settle_balances(r, s, snapshot.account, at_s)
+    return s

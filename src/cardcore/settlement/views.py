@@ -1,0 +1,98 @@
+"""Names of the codes in compiled records, and the tuples in which Python sees their arrays.
+
+The order of each table is the order of the enum in model.pxd and is part of the journal's format: only append.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+VERBS = ("quote", "settle", "hold", "capture", "void", "refund", "reverse", "topup", "transfer", "adjust", "expire")
+UNITS = ("fen", "points", "visits", "pass")
+LEDGER_KINDS = (
+    "customer", "held", "owed", "sales", "outside", "bonus_cost", "points_issue", "points_redeemed", "points_cost",
+    "gift_cost", "entitlement_issue", "entitlement_used", "deferred", "expired", "adjustment",
+)
+ROLES = (
+    "stored", "further", "points", "outside", "cover", "redeem", "earn", "topup", "bonus", "product", "transfer", "adjust",
+    "expire", "release", "claw",
+)
+EFFECTS = (
+    "discount", "counter", "terminal", "coupon", "cover", "redeem", "points", "stored", "further_card", "outside", "earn",
+    "milestone", "bonus", "promote", "claw", "owed", "return", "grant",
+)
+
+
+class LotView(NamedTuple):
+    """A part of one purse with its own expiry and paid ratio: `paid_fen / of_units` of each unit was paid for (O02).
+
+    `used_on` is the local day number of the last use of a pass or course (0 = never), `used_times` the uses on that day.
+    """
+
+    lot_id: int
+    purse: int
+    amount: int
+    expires_at: int
+    paid_fen: int
+    of_units: int
+    used_on: int
+    used_times: int
+
+
+class HoldView(NamedTuple):
+    """Money reserved by an open hold; `position` is the journal position of its entry, `expires_at` in epoch seconds."""
+
+    position: int
+    amount_fen: int
+    expires_at: int
+
+
+class PostingView(NamedTuple):
+    """`amount` of `unit` moves from one ledger account (`source`) to another (`target`), names as in LEDGER_KINDS (M1).
+
+    `source_account` and `target_account` are customer accounts (0 = the issuer's own); the lot is described, so that a
+    fold needs nothing else. `role` says what it is for (ROLES), `line` which ticket line (-1 = the whole ticket).
+    """
+
+    amount: int
+    unit: str
+    source: str
+    target: str
+    source_account: int
+    target_account: int
+    purse: int
+    source_lot: int
+    target_lot: int
+    expires_at: int
+    paid_fen: int
+    of_units: int
+    role: str
+    line: int
+
+
+class LineView(NamedTuple):
+    """One decided line: `net_fen = amount_fen - discount_fen - coupon_fen - covered_fen`, exactly.
+
+    `discount_fen` is the counter's rate, the terminal's discount and the programme's discounts together.
+    """
+
+    index: int
+    amount_fen: int
+    quantity: int
+    flags: int
+    discount_fen: int
+    coupon_fen: int
+    covered_fen: int
+    net_fen: int
+
+
+class NoteView(NamedTuple):
+    """One explanation line: which rule (index in `Programme.rule_names`, -1 none) did what; see `receipt.explain`."""
+
+    effect: str
+    rule: int
+    line: int
+    amount: int
+    unit: str
+    before: int
+    after: int
