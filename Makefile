@@ -15,7 +15,7 @@ ROUNDS ?= 7
 # What the compiled core is made from; it is built again when one of these is newer.
 CORE := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -path '*/kernels/*.[ch]')
 STUBBED := $(subst /,.,$(patsubst %/__init__,%,$(patsubst src/%.pyi,%,$(shell find src -name '*.pyi' | sort))))
-LINTED := setup.py src firmware_sim tests benchmarks
+LINTED := setup.py src tools firmware_sim tests benchmarks
 
 .PHONY: help
 help: ## show this list
@@ -77,12 +77,15 @@ bench: dev ## measure against the baselines of docs/performance.md; JSON in benc
 	$(BIN)/python -m benchmarks
 
 # ---------------------------------------------------------------- housekeeping
-.PHONY: docs dist lock clean distclean
+.PHONY: docs picture dist lock clean distclean
 docs: dev ## write docs/reference.md from the program
 	PYTHONPATH=. $(BIN)/python tools/reference.py
 
 dist: dev ## wheel and source archive in dist/
 	$(BIN)/python -m build --outdir dist .
+
+picture: dev ## draw the picture of README.md from a real session
+	$(BIN)/python tools/picture.py
 
 lock: dev ## resolve requirements/*.lock again (needs uv)
 	tools/lock.sh

@@ -1,15 +1,20 @@
-"""The run as a whole: what was skipped is said aloud at its end, and in CI nothing may be skipped."""
+"""The run as a whole: repeatable unless it is the long one; what was skipped is said aloud at its end, and in CI nothing may be."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
-from tests.support import IN_CI
+from tests.support import IN_CI, LONG, sized
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
+
+# Properties are tried on the same examples in every quick run; the long run looks elsewhere each time and prints how to repeat.
+settings.register_profile("cardcore", max_examples=sized(100, 2_000), derandomize=not LONG, deadline=None, database=None, print_blob=True)
+settings.load_profile("cardcore")
 
 
 def skipped_reasons(reporter: TerminalReporter) -> dict[str, int]:

@@ -30,7 +30,7 @@ def codes() -> str:
     declined = [(f"`{code}`", text) for code, text in sorted(DECLINE_CODES.items())]
     others = [(f"`{code}`", str(kind.status), kind.title) for code, kind in sorted(PROBLEMS.items()) if code not in DECLINE_CODES]
     return (
-        "\n## Declines\n\nOutcomes of a programme or a card: status 409, recorded under the client key, the same answer for every retry.\n\n"
+        "\n## Declines\n\nOutcomes of a programme or a card: status 409, recorded under the client key, the same answer for a retry.\n\n"
         + table(("code", "meaning"), declined)
         + "\n## Other problems\n\nNothing was recorded, unless the meaning says otherwise.\n\n"
         + table(("code", "status", "meaning"), others)
