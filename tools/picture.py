@@ -5,6 +5,7 @@ Run it with the project's Python: `python tools/picture.py` (`make picture`). Ev
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -32,7 +33,8 @@ class Session:
 
     def __init__(self, command: str, cwd: Path) -> None:
         self.parent, child = pty.openpty()
-        environment = {**os.environ, "COLUMNS": str(WIDTH), "TERM": "xterm-256color", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = {**os.environ, "COLUMNS": str(WIDTH), "TERM": "xterm-256color", "PATH": path}
         self.process = subprocess.Popen(  # noqa: S602 (the lines a newcomer pastes are shell lines)
             command, shell=True, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=child, stderr=child, start_new_session=True
         )
@@ -78,7 +80,7 @@ def pasted(banner: str) -> str:
 
 def main() -> None:
     """Hold the session and write the picture."""
-    console = Console(record=True, width=WIDTH, file=Path(os.devnull).open("w"), force_terminal=True)
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
 
     def show(command: str, printed: str) -> None:
         console.print(Text.assemble(("$ ", "bold green"), (command, "bold")))
