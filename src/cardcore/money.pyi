@@ -37,5 +37,5 @@ def combine(rates: Sequence[tuple[int, int]], stacking: str) -> tuple[int, int]:
 def allot(amount: int, weights: Sequence[int]) -> list[int]:
     """Split `amount` by `weights`: floor each share, then hand out what is left one by one in the order given.
 
-    The shares sum to `amount`. Raises InvalidCommand when no weight is positive or one is negative.
+    The shares sum to `amount`. Raises InvalidCommand when no weight is positive, AmountOutOfRange for a negative amount or weight.
     """

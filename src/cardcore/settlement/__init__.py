@@ -13,26 +13,28 @@ from cardcore.settlement.commands import Adjust, Capture, Expire, Refund, Revers
 from cardcore.settlement.decide import decide
 from cardcore.settlement.model import (
     COVER,
-    EFFECTS,
-    LEDGER_KINDS,
     MEMBER_ONLY,
     NO_DISCOUNT,
     REDEEM,
-    ROLES,
     SPECIAL_PRICE,
-    UNITS,
-    VERBS,
     Account,
-    HoldView,
-    LineView,
-    LotView,
-    NoteView,
-    PostingView,
     Settlement,
     Snapshot,
 )
 from cardcore.settlement.rules import Programme, day_of, expires_at
 from cardcore.settlement.sale import Line, Sale
+from cardcore.settlement.views import (
+    EFFECTS,
+    LEDGER_KINDS,
+    ROLES,
+    UNITS,
+    VERBS,
+    HoldView,
+    LineView,
+    LotView,
+    NoteView,
+    PostingView,
+)
 
 ALL_POINTS = -1
 Command = Sale | TopUp | Capture | Void | Refund | Reverse | Transfer | Adjust | Expire

@@ -33,6 +33,11 @@ class Command:
 
 
 class TopUp(Command):
+    """Value bought: principal + bonus by the programme's rules, or a product (count card, package, course, pass).
+
+    paid_fen: what the customer pays with `tender`. For a product it must equal its price (Declined topup_not_allowed).
+    """
+
     __slots__ = ("paid_fen", "product", "tender")
 
     def __init__(self, paid_fen: int, *, tender: str = "cash", product: str = "", explain: bool = False, memo: bytes = b"") -> None:
@@ -43,6 +48,8 @@ class TopUp(Command):
 
 
 class Capture(Command):
+    """Turn an open hold into a sale of `amount_fen` (-1 = all of it); the rest returns to its lots."""
+
     __slots__ = ("amount_fen",)
 
     def __init__(self, amount_fen: int = -1, *, explain: bool = False, memo: bytes = b"") -> None:
@@ -53,6 +60,8 @@ class Capture(Command):
 
 
 class Void(Command):
+    """Undo a whole settle or capture nobody has refunded, or release an open hold."""
+
     __slots__ = ()
 
     def __init__(self, *, memo: bytes = b"") -> None:
@@ -60,6 +69,8 @@ class Void(Command):
 
 
 class Refund(Command):
+    """Give back part of a sale: `amount_fen`, or whole lines by index, or (neither) all that is left (P01, M8)."""
+
     __slots__ = ("amount_fen", "lines")
 
     def __init__(self, *, amount_fen: int = -1, lines: Sequence[int] = (), explain: bool = False, memo: bytes = b"") -> None:
@@ -77,6 +88,8 @@ class Refund(Command):
 
 
 class Reverse(Command):
+    """Undo a top-up, transfer or adjustment exactly; Declined value_spent when its lots no longer hold it."""
+
     __slots__ = ()
 
     def __init__(self, *, memo: bytes = b"") -> None:
@@ -84,6 +97,8 @@ class Reverse(Command):
 
 
 class Transfer(Command):
+    """Move money from the card to `snapshot.others[0]`, lot by lot, keeping each lot's paid ratio and expiry."""
+
     __slots__ = ("amount_fen",)
 
     def __init__(self, amount_fen: int, *, memo: bytes = b"") -> None:
@@ -92,6 +107,8 @@ class Transfer(Command):
 
 
 class Adjust(Command):
+    """Correct a purse by `amount` (signed units). Two people: the desk checks (O04)."""
+
     __slots__ = ("amount", "purse")
 
     def __init__(self, purse: str, amount: int, *, memo: bytes = b"") -> None:
@@ -103,6 +120,8 @@ class Adjust(Command):
 
 
 class Expire(Command):
+    """Void what has lapsed by `at`: lots past their expiry and holds past their life, as postings (X01)."""
+
     __slots__ = ()
 
     def __init__(self, *, memo: bytes = b"") -> None:

@@ -110,9 +110,9 @@ cdef class Programme:
     def __dealloc__(self):
         free(self.r.rules)
 
-    def __init__(self, dict pack not None):
+    def __init__(self, dict normalised not None):
         try:
-            self._compile(pack)
+            self._compile(normalised)
         except (KeyError, TypeError, ValueError, IndexError, OverflowError, CardcoreError) as problem:
             if isinstance(problem, InvalidPack):
                 raise

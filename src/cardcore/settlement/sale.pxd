@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-from cardcore.settlement.model cimport LineIn, LineOut, Settlement, Snapshot, Value
+from cardcore.settlement.model cimport LineIn, Settlement, Snapshot, Value
 from cardcore.settlement.rules cimport Rules
 from cardcore.settlement.tender cimport *
 
@@ -19,9 +19,6 @@ cdef class Sale:
 
 cdef int decide_own(const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w) except -1 nogil
 cdef int finish_sale(const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w) except -1 nogil
-cdef int earn(
-    const Rules* r, const Value* v, const LineOut* lines, int n_lines, int64_t net_fen, int64_t gross_fen, int64_t at_s, Work* w
-) except -1 nogil
 cdef Settlement decide_sale(Snapshot snapshot, Sale sale, int64_t at_us)
 cdef Work* shared_work(Snapshot snapshot, int lines) except NULL
 cdef int copy_out(Settlement s, Work* w, int n_lines) except -1

@@ -7,19 +7,16 @@ Everything here works on C structs and scratch memory; `decide_sale` at the end 
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
-from cardcore.money cimport AMOUNT_LIMIT, admit_unsigned, cc_muldiv, cc_rate, cc_rate_of, cc_scale, cc_stack, cc_steps
+from cardcore.money cimport admit_unsigned, cc_rate, cc_rate_of, cc_scale, cc_stack
+from cardcore.settlement.earn cimport earn
 from cardcore.settlement.model cimport (
-    CUSTOMER, E_COUNTER, E_COUPON, E_DISCOUNT, E_EARN, E_MILESTONE, E_OUTSIDE, E_OWED, E_PROMOTE, E_TERMINAL, F_ALL, F_COVER,
-    F_NO_DISCOUNT, F_REDEEM, F_SPECIAL, FEN, HOLD, LINES_MAX, LOTS_MAX, OUTSIDE, OWED, POINTS, POINTS_ISSUE, QUOTE, R_EARN, R_FURTHER,
-    R_OUTSIDE, R_STORED, SALES, SETTLE, liability_change, new_settlement,
+    E_COUNTER, E_COUPON, E_DISCOUNT, E_OUTSIDE, E_PROMOTE, E_TERMINAL, F_ALL, F_COVER, F_NO_DISCOUNT, F_REDEEM, F_SPECIAL, FEN,
+    HOLD, LINES_MAX, OUTSIDE, QUOTE, R_FURTHER, R_OUTSIDE, R_STORED, SALES, SETTLE, Lot, Note, Posting, Totals,
+    liability_change, new_settlement,
 )
-from cardcore.settlement.rules cimport (
-    BASE_BONUS, BASE_FURTHER, BASE_OUTSIDE, BASE_PRINCIPAL, RULE_ACCRUE, RULE_DISCOUNT, RULE_MILESTONE, Programme, Rule,
-    covers, expiry, reached_tier,
-)
+from cardcore.settlement.rules cimport RULE_DISCOUNT, Programme, Rule, covers, reached_tier
 from cardcore.settlement.tender cimport (
-    Work, add, applies, close_work, cover_line, deduct_points, money_after, note, open_work, points_after, redeem_line,
-    same_lot, spend_stored,
+    add, applies, close_work, cover_line, deduct_points, money_after, note, open_work, points_after, redeem_line, spend_stored,
 )
 
 from typing import NamedTuple
@@ -188,90 +185,7 @@ cdef int decide_own(const Rules* r, const Value* v, const SaleIn* sale, int64_t 
     return OK
 
 
-# ------------------------------------------------------------------ 7. earn
-cdef void grant_points(const Rules* r, const Value* v, int64_t points, int64_t at_s, Work* w) noexcept nogil:
-    """What is owed is paid first (X03); the rest becomes a lot of the points purse."""
-    cdef int64_t owed = min(points, v.owed_points)
-    cdef int purse = r.points_purse
-    cdef Posting* p
-    if owed:
-        p = add(w)
-        p.amount = owed
-        p.unit = POINTS
-        p.source = POINTS_ISSUE
-        p.target = OWED
-        p.target_account = v.account_id
-        p.role = R_EARN
-        if w.cap_notes:
-            note(w, E_OWED, -1, -1, owed, POINTS, v.owed_points, v.owed_points - owed)
-    if points > owed:
-        p = add(w)
-        p.amount = points - owed
-        p.unit = POINTS
-        p.source = POINTS_ISSUE
-        p.target = CUSTOMER
-        p.target_account = v.account_id
-        p.purse = purse
-        p.expires_at = 0 if r.purses[purse].first_use else expiry(r, at_s, r.purses[purse].months, r.purses[purse].days)
-        p.role = R_EARN
-        p.target_lot = same_lot(v, purse, p.amount, p.expires_at, 0, 0)
-        if p.target_lot == 0:
-            p.target_lot = v.next_lot
-        w.t.after_points += points - owed
-
-
-cdef int earn(
-    const Rules* r, const Value* v, const LineOut* lines, int n_lines, int64_t net_fen, int64_t gross_fen, int64_t at_s, Work* w
-) except -1 nogil:
-    """Points on what was paid in money (E01-E07, E16). `net_fen` is the whole ticket's, w.t what was paid by each tender."""
-    cdef int i, k
-    cdef int64_t eligible, counted, base, points, total = 0
-    cdef const Rule* rule
-    if r.points_purse < 0 or not r.member:
-        return OK
-    for i in range(r.n_rules):
-        rule = &r.rules[i]
-        if applies(rule, RULE_ACCRUE, v.tier, gross_fen) and net_fen > 0:
-            eligible = net_fen
-            if not rule.any_category:
-                eligible = 0
-                for k in range(n_lines):
-                    if covers(rule.categories, lines[k].category):
-                        eligible += lines[k].net_fen
-            counted = 0
-            if rule.base & BASE_PRINCIPAL:
-                counted += w.t.principal_fen
-            if rule.base & BASE_BONUS:
-                counted += w.t.bonus_fen
-            if rule.base & BASE_OUTSIDE:
-                counted += w.t.outside_fen
-            if rule.base & BASE_FURTHER:
-                counted += w.t.further_fen
-            # Rounding: floor, once for the base and once for the steps; the multiplier comes after the step.
-            base = cc_muldiv(eligible, counted, net_fen)
-            points = cc_steps(base, rule.per_fen, rule.amount, rule.multiplier, rule.multiplier_of)
-            if points < 0 or points > AMOUNT_LIMIT - total:
-                w.fact = AMOUNT_LIMIT
-                return D_LIMIT_EXCEEDED
-            if points and w.cap_notes:
-                note(w, E_EARN, i, -1, points, POINTS, base, total + points)
-            total += points
-        elif applies(rule, RULE_MILESTONE, v.tier, gross_fen) and total >= rule.earned_min and total > 0:
-            if w.cap_notes:
-                note(w, E_MILESTONE, i, -1, rule.amount, POINTS, total, total + rule.amount)
-            if rule.amount > AMOUNT_LIMIT - total:
-                w.fact = AMOUNT_LIMIT
-                return D_LIMIT_EXCEEDED
-            total += rule.amount
-    if total and v.n_lots >= LOTS_MAX:
-        w.fact = LOTS_MAX
-        return D_LIMIT_EXCEEDED
-    w.t.points_earned = total
-    if total:
-        grant_points(r, v, total, at_s, w)
-    return OK
-
-
+# ------------------------------------------------------------------ 6 to 8
 cdef int finish_sale(const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w) except -1 nogil:
     """Steps 6 to 8: the shortfall, points, counters and tier, and the balances on the receipt."""
     cdef Totals* t = &w.t

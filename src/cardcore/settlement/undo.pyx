@@ -9,6 +9,7 @@ from libc.stdlib cimport malloc
 from libc.string cimport memcpy
 
 from cardcore.money cimport cc_muldiv
+from cardcore.settlement.earn cimport earn
 from cardcore.settlement.model cimport (
     CAPTURE, CUSTOMER, DEFERRED, E_CLAW, E_OWED, E_RETURN, ENTITLEMENT_USED, EXPIRE, F_REDEEM, FEN, GIFT_COST, HELD, HOLD,
     LineOut, OUTSIDE, OWED, PASS, POINTS, POINTS_COST, POINTS_ISSUE, POINTS_REDEEMED, R_CLAW, R_COVER, R_EARN, R_FURTHER,
@@ -16,7 +17,7 @@ from cardcore.settlement.model cimport (
     Account, Lot, Posting, Totals, Value, credit_lot, new_settlement,
 )
 from cardcore.settlement.rules cimport ROLE_BONUS, Programme, Rules, reached_tier
-from cardcore.settlement.sale cimport earn, shared_work
+from cardcore.settlement.sale cimport shared_work
 from cardcore.settlement.tender cimport Work
 from cardcore.settlement.value cimport settle_balances
 

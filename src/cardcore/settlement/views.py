@@ -76,7 +76,7 @@ class LineView(NamedTuple):
     `discount_fen` is the counter's rate, the terminal's discount and the programme's discounts together.
     """
 
-    index: int
+    line: int
     amount_fen: int
     quantity: int
     flags: int

@@ -1,0 +1,1 @@
+"""Compiled only: the bytes of accounts and settlements."""

@@ -1,0 +1,29 @@
+"""A programme compiled from its normalised pack, and its calendar."""
+
+from typing import Any, final
+
+@final
+class Programme:
+    """A compiled, immutable programme version. Built by `cardcore.settlement.pack.load` from a validated pack."""
+
+    name: str
+    version: int
+    currency: str
+    purses: tuple[str, ...]  # names; the index is what lots carry; a later version may only append
+    purse_roles: tuple[str, ...]  # "principal" | "bonus" | "points" | "entitlement"
+    purse_units: tuple[str, ...]  # "fen" | "points" | "visits" | "pass"
+    tiers: tuple[str, ...]
+    categories: dict[str, int]
+    products: dict[str, tuple[int, tuple[tuple[int, int, int, int], ...]]]  # name: (price_fen, ((purse, amount, months, days), ...))
+    rule_names: tuple[str, ...]  # what a note's `rule` indexes
+    digest: str  # sha256 hex of the pack text
+    card: dict[str, Any]  # PIN policy, validity, member: what the desk judges
+    def __init__(self, normalised: dict[str, Any]) -> None:
+        """Compile what `pack.normalise` answers. Raises InvalidPack."""
+
+def expires_at(programme: Programme, at: int, months: int, days: int) -> int:
+    """When something granted at epoch second `at` lapses by the programme's calendar: months by the local civil date
+    (day clamped to the month's end), same time of day, then days; 0 (never) for neither (X01)."""
+
+def day_of(programme: Programme, at: int) -> int:
+    """Days since 1970-01-01 in the programme's own time."""

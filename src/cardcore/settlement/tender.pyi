@@ -1,0 +1,1 @@
+"""Compiled only: entitlements, points and stored value."""

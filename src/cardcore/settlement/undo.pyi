@@ -1,0 +1,1 @@
+"""Compiled only: capture, void, release, refund, reverse."""
