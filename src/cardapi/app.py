@@ -1,50 +1,130 @@
 """The composition root: the only file that names concrete adapters.
 
-Layout of a data directory: `cardcore.db` (SQLite), `secrets/root.key`, `checkpoints/checkpoints.jsonl`, `lock`.
+Layout of a data directory: `cardcore.db` (SQLite), `secrets/root.key`, `checkpoints/checkpoints.jsonl`, `lock`, and
+optionally `settings.toml`.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
+import secrets
+import time
+import tomllib
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import msgspec
+from argon2 import PasswordHasher
 
 from cardapi.custody import Custody
-from cardapi.desk import Desk
+from cardapi.desk import Desk, Request
 from cardapi.people.registry import Registry
-from cardapi.store.port import Store
+from cardapi.store import sqlite, verify
+from cardapi.store.chain import start_head
+from cardapi.store.checkpoint import Checkpointer, CheckpointError, CheckpointFile, compare
+from cardcore.errors import CardcoreError
+
+DATABASE = "cardcore.db"
 
 
-class Settings(msgspec.Struct):
+class ShopError(CardcoreError):
+    """A data directory that cannot be made or opened.
+
+    `code`: exists, absent, locked, settings, no_checkpoint, bad_checkpoint, behind_checkpoint, off_checkpoint, bad_chain.
+    """
+
+    def __init__(self, code: str, detail: str, **facts: object) -> None:
+        super().__init__(detail, **facts)
+        self.code = code  # type: ignore[misc]
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True):
     """What `DIR/settings.toml` may say; every key is optional."""
 
     checkpoints: str = ""  # path of the checkpoint file, outside the host if possible; "" = DIR/checkpoints/checkpoints.jsonl
     queue_max: int = 20_000  # requests waiting at the desk before it answers busy
     pin_tries_max: int = 3
+    tail_entries: int = 1_000  # entries verified at start
+
+
+def _settings(directory: Path) -> Settings:
+    path = directory / "settings.toml"
+    if not path.exists():
+        return Settings()
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text()), Settings)
+    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ShopError("settings", f"{path}: {error}") from error
+
+
+def _checkpoint_path(directory: Path, settings: Settings) -> Path:
+    return Path(settings.checkpoints) if settings.checkpoints else directory / "checkpoints" / "checkpoints.jsonl"
+
+
+class Lock:
+    """One process per data directory: an exclusive flock on `DIR/lock`, which ends with the process (F3)."""
+
+    def __init__(self, directory: Path) -> None:
+        """Raises ShopError locked."""
+        self._handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(self._handle, 32, 0).decode(errors="replace").strip()
+            os.close(self._handle)
+            raise ShopError("locked", f"{directory} is in use by process {holder or 'unknown'}; stop it first") from error
+        os.ftruncate(self._handle, 0)
+        os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
 
 
 class Shop:
     """An opened data directory. A context manager: leaving it drains the desk, checkpoints, and gives the lock back."""
 
-    directory: Path
-    settings: Settings
-    custody: Custody
-    store: Store
-    registry: Registry
-    desk: Desk
-    checkpoints: Any
+    def __init__(
+        self, directory: Path, settings: Settings, custody: Custody, store: sqlite.SqliteStore, registry: Registry, checkpoints: CheckpointFile,
+        lock: Lock | None,
+    ) -> None:  # fmt: skip
+        self.directory = directory
+        self.settings = settings
+        self.custody = custody
+        self.store = store
+        self.registry = registry
+        self.checkpoints = checkpoints
+        self._lock = lock
+        checkpointer = None if lock is None else Checkpointer(checkpoints, self._checkpoint_failed)
+        self._checkpointer = checkpointer
+        self.desk = Desk(
+            store, custody, registry, lambda: time.time_ns() // 1_000, checkpointer,
+            queue_max=settings.queue_max, pin_tries_max=settings.pin_tries_max,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Start the desk and its checkpoints."""
+        assert self._checkpointer is not None, "a shop opened for reading has no desk"
+        self._checkpointer.start()
+        self.desk.start()
+
+    def _checkpoint_failed(self, error: OSError) -> None:
+        self.desk.fail(CardcoreError(f"a checkpoint could not be written: {error}"))
 
     def __enter__(self) -> Shop:
-        raise NotImplementedError
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        raise NotImplementedError
+        self.close()
 
     def close(self) -> None:
         """Stop the desk and give the data directory back. Safe to call twice."""
-        raise NotImplementedError
+        self.desk.stop()
+        self.store.close()
+        if self._lock is not None:
+            self._lock.release()
 
 
 def create_shop(directory: Path | str, *, name: str = "Shop", operator: str = "admin", password: str = "") -> dict[str, str]:
@@ -53,13 +133,71 @@ def create_shop(directory: Path | str, *, name: str = "Shop", operator: str = "a
     Returns {"directory", "issuer", "operator", "password"}; the password is random when not given and shown only here.
     Raises ShopError (code "exists") when the directory already holds a shop.
     """
-    raise NotImplementedError
+    directory = Path(directory)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = Lock(directory)
+    try:
+        settings = _settings(directory)
+        if (directory / DATABASE).exists() or (directory / "secrets" / "root.key").exists():
+            raise ShopError("exists", f"{directory} holds a shop already")
+        custody = Custody.create(directory / "secrets")
+        path = _checkpoint_path(directory, settings)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sqlite.create(directory / DATABASE)
+        store = sqlite.SqliteStore(directory / DATABASE)
+        heads = [start_head(custody.chain_key(number), number, genesis) for number, genesis in store.partitions().items()]
+        store.close()
+        CheckpointFile(path, custody.checkpoint_signer()).append(heads)
+    finally:
+        lock.release()
+    password = password or secrets.token_urlsafe(12)
+    documents = [
+        ("unit", "issuer", {"id": "issuer", "name": name, "kind": "issuer", "parent": ""}),
+        ("operator", operator, {
+            "id": operator, "name": operator, "password": PasswordHasher().hash(password), "state": "active",
+            "grants": [{"role": "admin", "unit": "issuer"}],
+        }),
+    ]  # fmt: skip
+    with open_shop(directory) as shop:
+        for kind, key, document in documents:
+            payload = {"kind": kind, "id": key, "document": document}
+            shop.desk.call(Request("change", "system", f"create:{kind}:{key}", bytes(16), reason="create", payload=payload))
+    return {"directory": str(directory), "issuer": "issuer", "operator": operator, "password": password}
 
 
 def open_shop(directory: Path | str, *, start: bool = True, read_only: bool = False) -> Shop:
     """Take the lock, migrate, verify the tail against the newest checkpoint (A4), load the registry, start the desk.
 
-    Raises ShopError: code "absent", "locked" (another process serves it), "behind_checkpoint", "off_checkpoint", "bad_chain".
-    `read_only` takes no lock and starts no writer (export, verify beside a running service).
+    Raises ShopError, StoreError, SchemaError, CustodyError. `start=False` leaves the desk for `Shop.start`.
+    `read_only` takes no lock and starts no desk (export, verify beside a running service).
     """
-    raise NotImplementedError
+    directory = Path(directory)
+    if not (directory / DATABASE).is_file():
+        raise ShopError("absent", f"{directory} holds no shop; make one with: cardcore init --data {directory}")
+    lock = None if read_only else Lock(directory)
+    try:
+        settings = _settings(directory)
+        custody = Custody.load(directory / "secrets")
+        store = sqlite.SqliteStore(directory / DATABASE, read_only=read_only)
+        checkpoints = CheckpointFile(_checkpoint_path(directory, settings), custody.checkpoint_signer())
+        try:
+            if not read_only:
+                compare(store, checkpoints.newest())
+                bad = verify.verify_tail(store, custody.chain_key, settings.tail_entries)
+                if bad is not None:
+                    raise ShopError("bad_chain", f"the journal is damaged: {bad.text()}", first_bad=msgspec.to_builtins(bad))
+            registry = Registry()
+            registry.load(store)
+        except CheckpointError as error:
+            raise ShopError(error.code, error.detail, **error.facts) from error
+        except BaseException:
+            store.close()
+            raise
+        shop = Shop(directory, settings, custody, store, registry, checkpoints, lock)
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        raise
+    if start and not read_only:
+        shop.start()
+    return shop

@@ -35,6 +35,8 @@ class Entry(msgspec.Struct, frozen=True):
     approver: str
     reason: str
     ref: int  # position of the entry this one names (ticket, hold, corrected entry), 0 if none
+    prior: int  # position of this account's entry before this one, 0 if none: a statement is a walk, without an index
+    further: bytes  # (account id, its prior) as big-endian pairs of 8 bytes, for each further account touched
     liability_fen: int  # customers' money in this partition after this entry (M10)
     body: bytes  # Settlement.pack() for money verbs, msgpack otherwise, b"" when nothing
     mac: bytes
@@ -47,6 +49,7 @@ class CardRow(msgspec.Struct):
     account_id: int
     programme: str
     state: str  # stock issued active lost frozen swapped cancelled expired destroyed (L01)
+    state_from: int  # epoch seconds from which the state counts: a loss may have an effective time (K5), else 0
     unit: str  # where it was issued
     kind: str  # "primary", "replacement" ...
     valid_until: int  # epoch seconds, 0 = no end
@@ -91,14 +94,35 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class Store(Protocol):
-    """What the desk, the reports and `verify` may ask of a store. Reads see every acknowledged commit."""
+    """What the desk, the reports and `verify` may ask of a store. Reads see every acknowledged commit.
 
-    def heads(self) -> list[Head]: ...
+    One thread commits. Other threads read through a view of their own (`reader`).
+    """
+
+    def reader(self) -> Store:
+        """A read-only view for one other thread. Close it when done."""
+        ...
+
+    def partitions(self) -> dict[int, bytes]:
+        """Partition number -> its genesis value, which starts the chain."""
+        ...
+
+    def heads(self) -> list[Head]:
+        """The end of every partition's journal; position 0 and the chain's start are the caller's to know when empty."""
+        ...
+
     def find_keys(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Entry]:
         """Entries by (client, client_key); absent keys are absent from the answer."""
         ...
 
-    def read(self, numbers: Sequence[str]) -> dict[str, Found]: ...
+    def read(self, numbers: Sequence[str]) -> dict[str, Found]:
+        """Cards with their accounts by number; unknown numbers are absent."""
+        ...
+
+    def read_accounts(self, account_ids: Sequence[int]) -> dict[int, Found]:
+        """Accounts with the newest card on each (the further accounts of a ticket that is refunded)."""
+        ...
+
     def entry(self, partition: int, position: int) -> Entry | None: ...
     def followers(self, partition: int, position: int) -> list[Entry]:
         """Entries whose `ref` is this position, oldest first."""
@@ -108,16 +132,33 @@ class Store(Protocol):
         """Atomic and durable when it returns. Any error means: nothing written, or unknown -> the desk stops (F2)."""
         ...
 
-    def journal(self, partition: int, after: int = 0, upto: int | None = None) -> Iterator[Entry]: ...
+    def journal(self, partition: int, after: int = 0, upto: int | None = None) -> Iterator[Entry]:
+        """Entries in order of position, `after` exclusive, `upto` inclusive."""
+        ...
+
     def statement(self, account_id: int, before: int | None, limit: int) -> list[Entry]:
-        """Newest entries of one account, for a card statement."""
+        """Newest entries of one account, newest first; `before` (exclusive) must be a position of this account."""
         ...
 
     def documents(self, kind: str | None = None) -> Iterable[tuple[str, str, bytes]]: ...
     def cards(self) -> Iterator[CardRow]: ...
     def accounts(self) -> Iterator[AccountRow]: ...
-    def next_account_number(self, partition: int) -> int: ...
-    def counts(self) -> dict[str, int]: ...
+    def next_account_number(self, partition: int) -> int:
+        """One more than the largest account number of the partition."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """How many entries, cards, accounts and documents there are."""
+        ...
+
+    def check(self) -> list[str]:
+        """What the adapter's own structure check finds wrong (pages, indexes, constraints); empty when sound."""
+        ...
+
+    def rebuild(self, cards: Iterable[CardRow], accounts: Iterable[AccountRow], documents: Iterable[tuple[str, str, bytes]]) -> None:
+        """Replace every projection in one transaction (the journal stays as it is)."""
+        ...
+
     def close(self) -> None: ...
 
 

@@ -1,0 +1,10 @@
+"""The one path of every verb: look up the key, read, decide, fold, chain, commit, answer.
+
+Idempotency, batching, PIN policy and card state live here, once. The desk owns the writer thread; callers hand in
+`Request`s and get `Entry`s (or a `Problem`) after the fsync, never before (O3). Start at `Desk`.
+"""
+
+from cardapi.desk.request import Problem, Request
+from cardapi.desk.writer import Desk
+
+__all__ = ["Desk", "Problem", "Request"]

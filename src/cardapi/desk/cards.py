@@ -1,0 +1,216 @@
+"""The life cycle, PIN and registry verbs at the desk: each writes the rows before and after into one entry (A1, K5, L01)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from cardapi.desk.money import card_images, check_pin, refuse
+from cardapi.desk.request import Problem, Request
+from cardapi.desk.work import Work
+from cardapi.ids import card_number, is_card_number
+from cardapi.store.fold import Change, Step, pack_body
+from cardapi.store.port import CardRow, Entry
+from cardcore.errors import Declined
+from cardcore.settlement.lifecycle import EXCLUDED, PIN_STATES, STEPS, TAKES_OVER, next_state, state_at
+
+_json = msgspec.json.Encoder(order="sorted").encode
+
+
+def _fact(request: Request, name: str, kind: type, default: Any) -> Any:
+    """One typed fact of the payload. Raises Problem invalid_payload."""
+    value = request.payload.get(name, default)
+    if type(value) is not kind or (kind is int and not 0 <= value < 1 << 40):
+        raise Problem("invalid_payload", f"{name} must be {kind.__name__}", name=name)
+    return value
+
+
+def _known(work: Work, request: Request) -> CardRow:
+    card = work.card(request.card) if request.card else None
+    if card is None:
+        raise Problem("unknown_card", "there is no such card")
+    return card
+
+
+def _record(work: Work, request: Request, before: list[CardRow], after: list[CardRow], ref: int = 0) -> Entry:
+    body = pack_body(Step(before, after, request.payload))
+    return work.add(request, account_id=after[0].account_id, card=after[0].number, body=body, ref=ref)
+
+
+def _new_card(work: Work, request: Request) -> Entry:
+    """stock, or issue of a number that was not in stock: a card and its account."""
+    programme = _fact(request, "programme", str, "")
+    if not work.registry.versions(programme):
+        raise Problem("unknown_programme", f"there is no programme {programme!r}", programme=programme)
+    kind = _fact(request, "kind", str, "primary")
+    valid_until = _fact(request, "valid_until", int, 0)
+    prefix = _fact(request, "prefix", str, "")
+    if request.card and not is_card_number(request.card):
+        raise Problem("invalid_payload", "a card number is 8 to 32 digits ending in its Luhn digit", name="card")
+    number = request.card or _free_number(work, prefix, work.next_account or work.store.next_account_number(work.partition))
+    account_id = work.new_account()
+    state = "stock" if request.verb == "stock" else "issued"
+    row = CardRow(number, account_id, programme, state, 0, request.unit, kind, valid_until, 0, b"", 0, 0)
+    return _record(work, request, [], [row])
+
+
+def _free_number(work: Work, prefix: str, serial: int) -> str:
+    """The number made from the account's serial, which no retry can change: the entry already holds it (O5)."""
+    try:
+        number = card_number(prefix, serial)
+    except ValueError as error:
+        raise Problem("invalid_payload", f"prefix: {error}", name="prefix") from error
+    if work.card(number) is not None:
+        raise Problem("number_taken", f"card {number} exists", card=number)
+    return number
+
+
+def stock(work: Work, request: Request) -> Entry:
+    if request.card and work.card(request.card) is not None:
+        raise Problem("number_taken", f"card {request.card} exists", card=request.card)
+    return _new_card(work, request)
+
+
+def issue(work: Work, request: Request) -> Entry:
+    card = work.card(request.card) if request.card else None
+    if card is None:
+        return _new_card(work, request)
+    if card.state not in STEPS["issue"][0]:
+        raise Problem("number_taken", f"card {request.card} is issued already", card=request.card)
+    valid_until = _fact(request, "valid_until", int, card.valid_until)
+    before, after = card_images(card, state="issued", unit=request.unit, valid_until=valid_until)
+    return _record(work, request, [before], [after])
+
+
+def step(work: Work, request: Request) -> Entry:
+    """activate, freeze, unfreeze: one state to the next."""
+    card = _known(work, request)
+    before, after = card_images(card, state=next_state(card.state, request.verb), state_from=0)
+    return _record(work, request, [before], [after])
+
+
+def lost(work: Work, request: Request) -> Entry:
+    """Report a loss, effective now or at a stated time (K5)."""
+    card = _known(work, request)
+    effective_at = _fact(request, "effective_at", int, 0) or work.at_s
+    state = next_state(card.state, "lost")
+    if card.state == "frozen":
+        effective_at = min(effective_at, work.at_s)  # a frozen card does not become usable by being reported
+    before, after = card_images(card, state=state, state_from=effective_at)
+    return _record(work, request, [before], [after])
+
+
+def end(work: Work, request: Request) -> Entry:
+    """cancel, take_back (both only when empty) and expire_card."""
+    card = _known(work, request)
+    state = next_state(card.state, request.verb)
+    if request.verb != "expire_card" and card.state not in TAKES_OVER:
+        account = work.accounts[card.account_id]
+        balance_fen = account.money_fen(work.version(card).programme, work.at_s)
+        if balance_fen or account.holds():
+            raise Declined("state_not_allowed", reason="value_left", balance_fen=balance_fen)
+    before, after = card_images(card, state=state, state_from=0)
+    return _record(work, request, [before], [after])
+
+
+def destroy(work: Work, request: Request) -> Entry:
+    """The second of two steps, by another person than the first; the number is dead (C11, R3)."""
+    card = _known(work, request)
+    state = next_state(card.state, "destroy")
+    first = work.named(msgspec.structs.replace(request, ref=card.changed_at, partition=work.partition, ref_key=None))
+    if first is not None and first.operator and first.operator == request.operator:
+        raise Problem("maker_is_checker", "another person must destroy the card than the one who took it back")
+    before, after = card_images(card, state=state, state_from=0)
+    return _record(work, request, [before], [after], ref=card.changed_at)
+
+
+def exchange(work: Work, request: Request) -> Entry:
+    """swap and reissue: the account, its value and the PIN move to another number; the old one is dead (L01)."""
+    card = _known(work, request)
+    state = next_state(card.state, request.verb)
+    valid_until = _fact(request, "valid_until", int, card.valid_until)
+    if card.state == "expired" and 0 < valid_until <= work.at_s:
+        raise Problem("invalid_payload", "an expired card is reissued with a later valid_until", name="valid_until")
+    to = _fact(request, "to", str, "")
+    before_old, after_old = card_images(card, state=state, state_from=0)
+    taken = work.card(to) if to else None
+    if taken is not None:
+        if taken.state not in TAKES_OVER or taken.programme != card.programme or work.accounts[taken.account_id].lots():
+            raise Problem("number_taken", f"card {to} cannot take over an account", card=to)
+    elif to and not is_card_number(to):
+        raise Problem("invalid_payload", "a card number is 8 to 32 digits ending in its Luhn digit", name="to")
+    else:
+        # Replacements are numbered from the top of the prefix down, issued cards from the bottom up.
+        prefix = _fact(request, "prefix", str, "")
+        to = to or _free_number(work, prefix, 10 ** (15 - len(prefix)) - 1 - work.position)
+    new = msgspec.structs.replace(
+        after_old, number=to, state="active", unit=request.unit, kind="replacement", valid_until=valid_until
+    )
+    before = [before_old] if taken is None else [before_old, card_images(taken)[0]]
+    return _record(work, request, before, [after_old, new])
+
+
+def exclude(work: Work, request: Request) -> Entry:
+    """Set or clear the holder flag that refuses purchases (C19)."""
+    card = _known(work, request)
+    flags = card.flags | EXCLUDED if _fact(request, "excluded", bool, True) else card.flags & ~EXCLUDED
+    before, after = card_images(card, flags=flags)
+    return _record(work, request, [before], [after])
+
+
+def set_pin(work: Work, request: Request) -> Entry:
+    """Set or replace the PIN; unlocks. The entry holds the keyed value only (A6)."""
+    card = _known(work, request)
+    if request.pin is None:
+        raise Problem("invalid_payload", "set_pin needs a PIN", name="pin")
+    if card.state not in PIN_STATES:
+        raise Declined("state_not_allowed", state=card.state, verb="set_pin")
+    before, after = card_images(card, pin_value=work.custody.pin_value(card.account_id, request.pin), pin_tries=0)
+    return _record(work, request, [before], [after])
+
+
+def verify_pin(work: Work, request: Request) -> Entry:
+    """Check a PIN alone; counts like any other try (N)."""
+    card = _known(work, request)
+    if request.pin is None:
+        raise Problem("invalid_payload", "verify_pin needs a PIN", name="pin")
+    if state_at(card.state, card.state_from, work.at_s) != "active":
+        raise Declined("card_not_active", state=card.state)
+    check_pin(work, request, card, request.pin)
+    before, after = card_images(card, pin_tries=0)
+    return _record(work, request, [before], [after])
+
+
+def change(work: Work, request: Request) -> Entry:
+    """Write one registry document (A1: before and after in the entry)."""
+    kind, name = _fact(request, "kind", str, ""), _fact(request, "id", str, "")
+    document = _fact(request, "document", dict, None)
+    work.registry.check(kind, name, document)
+    now = work.registry.document(kind, name)
+    before = _json(now) if now is not None else b""
+    if before:
+        work.documents[kind, name] = before
+    return work.add(request, account_id=0, card="", body=pack_body(Change(kind, name, before, _json(document))))
+
+
+HANDLERS: dict[str, Callable[[Work, Request], Entry]] = {
+    "stock": stock, "issue": issue, "activate": step, "freeze": step, "unfreeze": step, "lost": lost, "cancel": end, "take_back": end,
+    "expire_card": end, "destroy": destroy, "swap": exchange, "reissue": exchange, "exclude": exclude, "set_pin": set_pin,
+    "verify_pin": verify_pin, "change": change,
+}  # fmt: skip
+
+
+def card_verb(work: Work, request: Request) -> Entry:
+    """Do one life cycle, PIN or registry verb; a Declined on a known card is recorded. Raises Problem, RegistryError."""
+    handler = HANDLERS.get(request.verb)
+    if handler is None:
+        raise Problem("unknown_verb", f"no verb {request.verb!r}", verb=request.verb)
+    try:
+        return handler(work, request)
+    except Declined as declined:
+        card = work.card(request.card)
+        if card is None:
+            raise
+        return refuse(work, request, card, declined)

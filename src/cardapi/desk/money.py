@@ -1,0 +1,167 @@
+"""Money verbs at the desk: card state, PIN policy, the entry they name, then the core's decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cardapi.custody import Pin
+from cardapi.desk.request import Problem, Request
+from cardapi.desk.work import Work
+from cardapi.people.registry import CardPolicy
+from cardapi.store.fold import Step, is_settlement, pack_body
+from cardapi.store.port import CardRow, Entry
+from cardcore.errors import CardcoreError, Declined
+from cardcore.settlement import Settlement, Snapshot, decide
+from cardcore.settlement.lifecycle import admit
+
+NAMING = frozenset({"capture", "void", "refund", "reverse"})  # verbs that name an earlier entry
+PIN_VERBS = frozenset({"settle", "hold", "transfer"})  # verbs with which a customer spends
+
+
+def money(work: Work, request: Request) -> Entry:
+    """Decide and record one money verb. Raises Problem and the core's InvalidCommand, which record nothing."""
+    ticket: Entry | None = None
+    if request.verb in NAMING:
+        ticket = work.named(request)
+        if ticket is None:
+            if request.verb == "void" and request.ref_key:
+                return _void_unseen(work, request, request.ref_key)
+            raise Problem("unknown_ticket", "there is no such entry")
+        if ticket.code == "key_voided" and request.verb == "void":
+            return work.add(request, account_id=0, card="", body=b"", ref=ticket.position)
+    card = _card(work, request, ticket)
+    try:
+        settlement = _decide(work, request, card, ticket)
+    except Declined as declined:
+        return refuse(work, request, card, declined, ticket.position if ticket else 0)
+    return work.add(
+        request,
+        account_id=card.account_id,
+        card=card.number,
+        body=settlement.pack(),
+        ref=ticket.position if ticket else 0,
+        settlement=settlement,
+    )
+
+
+def refuse(work: Work, request: Request, card: CardRow, declined: Declined, ref: int = 0) -> Entry:
+    """Record a refusal: the key is used up and a retry gets the same answer (O2, A5)."""
+    body = pack_body(declined.facts)
+    return work.add(request, account_id=card.account_id, card=card.number, body=body, code=declined.declined_code, ref=ref)
+
+
+def _void_unseen(work: Work, request: Request, key: tuple[str, str]) -> Entry:
+    if key == (request.client, request.client_key):
+        raise Problem("invalid_payload", "a void cannot name its own client key")
+    tombstone = work.tombstone(request, key)
+    return work.add(request, account_id=0, card="", body=b"", ref=tombstone.position)
+
+
+def _card(work: Work, request: Request, ticket: Entry | None) -> CardRow:
+    if request.card:
+        card = work.card(request.card)
+    elif ticket is not None and ticket.account_id:
+        card = work.card_of(ticket.account_id)
+    else:
+        card = None
+    if card is None:
+        raise Problem("unknown_card", "there is no such card")
+    return card
+
+
+def _decide(work: Work, request: Request, card: CardRow, ticket: Entry | None) -> Settlement:
+    at_s = work.at_s
+    command = request.command
+    if command is None:
+        raise Problem("invalid_payload", f"{request.verb} needs a command")
+    admit(request.verb, card.state, card.state_from, card.valid_until, card.flags, at_s)
+    if request.pin is not None and request.verb in PIN_VERBS:
+        check_pin(work, request, card, request.pin)
+    if ticket is not None:
+        return decide(_ticket_snapshot(work, card, ticket), command, work.at_us)
+    version = work.version(card)
+    if not request.further:
+        settlement = decide(Snapshot(version.programme, work.accounts[card.account_id]), command, work.at_us)
+    else:
+        further = [_further(work, request, number) for number in request.further]
+        others = [Snapshot(work.version(row).programme, work.accounts[row.account_id]) for row in further]
+        settlement = decide(Snapshot(version.programme, work.accounts[card.account_id], others=others), command, work.at_us)
+        if request.verb != "transfer":
+            _further_pins(work, further, settlement)
+    if version.policy.pin != "never" and request.pin is None and request.verb in PIN_VERBS:
+        _ask_pin(version.policy, settlement.principal_fen + settlement.bonus_fen, card)
+    return settlement
+
+
+def _further(work: Work, request: Request, number: str) -> CardRow:
+    row = work.card(number)
+    if row is None:
+        raise Problem("unknown_card", "there is no such further card", card=number)
+    admit("topup" if request.verb == "transfer" else request.verb, row.state, row.state_from, row.valid_until, row.flags, work.at_s)
+    return row
+
+
+def _further_pins(work: Work, further: Sequence[CardRow], settlement: Settlement) -> None:
+    """A further card that wants its own PIN cannot be used: a request carries the first card's PIN only."""
+    for row in further:
+        if row.account_id in settlement.further_accounts:
+            _ask_pin(work.version(row).policy, settlement.further_fen, row)
+
+
+def _ask_pin(policy: CardPolicy, spent_fen: int, card: CardRow) -> None:
+    if policy.pin == "always" or (policy.pin == "above" and spent_fen > policy.pin_above_fen):
+        raise Declined("pin_required", card=card.number)
+
+
+def check_pin(work: Work, request: Request, card: CardRow, pin: Pin) -> None:
+    """Raises Declined pin_not_set, pin_locked, pin_wrong (facts: tries_left); a right PIN clears the count.
+
+    The caller records a wrong one as an entry, which counts it in the same durable commit that precedes the answer (N).
+    """
+    if not card.pin_value:
+        raise Declined("pin_not_set")
+    if card.pin_tries >= work.pin_tries_max:
+        raise Declined("pin_locked")
+    if not work.custody.pin_matches(card.account_id, pin, card.pin_value):
+        raise Declined("pin_wrong", tries_left=work.pin_tries_max - card.pin_tries - 1)
+    if card.pin_tries and request.verb != "verify_pin":
+        before, after = card_images(card, pin_tries=0)
+        work.add(
+            request,
+            account_id=card.account_id,
+            card=card.number,
+            body=pack_body(Step([before], [after])),
+            verb="pin_cleared",
+            key=("system", f"pin:{work.partition}:{work.position + 1}"),
+        )
+
+
+def card_images(card: CardRow, **changes: object) -> tuple[CardRow, CardRow]:
+    """A card row before and after, as a `Step` carries them."""
+    from msgspec.structs import replace
+
+    return replace(card, changed_at=0), replace(card, changed_at=0, **changes)
+
+
+def _ticket_snapshot(work: Work, card: CardRow, ticket: Entry) -> Snapshot:
+    """What a verb that names an entry may see: the entry, what followed it, and every account it touched."""
+    if ticket.account_id != card.account_id:
+        raise Declined("not_same_card")
+    if not is_settlement(ticket):
+        raise Declined("not_refundable", verb=ticket.verb, outcome=ticket.outcome)
+    named = _settlement(work, ticket)
+    others = []
+    for account_id in named.further_accounts:
+        other = work.card_of(account_id)
+        if other is None:
+            raise CardcoreError(f"account {account_id} has no card")
+        others.append(Snapshot(work.version(other).programme, work.accounts[account_id]))
+    followers = [_settlement(work, entry) for entry in work.followers(ticket.position) if is_settlement(entry)]
+    programme = work.version(card, named.programme_version).programme
+    return Snapshot(
+        programme, work.accounts[card.account_id], others=others, ticket=named, ticket_position=ticket.position, followers=followers
+    )
+
+
+def _settlement(work: Work, entry: Entry) -> Settlement:
+    return work.settlements.get(entry.position) or Settlement.unpack(entry.body)

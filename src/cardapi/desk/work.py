@@ -1,0 +1,191 @@
+"""What one commit sees and writes: rows read for the batch, changed by the fold as entries are added."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cardapi.custody import Custody
+from cardapi.desk.request import Problem, Request
+from cardapi.people.registry import ProgrammeVersion, Registry
+from cardapi.store.chain import pack_further, seal
+from cardapi.store.fold import Fold
+from cardapi.store.port import Batch, CardRow, Entry, Found, Head, Store
+from cardcore.settlement import Account, Settlement
+
+_NO_FINGERPRINT = bytes(16)
+
+
+class Work(Fold):
+    """The working set of one batch. Commands on the same card see each other here (design, section 2)."""
+
+    def __init__(self, store: Store, registry: Registry, custody: Custody, head: Head, chain_key: bytes, at_us: int, pin_tries_max: int) -> None:
+        super().__init__()
+        self.store = store
+        self.registry = registry
+        self.custody = custody
+        self.pin_tries_max = pin_tries_max
+        self.partition = head.partition
+        self.position = head.position
+        self.mac = head.mac
+        self.liability_fen = head.liability_fen
+        self.at_us = at_us
+        self.at_s = at_us // 1_000_000
+        self.entries: list[Entry] = []
+        self.keys: dict[tuple[str, str], Entry] = {}
+        self.settlements: dict[int, Settlement] = {}  # of this batch, by position
+        self.recording = False  # an exception while True leaves the working set in doubt
+        self.next_account = 0  # account number to give next, 0 = not asked for yet
+        self._chain_key = chain_key
+        self._touched: dict[int, None] = {}  # accounts to write, in order
+        self._absent: set[str] = set()
+        self._versions: dict[str, ProgrammeVersion] = {}
+
+    # ------------------------------------------------------------ reading
+    def prefetch(self, requests: list[Request]) -> None:
+        """Read what the batch names: client keys, cards and their accounts, in two statements."""
+        keys = {(request.client, request.client_key) for request in requests}
+        keys.update(request.ref_key for request in requests if request.ref_key)
+        self.keys = self.store.find_keys(list(keys))
+        numbers = {request.card for request in requests}
+        for request in requests:
+            numbers.update(request.further)
+        numbers.discard("")
+        self._admit(numbers, self.store.read(list(numbers)).values())
+
+    def _admit(self, numbers: set[str], found: Any) -> None:
+        for row in found:
+            numbers.discard(row.card.number)
+            self.admit(row)
+        self._absent |= numbers
+
+    def admit(self, found: Found) -> None:
+        """Take a row that was read into the working set, unless this batch has a newer one."""
+        self.cards.setdefault(found.card.number, found.card)
+        account_id = found.account.account_id
+        if account_id not in self.accounts:
+            self.accounts[account_id] = Account.unpack(found.account.state)
+            self.changed[account_id] = found.account.changed_at
+
+    def card(self, number: str) -> CardRow | None:
+        """A card by number; read now if the batch did not name it."""
+        row = self.cards.get(number)
+        if row is None and number not in self._absent:
+            self._admit({number}, self.store.read([number]).values())
+            row = self.cards.get(number)
+        return row
+
+    def card_of(self, account_id: int) -> CardRow | None:
+        """The newest card on an account."""
+        found = self.store.read_accounts([account_id]).get(account_id)
+        if found is not None:
+            self.admit(found)
+        on_it = [row for row in self.cards.values() if row.account_id == account_id]
+        return max(on_it, key=lambda row: row.changed_at, default=None)
+
+    def named(self, request: Request) -> Entry | None:
+        """The entry that `ref` or `ref_key` names, None when there is none."""
+        if request.ref_key:
+            return self.keys.get(request.ref_key)
+        if request.partition != self.partition:
+            return None
+        first = self.position - len(self.entries) + 1
+        if first <= request.ref <= self.position:
+            return self.entries[request.ref - first]
+        return self.store.entry(self.partition, request.ref)
+
+    def followers(self, position: int) -> list[Entry]:
+        """Entries that name this one, those of this batch included."""
+        return self.store.followers(self.partition, position) + [entry for entry in self.entries if entry.ref == position]
+
+    def version(self, card: CardRow, number: int = 0) -> ProgrammeVersion:
+        """The card's programme version valid now, or version `number` of it. Raises Problem unknown_programme."""
+        if number:
+            for version in self.registry.versions(card.programme):
+                if version.version == number:
+                    return version
+        version = self._versions.get(card.programme) or self.registry.version(card.programme, self.at_s)  # type: ignore[assignment]
+        if version is None:
+            raise Problem("unknown_programme", f"no programme {card.programme!r} is valid now", programme=card.programme)
+        self._versions[card.programme] = version
+        return version
+
+    # ------------------------------------------------------------ writing
+    def add(
+        self,
+        request: Request,
+        *,
+        account_id: int,
+        card: str,
+        body: bytes,
+        code: str = "",
+        ref: int = 0,
+        settlement: Settlement | None = None,
+        verb: str = "",
+        key: tuple[str, str] | None = None,
+        fingerprint: bytes = b"",
+    ) -> Entry:
+        """Chain one entry and fold it. `verb`, `key` and `fingerprint` replace the request's own."""
+        position = self.position + 1
+        liability_fen = self.liability_fen
+        further = b""
+        if settlement is not None:
+            liability_fen += settlement.liability_delta_fen
+            others = settlement.further_accounts
+            if others:
+                further = pack_further([(other, self.changed[other]) for other in others])
+        client, client_key = key or (request.client, request.client_key)
+        entry = seal(
+            self._chain_key,
+            self.mac,
+            (
+                self.partition, position, self.at_us, verb or request.verb, "refused" if code else "applied", code, account_id, card,
+                client, client_key, fingerprint or request.fingerprint, request.unit, request.terminal, request.operator,
+                request.approver, request.reason, ref, self.changed.get(account_id, 0), further, liability_fen, body,
+            ),
+        )  # fmt: skip
+        self.recording = True
+        self.apply(entry, settlement)
+        self.recording = False
+        if account_id:
+            self._touched[account_id] = None
+        if settlement is not None:
+            self.settlements[position] = settlement
+            for other in settlement.further_accounts:
+                self._touched[other] = None
+        self.position = position
+        self.mac = entry.mac
+        self.liability_fen = liability_fen
+        self.entries.append(entry)
+        self.keys[client, client_key] = entry
+        return entry
+
+    def tombstone(self, request: Request, key: tuple[str, str]) -> Entry:
+        """Occupy a client key that was voided before its request arrived (O6)."""
+        return self.add(
+            request, account_id=0, card="", body=b"", code="key_voided", verb="tombstone", key=key, fingerprint=_NO_FINGERPRINT
+        )
+
+    def touch(self, account_id: int) -> None:
+        """Write this account's row too."""
+        self._touched[account_id] = None
+
+    def new_account(self) -> int:
+        """The next account id of the partition."""
+        if self.next_account == 0:
+            self.next_account = self.store.next_account_number(self.partition)
+        number = self.next_account
+        self.next_account += 1
+        return self.partition << 40 | number
+
+    def batch(self) -> Batch:
+        """What to commit."""
+        return Batch(
+            self.entries,
+            [self.cards[number] for number in self.cards_touched],
+            [self.account_row(account_id) for account_id in self._touched],
+            [(kind, name, self.documents[kind, name]) for kind, name in self.documents],
+        )
+
+    def head(self) -> Head:
+        """The end of the journal once this is committed."""
+        return Head(self.partition, self.position, self.mac, self.liability_fen, self.at_us)

@@ -1,0 +1,331 @@
+"""The desk: a queue, one writer thread, group commit.
+
+The writer takes all that queued while the last commit ran (bounded), decides each request in order, writes everything in
+one transaction with one fsync, and only then answers. An idle caller waits for nobody: there is no timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import msgspec
+
+from cardapi.custody import Custody
+from cardapi.desk.cards import card_verb
+from cardapi.desk.money import money
+from cardapi.desk.request import Problem, Request
+from cardapi.desk.work import Work
+from cardapi.people.registry import Registry
+from cardapi.store.chain import start_head
+from cardapi.store.checkpoint import Checkpointer
+from cardapi.store.fold import MONEY_VERBS
+from cardapi.store.port import Entry, Head, Store
+from cardcore.errors import CardcoreError
+from cardcore.settlement import Account, Settlement, Snapshot, decide
+from cardcore.settlement.lifecycle import admit
+
+T = TypeVar("T")
+Answer = Entry | CardcoreError
+
+_log = logging.getLogger("cardcore.desk")
+BATCH_MAX = 4_096  # requests in one commit; a queue item is never split
+READERS = 2
+_json = msgspec.json.Encoder(order="sorted").encode
+
+
+class _Item:
+    """One queue item: requests and where their answers go."""
+
+    __slots__ = ("future", "loop", "requests")
+
+    def __init__(self, requests: Sequence[Request], future: Any, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.requests = requests
+        self.future = future
+        self.loop = loop
+
+
+class Desk:
+    """Owns the writer thread of one partition. Every method may be called from any thread or event loop."""
+
+    failed: CardcoreError | None
+    """Set after a storage error or a broken invariant: nothing is acknowledged any more (F2); `health` says not ready."""
+
+    def __init__(
+        self,
+        store: Store,
+        custody: Custody,
+        registry: Registry,
+        clock: Callable[[], int],
+        checkpoints: Checkpointer | None = None,
+        *,
+        partition: int = 0,
+        queue_max: int = 20_000,
+        pin_tries_max: int = 3,
+    ) -> None:
+        """clock: microseconds since 1970 UTC. queue_max: requests waiting before `busy`. The caller starts `checkpoints`."""
+        self.failed = None
+        self._store = store
+        self._custody = custody
+        self._registry = registry
+        self._clock = clock
+        self._checkpoints = checkpoints
+        self._partition = partition
+        self._queue_max = queue_max
+        self._pin_tries_max = pin_tries_max
+        self._chain_key = custody.chain_key(partition)
+        self._head: Head | None = None
+        self._next_account = 0
+        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._running = False
+        self._thread: threading.Thread | None = None
+        self._readers = ThreadPoolExecutor(READERS, "cardcore-read")
+        self._reader = threading.local()
+        self._open_readers: list[Store] = []
+
+    # ------------------------------------------------------------ life
+    def start(self) -> None:
+        """Read the head and start the writer thread."""
+        heads = {head.partition: head for head in self._store.heads()}
+        head = heads[self._partition]
+        if head.position == 0:
+            head = start_head(self._chain_key, self._partition, self._store.partitions()[self._partition])
+        self._head = head
+        self._running = True
+        self._thread = threading.Thread(target=self._run, name="cardcore-writer", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what is queued, write a last checkpoint, end the threads. Safe to call twice."""
+        with self._lock:
+            running, self._running = self._running, False
+            if running:
+                self._queue.put(None)
+        if self._thread is not None:
+            self._thread.join()
+        if self._checkpoints is not None:
+            self._checkpoints.stop()
+        self._readers.shutdown()
+        while self._open_readers:
+            self._open_readers.pop().close()
+
+    @property
+    def head(self) -> Head:
+        """The end of the journal as last committed."""
+        assert self._head is not None, "the desk is not started"
+        return self._head
+
+    @property
+    def waiting(self) -> int:
+        """Requests handed in and not answered yet."""
+        return self._waiting
+
+    def fail(self, error: CardcoreError) -> None:
+        """Stop acknowledging, for good (F2)."""
+        if self.failed is None:
+            self.failed = error
+
+    # ------------------------------------------------------------ doorways
+    def fingerprint(self, meaning: object) -> bytes:
+        """16 keyed bytes over the parsed meaning of a request: any JSON-able value; key order does not matter (O2)."""
+        return self._custody.fingerprint(_json(meaning))
+
+    async def execute(self, request: Request) -> Entry:
+        """Do one request; durable when it returns (O3).
+
+        A `Declined` is an Entry with outcome "refused", its code and its facts as msgpack in `body`. Raises Problem, and
+        InvalidCommand or RegistryError when the request means nothing; then nothing was recorded.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[Answer]] = loop.create_future()
+        self._put(_Item((request,), future, loop))
+        answer = (await future)[0]
+        if isinstance(answer, Entry):
+            return answer
+        raise answer
+
+    async def execute_many(self, requests: Sequence[Request]) -> list[Answer]:
+        """Do many in order as one queue item; answers by position. Raises Problem only for busy and not_ready."""
+        if not requests:
+            return []
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[Answer]] = loop.create_future()
+        self._put(_Item(requests, future, loop))
+        return await future
+
+    def call(self, request: Request) -> Entry:
+        """Blocking `execute`, for the command line, jobs and tests; not on an event loop's thread."""
+        answer = self.call_many((request,))[0]
+        if isinstance(answer, Entry):
+            return answer
+        raise answer
+
+    def call_many(self, requests: Sequence[Request]) -> list[Answer]:
+        """Blocking `execute_many`."""
+        if not requests:
+            return []
+        future: Future[list[Answer]] = Future()
+        self._put(_Item(requests, future, None))
+        return future.result()
+
+    async def quote(self, request: Request) -> Settlement:
+        """Decide without commit, client key or PIN. Raises Problem, Declined, InvalidCommand."""
+        return await self.ask(lambda store: self._quote(store, request))
+
+    async def ask(self, question: Callable[[Store], T]) -> T:
+        """A bounded read on a reader connection, off the writer thread (statements, reports, tickets)."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._ask, question)
+
+    # ------------------------------------------------------------ inside
+    def _put(self, item: _Item) -> None:
+        count = len(item.requests)
+        with self._lock:
+            if self.failed is not None or not self._running:
+                raise Problem("not_ready", "the service is not taking requests")
+            if self._waiting and self._waiting + count > self._queue_max:
+                raise Problem("busy", "too many requests are waiting; try again")
+            self._waiting += count
+            self._queue.put(item)
+
+    def _ask(self, question: Callable[[Store], T]) -> T:
+        store = getattr(self._reader, "store", None)
+        if store is None:
+            store = self._reader.store = self._store.reader()
+            self._open_readers.append(store)
+        return question(store)
+
+    def _quote(self, store: Store, request: Request) -> Settlement:
+        at_us = self._clock()
+        numbers = [request.card, *request.further]
+        found = store.read(numbers)
+        snapshots = []
+        for number in numbers:
+            if number not in found:
+                raise Problem("unknown_card", "there is no such card")
+            card = found[number].card
+            admit("settle", card.state, card.state_from, card.valid_until, card.flags, at_us // 1_000_000)
+            version = self._registry.version(card.programme, at_us // 1_000_000)
+            if version is None:
+                raise Problem("unknown_programme", f"no programme {card.programme!r} is valid now", programme=card.programme)
+            snapshots.append((version.programme, Account.unpack(found[number].account.state)))
+        if request.command is None:
+            raise Problem("invalid_payload", "quote needs a command")
+        others = [Snapshot(programme, account) for programme, account in snapshots[1:]]
+        return decide(Snapshot(*snapshots[0], others=others), request.command, at_us)
+
+    def _run(self) -> None:
+        take = self._queue.get
+        ended = False
+        while not ended:
+            item = take()
+            items: list[_Item] = []
+            count = 0
+            while item is not None:
+                items.append(item)
+                count += len(item.requests)
+                if count >= BATCH_MAX:
+                    break
+                try:
+                    item = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+            ended = item is None
+            if items:
+                self._batch(items, count)
+
+    def _batch(self, items: list[_Item], count: int) -> None:
+        try:
+            if self.failed is not None:
+                raise Problem("not_ready", "the service is not taking requests")
+            answers = self._work([request for item in items for request in item.requests])
+        except Problem as problem:
+            answers = [problem] * count
+        except Exception as error:  # storage error or broken invariant: stop for good, say "unknown", never "failed" (O4, F2)
+            self.fail(error if isinstance(error, CardcoreError) else CardcoreError(f"{type(error).__name__}: {error}"))
+            answers = [Problem("outcome_unknown", "the outcome is unknown; ask again by client key")] * count
+        with self._lock:
+            self._waiting -= count
+        self._answer(items, answers)
+
+    def _answer(self, items: list[_Item], answers: list[Answer]) -> None:
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Any, list[Answer]]]] = {}
+        start = 0
+        for item in items:
+            end = start + len(item.requests)
+            part = answers[start:end]
+            start = end
+            if item.loop is None:
+                item.future.set_result(part)
+            else:
+                by_loop.setdefault(item.loop, []).append((item.future, part))
+        for loop, pairs in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(_resolve, pairs)
+            except RuntimeError:  # the loop is closed: its callers are gone, the effects are durable
+                pass
+
+    def _work(self, requests: list[Request]) -> list[Answer]:
+        """Decide and commit; one commit unless a registry change must be seen by what follows it."""
+        answers: list[Answer] = []
+        work = self._new_work(requests)
+        for place, request in enumerate(requests):
+            if work.documents:
+                self._commit(work)
+                work = self._new_work(requests[place:])
+            answers.append(_one(work, request))
+        self._commit(work)
+        return answers
+
+    def _new_work(self, requests: list[Request]) -> Work:
+        work = Work(self._store, self._registry, self._custody, self.head, self._chain_key, self._clock(), self._pin_tries_max)
+        work.next_account = self._next_account
+        work.prefetch(requests)
+        return work
+
+    def _commit(self, work: Work) -> None:
+        if not work.entries:
+            return
+        self._store.commit(work.batch())
+        self._head = work.head()
+        self._next_account = work.next_account
+        for (kind, name), data in work.documents.items():
+            self._registry.put(kind, name, data)
+        if self._checkpoints is not None:
+            self._checkpoints.committed(self._head, len(work.entries))
+
+
+def _one(work: Work, request: Request) -> Answer:
+    """The answer of one request: the entry of its key if there is one, else a new one, else a problem."""
+    seen = work.keys.get((request.client, request.client_key))
+    if seen is not None:
+        if seen.fingerprint == request.fingerprint or seen.verb == "tombstone":
+            return seen
+        return Problem("key_reused", "this client key was used for another request")
+    key = request.client_key
+    if not key or len(key) > 255 or not key.isprintable() or len(request.fingerprint) != 16:
+        return Problem("key_required", "a client key has 1 to 255 printable characters")
+    try:
+        if request.verb in MONEY_VERBS:
+            return money(work, request)
+        return card_verb(work, request)
+    except Exception as error:
+        if work.recording:  # half way through the fold: the working set is no longer to be trusted
+            raise
+        if isinstance(error, CardcoreError):
+            return error
+        # A decision is pure and changed nothing, so one poisonous request does not take the shop down.
+        _log.exception("verb %s failed before it was recorded", request.verb)
+        return Problem("internal_error", "the request could not be decided")
+
+
+def _resolve(pairs: list[tuple[asyncio.Future[list[Answer]], list[Answer]]]) -> None:
+    for future, part in pairs:
+        if not future.done():
+            future.set_result(part)

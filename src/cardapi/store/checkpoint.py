@@ -1,0 +1,202 @@
+"""Signed checkpoints outside the database (A3), and their comparison with it at start (A4).
+
+A checkpoint says: at this position the chain had this mac and the customers this much money. It is one JSON line in an
+append-only file, signed with Ed25519, synced. Whoever can write the database cannot write a checkpoint, so a database
+that was cut, rolled back or recomputed no longer fits. Copy or stream the file to another host.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from cardapi.store.port import Head, Store
+from cardcore.errors import CardcoreError
+
+INTERVAL_S = 60
+ENTRIES_MAX = 1_000
+TAIL_BYTES = 1 << 16
+
+
+class CheckpointError(CardcoreError):
+    """`code`: no_checkpoint, bad_checkpoint (unreadable or not ours), behind_checkpoint, off_checkpoint."""
+
+    def __init__(self, code: str, detail: str, **facts: object) -> None:
+        super().__init__(detail, **facts)
+        self.code = code  # type: ignore[misc]
+
+
+class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One line of the file. `mac` and `signature` are hex."""
+
+    partition: int
+    position: int
+    mac: str
+    liability_fen: int
+    at_us: int
+    signature: str = ""
+
+    def message(self) -> bytes:
+        """The signed bytes: a MessagePack array, length-prefixed throughout."""
+        fields = ("cardcore-checkpoint-1", self.partition, self.position, self.mac, self.liability_fen, self.at_us)
+        return msgspec.msgpack.encode(fields)
+
+
+class CheckpointFile:
+    """The append-only file."""
+
+    def __init__(self, path: Path, signer: Ed25519PrivateKey) -> None:
+        self.path = path
+        self._signer = signer
+        self._public: Ed25519PublicKey = signer.public_key()
+
+    def append(self, heads: list[Head]) -> None:
+        """Sign and write one line per head; durable on return. Raises OSError."""
+        lines = []
+        for head in heads:
+            bare = Checkpoint(head.partition, head.position, head.mac.hex(), head.liability_fen, head.at_us)
+            signature = self._signer.sign(bare.message()).hex()
+            lines.append(msgspec.json.encode(msgspec.structs.replace(bare, signature=signature)) + b"\n")
+        created = not self.path.exists()
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            end = _whole_lines(handle)
+            os.ftruncate(handle, end)  # a line torn by a crash was never acted upon
+            os.pwrite(handle, b"".join(lines), end)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        if created:
+            parent = os.open(self.path.parent, os.O_RDONLY)
+            try:
+                os.fsync(parent)
+            finally:
+                os.close(parent)
+
+    def read(self) -> Iterator[Checkpoint]:
+        """All checkpoints, oldest first, each with its signature checked. Raises CheckpointError."""
+        if not self.path.exists():
+            raise CheckpointError("no_checkpoint", f"there is no checkpoint file at {self.path}")
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.endswith(b"\n"):
+                    yield self._check(line, number)
+
+    def newest(self) -> dict[int, Checkpoint]:
+        """The last checkpoint of each partition. Raises CheckpointError when there is none or the file is not ours."""
+        if not self.path.exists():
+            raise CheckpointError("no_checkpoint", f"there is no checkpoint file at {self.path}")
+        with self.path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            start = max(0, size - TAIL_BYTES)
+            file.seek(start)
+            lines = file.read().split(b"\n")
+        found = {}
+        for line in lines[(1 if start else 0) : -1]:
+            checkpoint = self._check(line, 0)
+            found[checkpoint.partition] = checkpoint
+        if not found:
+            raise CheckpointError("no_checkpoint", f"the checkpoint file {self.path} is empty")
+        return found
+
+    def _check(self, line: bytes, number: int) -> Checkpoint:
+        try:
+            checkpoint = msgspec.json.decode(line, type=Checkpoint)
+            self._public.verify(bytes.fromhex(checkpoint.signature), checkpoint.message())
+        except (msgspec.DecodeError, ValueError, InvalidSignature) as error:
+            where = f"line {number} of " if number else ""
+            raise CheckpointError("bad_checkpoint", f"{where}{self.path} is no checkpoint signed by this shop") from error
+        return checkpoint
+
+
+def _whole_lines(handle: int) -> int:
+    """Where the last whole line ends."""
+    size = os.fstat(handle).st_size
+    start = max(0, size - TAIL_BYTES)
+    return start + os.pread(handle, size - start, start).rfind(b"\n") + 1
+
+
+def compare(store: Store, newest: dict[int, Checkpoint]) -> None:
+    """Raise CheckpointError when the database is behind a checkpoint or off it (A4)."""
+    for checkpoint in newest.values():
+        where = {"partition": checkpoint.partition, "position": checkpoint.position}
+        if checkpoint.position == 0:
+            continue
+        entry = store.entry(checkpoint.partition, checkpoint.position)
+        if entry is None:
+            raise CheckpointError(
+                "behind_checkpoint",
+                f"the database ends before entry {checkpoint.position} of partition {checkpoint.partition}, which a signed checkpoint names: "
+                "it is an older copy or was cut",
+                **where,
+            )
+        if entry.mac.hex() != checkpoint.mac or entry.liability_fen != checkpoint.liability_fen:
+            raise CheckpointError(
+                "off_checkpoint",
+                f"entry {checkpoint.position} of partition {checkpoint.partition} is not the one a signed checkpoint names",
+                **where,
+            )
+
+
+class Checkpointer:
+    """Writes checkpoints on a thread of its own: every 1,000 entries, every 60 s when something changed, and at stop."""
+
+    def __init__(
+        self,
+        file: CheckpointFile,
+        on_error: Callable[[OSError], None],
+        *,
+        interval_s: float = INTERVAL_S,
+        entries_max: int = ENTRIES_MAX,
+    ) -> None:
+        self._file = file
+        self._on_error = on_error
+        self._interval_s = interval_s
+        self._entries_max = entries_max
+        self._head: Head | None = None
+        self._entries = 0
+        self._since = time.monotonic()
+        self._wake = threading.Event()
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name="cardcore-checkpoint", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def committed(self, head: Head, entries: int) -> None:
+        """Note a durable commit; called by the writer thread, never waits."""
+        self._head = head
+        self._entries += entries
+        if self._entries >= self._entries_max:
+            self._entries = 0
+            self._wake.set()
+
+    def _run(self) -> None:
+        written: Head | None = None
+        while True:
+            self._wake.wait(self._interval_s)
+            self._wake.clear()
+            ended, head = self._ended, self._head
+            if head is not None and head is not written:
+                try:
+                    self._file.append([head])
+                except OSError as error:
+                    self._on_error(error)
+                    return
+                written = head
+            if ended:
+                return
+
+    def stop(self) -> None:
+        """Write what is new and end."""
+        self._ended = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()

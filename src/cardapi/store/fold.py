@@ -1,0 +1,115 @@
+"""What an entry does to the projections: the one fold that the desk, `verify` and `rebuild` share (M3).
+
+Bodies: money verbs carry `Settlement.pack()`; life cycle and PIN verbs a `Step` (rows of the cards before and after);
+`change` a `Change` (document before and after); refused entries the facts of the refusal; a tombstone and the void that
+laid it nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from cardapi.store.port import AccountRow, CardRow, Entry
+from cardcore.settlement import VERBS, Account, Settlement
+
+MONEY_VERBS = frozenset(VERBS)
+CARD_VERBS = frozenset({
+    "stock", "issue", "activate", "lost", "freeze", "unfreeze", "swap", "reissue", "cancel", "expire_card", "take_back", "destroy",
+    "exclude", "set_pin", "verify_pin", "pin_cleared",
+})  # fmt: skip
+
+
+class Step(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """Body of a life cycle or PIN entry. Rows carry changed_at 0; the entry's position takes its place."""
+
+    before: list[CardRow]
+    after: list[CardRow]
+    facts: dict[str, Any] = {}
+
+
+class Change(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """Body of a `change` entry: one registry document, JSON bytes with sorted keys, b"" before it existed."""
+
+    kind: str
+    id: str
+    before: bytes
+    after: bytes
+
+
+pack_body = msgspec.msgpack.Encoder().encode
+unpack_step = msgspec.msgpack.Decoder(Step).decode
+unpack_change = msgspec.msgpack.Decoder(Change).decode
+unpack_facts = msgspec.msgpack.Decoder(dict[str, Any]).decode
+
+
+def is_settlement(entry: Entry) -> bool:
+    """Whether the body of this entry is a settlement."""
+    return entry.outcome == "applied" and entry.body != b"" and entry.verb in MONEY_VERBS
+
+
+class Fold:
+    """Cards, accounts and documents as their entries made them: all of them in `verify`, those of one batch in the desk."""
+
+    def __init__(self) -> None:
+        self.cards: dict[str, CardRow] = {}
+        self.accounts: dict[int, Account] = {}
+        self.changed: dict[int, int] = {}  # account -> position of its last entry
+        self.documents: dict[tuple[str, str], bytes] = {}
+        self.cards_touched: set[str] = set()
+
+    def apply(self, entry: Entry, settlement: Settlement | None = None) -> Settlement | None:
+        """Take in one entry; `settlement` saves decoding its body again. Returns the settlement if it is one.
+
+        Raises KeyError for a card or account that is not there, AssertionError for a broken invariant, InvalidRecord or
+        msgspec.DecodeError for a body that is not what the codec writes.
+        """
+        verb = entry.verb
+        if entry.outcome == "refused":
+            if entry.code == "pin_wrong":
+                card = self.cards[entry.card]
+                card.pin_tries += 1
+                self._touch(card, entry.position)
+            settlement = None
+        elif verb in MONEY_VERBS:
+            if entry.body:
+                if settlement is None:
+                    settlement = Settlement.unpack(entry.body)
+                self.accounts[settlement.account_id].apply(settlement, entry.position)
+                for account_id in settlement.further_accounts:
+                    self.accounts[account_id].apply(settlement, entry.position)
+                    self.changed[account_id] = entry.position
+        elif verb == "change":
+            change = unpack_change(entry.body)
+            assert self.documents.get((change.kind, change.id), b"") == change.before, "the document before is another one"
+            self.documents[change.kind, change.id] = change.after
+        else:
+            self._step(entry)
+        if entry.account_id:
+            self.changed[entry.account_id] = entry.position
+        return settlement
+
+    def _step(self, entry: Entry) -> None:
+        assert entry.verb in CARD_VERBS, f"unknown verb {entry.verb!r}"
+        step = unpack_step(entry.body)
+        for row in step.before:
+            now = self.cards.get(row.number)
+            assert now is not None, "the card before is not there"
+            assert msgspec.structs.replace(now, changed_at=0) == row, "the card before is in another state"
+        known = {row.number for row in step.before}
+        for row in step.after:
+            assert row.number in known or row.number not in self.cards, "the card is there already"
+            if row.account_id not in self.accounts:
+                assert row.account_id == entry.account_id, "the card's account is not there"
+                self.accounts[row.account_id] = Account(row.account_id)
+            self._touch(row, entry.position)
+
+    def _touch(self, row: CardRow, position: int) -> None:
+        row.changed_at = position
+        self.cards[row.number] = row
+        self.cards_touched.add(row.number)
+
+    def account_row(self, account_id: int) -> AccountRow:
+        """The projection of one account. Raises KeyError."""
+        return AccountRow(account_id, self.accounts[account_id].pack(), self.changed[account_id])

@@ -1,0 +1,1 @@
+"""Migrations in order; a published one never changes."""

@@ -1,0 +1,309 @@
+"""The embedded store: SQLite in WAL mode, synchronous FULL, one writer (S).
+
+The thread that commits uses the writing connection; `reader()` opens a read-only one for another thread. The write-ahead
+log is copied back into the database by a thread of its own, so no commit waits for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cardapi.store import schema
+from cardapi.store import statements as sql
+from cardapi.store.chain import unpack_further
+from cardapi.store.port import AccountRow, Batch, CardRow, Entry, Found, Head
+from cardcore.errors import CardcoreError
+
+POSITION_MASK = (1 << 48) - 1
+CHUNK = 1_000  # rows fetched at a time when the journal is read through
+LOG_PAGES_COPIED = 2_000  # pages in the write-ahead log before the copier runs
+LOG_PAGES_MAX = 50_000  # pages before the committing thread copies by itself (bound on the file)
+FEW = 8  # up to this many keys are looked up one statement each
+
+_astuple = msgspec.structs.astuple
+
+
+class StoreError(CardcoreError):
+    """The database cannot be opened, read or written. After one at a commit the desk acknowledges nothing (F2)."""
+
+    code = "store"
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """One connection with the settings every connection needs; transactions are explicit."""
+    uri = path.absolute().as_uri() + ("?mode=ro" if read_only else "")
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=64, timeout=10)
+    for pragma in ("foreign_keys = ON", "synchronous = FULL", "cache_size = -65536", "mmap_size = 268435456", "temp_store = MEMORY"):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def create(path: Path, partitions: int = 1) -> None:
+    """Make an empty database with its partitions. Raises StoreError when there is a file already."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError as error:
+        raise StoreError(f"{path} exists already") from error
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
+    schema.upgrade(path)
+    connection = connect(path)
+    connection.execute("BEGIN IMMEDIATE")
+    connection.executemany(sql.INSERT_PARTITION, [(number, secrets.token_bytes(16)) for number in range(partitions)])
+    connection.execute("COMMIT")
+    connection.close()
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    return Entry(row[0] >> 48, row[0] & POSITION_MASK, *row[1:])
+
+
+def _found(row: tuple[Any, ...]) -> Found:
+    return Found(CardRow(*row[:12]), AccountRow(row[1], row[12], row[13]))
+
+
+class SqliteStore:
+    """Implements `cardapi.store.port.Store`."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Open and migrate (unless read-only). Raises StoreError, SchemaError."""
+        self.path = path
+        self._read_only = read_only
+        if not path.is_file():
+            raise StoreError(f"there is no database at {path}")
+        try:
+            self._connection = connect(path, read_only=read_only)
+            found = schema.current(self._connection)
+            if found != schema.HEAD:
+                if read_only:
+                    raise schema.SchemaError(f"{path} is at schema {found or 'none'}, this release needs {schema.HEAD}")
+                self._connection.close()
+                schema.upgrade(path)
+                self._connection = connect(path)
+            if not read_only:
+                self._connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES_MAX}")
+                mode = self._connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+                if mode != "wal":
+                    raise StoreError(f"{path} cannot use a write-ahead log (journal mode {mode})")
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot open {path}: {error}") from error
+        self._copier: _LogCopier | None = None
+
+    # ------------------------------------------------------------ reads
+    def reader(self) -> SqliteStore:
+        return SqliteStore(self.path, read_only=True)
+
+    def partitions(self) -> dict[int, bytes]:
+        return dict(self._connection.execute(sql.PARTITIONS).fetchall())
+
+    def heads(self) -> list[Head]:
+        heads = []
+        for number in self.partitions():
+            row = self._connection.execute(sql.LAST_ENTRY, (number << 48, number << 48 | POSITION_MASK)).fetchone()
+            entry = _entry(row) if row else None
+            if entry:
+                heads.append(Head(number, entry.position, entry.mac, entry.liability_fen, entry.at_us))
+            else:
+                heads.append(Head(number, 0, b"", 0, 0))
+        return heads
+
+    def find_keys(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Entry]:
+        execute = self._connection.execute
+        rows: list[tuple[Any, ...]] = []
+        if len(keys) <= FEW:
+            for key in keys:
+                rows += execute(sql.FIND_KEY, key)
+        else:
+            by_client: dict[str, list[str]] = {}
+            for client, client_key in keys:
+                by_client.setdefault(client, []).append(client_key)
+            for client, wanted in by_client.items():
+                if len(wanted) == 1:
+                    rows += execute(sql.FIND_KEY, (client, wanted[0]))
+                else:
+                    rows += execute(sql.FIND_KEYS, (client, json.dumps(wanted)))
+        return {(row[7], row[8]): _entry(row) for row in rows}
+
+    def read(self, numbers: Sequence[str]) -> dict[str, Found]:
+        execute = self._connection.execute
+        if len(numbers) <= FEW:
+            rows = [row for number in numbers for row in execute(sql.READ_CARD, (number,))]
+        else:
+            rows = execute(sql.READ_CARDS, (json.dumps(numbers),)).fetchall()
+        return {row[0]: _found(row) for row in rows}
+
+    def read_accounts(self, account_ids: Sequence[int]) -> dict[int, Found]:
+        rows = [row for account_id in account_ids for row in self._connection.execute(sql.READ_ACCOUNT, (account_id,))]
+        return {row[1]: _found(row) for row in rows}
+
+    def entry(self, partition: int, position: int) -> Entry | None:
+        if not (0 <= partition < 256 and 0 < position <= POSITION_MASK):
+            return None
+        row = self._connection.execute(sql.ENTRY_BY_ID, (partition << 48 | position,)).fetchone()
+        return _entry(row) if row else None
+
+    def followers(self, partition: int, position: int) -> list[Entry]:
+        bounds = (position, partition << 48, partition << 48 | POSITION_MASK)
+        return [_entry(row) for row in self._connection.execute(sql.FOLLOWERS, bounds)]
+
+    def journal(self, partition: int, after: int = 0, upto: int | None = None) -> Iterator[Entry]:
+        low, high = partition << 48 | after, partition << 48 | (POSITION_MASK if upto is None else upto)
+        while rows := self._connection.execute(sql.JOURNAL, (low, high, CHUNK)).fetchall():
+            yield from map(_entry, rows)
+            low = rows[-1][0]
+
+    def statement(self, account_id: int, before: int | None, limit: int) -> list[Entry]:
+        partition = account_id >> 40
+        entries: list[Entry] = []
+        if before is None:
+            row = self._connection.execute("SELECT changed_at FROM account WHERE account_id = ?", (account_id,)).fetchone()
+            position = row[0] if row else 0
+        else:
+            position = self._prior(account_id, self.entry(partition, before))
+        while position and len(entries) < limit:
+            entry = self.entry(partition, position)
+            if entry is None:
+                raise StoreError(f"account {account_id} names entry {position}, which is not there")
+            entries.append(entry)
+            position = self._prior(account_id, entry)
+        return entries
+
+    @staticmethod
+    def _prior(account_id: int, entry: Entry | None) -> int:
+        if entry is None:
+            return 0
+        if entry.account_id == account_id:
+            return entry.prior
+        return dict(unpack_further(entry.further)).get(account_id, 0)
+
+    def documents(self, kind: str | None = None) -> Iterable[tuple[str, str, bytes]]:
+        if kind is None:
+            return self._connection.execute(sql.DOCUMENTS).fetchall()
+        return self._connection.execute(sql.DOCUMENTS_OF, (kind,)).fetchall()
+
+    def cards(self) -> Iterator[CardRow]:
+        for row in self._connection.execute(sql.CARDS):
+            yield CardRow(*row)
+
+    def accounts(self) -> Iterator[AccountRow]:
+        for row in self._connection.execute(sql.ACCOUNTS):
+            yield AccountRow(*row)
+
+    def next_account_number(self, partition: int) -> int:
+        low = partition << 40
+        last = self._connection.execute(sql.LAST_ACCOUNT, (low, low | (1 << 40) - 1)).fetchone()[0]
+        return 1 if last is None else (last & (1 << 40) - 1) + 1
+
+    def counts(self) -> dict[str, int]:
+        tables = {"entries": "entry", "cards": "card", "accounts": "account", "documents": "document"}
+        return {name: self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for name, table in tables.items()}
+
+    def check(self) -> list[str]:
+        try:
+            found = [row[0] for row in self._connection.execute("PRAGMA integrity_check(10)") if row[0] != "ok"]
+            found += [f"table {row[0]}: row {row[1]} refers to no {row[2]}" for row in self._connection.execute("PRAGMA foreign_key_check")]
+            found += [f"table entry: partition {row[0]} is not known" for row in self._connection.execute(sql.STRAYS)]
+            if schema.current(self._connection) != schema.HEAD:
+                found.append("table alembic_version: not the schema of this release")
+        except sqlite3.Error as error:
+            found = [str(error)]
+        return found
+
+    # ------------------------------------------------------------ writes
+    def commit(self, batch: Batch) -> None:
+        """Raises StoreError; then nothing was written, or it is unknown (F2)."""
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            if batch.entries:
+                connection.executemany(sql.INSERT_ENTRY, [_entry_row(entry) for entry in batch.entries])
+            if batch.accounts:
+                connection.executemany(sql.UPSERT_ACCOUNT, [(row.account_id, row.state, row.changed_at) for row in batch.accounts])
+            if batch.cards:
+                connection.executemany(sql.UPSERT_CARD, map(_astuple, batch.cards))
+            if batch.documents:
+                connection.executemany(sql.UPSERT_DOCUMENT, batch.documents)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                try:
+                    connection.execute("ROLLBACK")
+                except sqlite3.Error:  # the desk stops in any case; the first error is the one to report
+                    pass
+            raise StoreError(f"commit failed: {error}") from error
+        if self._copier is None:
+            self._copier = _LogCopier(self.path)
+        self._copier.committed(4 + 2 * len(batch.entries))
+
+    def rebuild(self, cards: Iterable[CardRow], accounts: Iterable[AccountRow], documents: Iterable[tuple[str, str, bytes]]) -> None:
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for table in ("card", "account", "document"):
+                connection.execute(f"DELETE FROM {table}")
+            connection.executemany(sql.UPSERT_ACCOUNT, map(_astuple, accounts))
+            connection.executemany(sql.UPSERT_CARD, map(_astuple, cards))
+            connection.executemany(sql.UPSERT_DOCUMENT, documents)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise StoreError(f"rebuild failed: {error}") from error
+
+    def close(self) -> None:
+        if self._copier is not None:
+            self._copier.close()
+            self._copier = None
+        self._connection.close()
+
+
+def _entry_row(entry: Entry) -> tuple[Any, ...]:
+    fields = _astuple(entry)
+    return (fields[0] << 48 | fields[1], *fields[2:])
+
+
+class _LogCopier:
+    """Copies the write-ahead log back while commits go on (a passive checkpoint never blocks the writer)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._pages = 0
+        self._wake = threading.Event()
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name="cardcore-wal", daemon=True)
+        self._thread.start()
+
+    def committed(self, pages: int) -> None:
+        """Count about how many pages a commit wrote."""
+        self._pages += pages
+        if self._pages >= LOG_PAGES_COPIED:
+            self._pages = 0
+            self._wake.set()
+
+    def _run(self) -> None:
+        connection = connect(self._path)
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if self._ended:
+                break
+            try:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            except sqlite3.Error:  # a failed copy loses nothing: the log keeps the pages, and the next commit reports a bad disk
+                continue
+        connection.close()
+
+    def close(self) -> None:
+        self._ended = True
+        self._wake.set()
+        self._thread.join()

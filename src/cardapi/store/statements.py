@@ -1,0 +1,41 @@
+"""The SQL of the SQLite store. Batch reads take a JSON array, so one statement serves any number of keys."""
+
+ENTRY_COLUMNS = (
+    "id, at_us, verb, outcome, code, account_id, card, client, client_key, fingerprint, unit, terminal, operator, approver, reason, "
+    "ref, prior, further, liability_fen, body, mac"
+)
+ENTRY_COLUMNS_E = ", ".join("e." + name for name in ENTRY_COLUMNS.split(", "))
+CARD_COLUMNS = "number, account_id, programme, state, state_from, unit, kind, valid_until, flags, pin_value, pin_tries, changed_at"
+CARD_COLUMNS_C = ", ".join("c." + name for name in CARD_COLUMNS.split(", "))
+
+INSERT_ENTRY = f"INSERT INTO entry ({ENTRY_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+UPSERT_ACCOUNT = (
+    "INSERT INTO account (account_id, state, changed_at) VALUES (?,?,?) "
+    "ON CONFLICT (account_id) DO UPDATE SET state = excluded.state, changed_at = excluded.changed_at"
+)
+UPSERT_CARD = f"REPLACE INTO card ({CARD_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+UPSERT_DOCUMENT = "REPLACE INTO document (kind, id, body) VALUES (?,?,?)"
+INSERT_PARTITION = "INSERT INTO partition (number, genesis) VALUES (?,?)"
+
+FIND_KEY = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE client = ? AND client_key = ?"
+FIND_KEYS = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE client = ? AND client_key IN (SELECT value FROM json_each(?))"
+READ_CARD = f"SELECT {CARD_COLUMNS_C}, a.state, a.changed_at FROM card c JOIN account a USING (account_id) WHERE c.number = ?"
+READ_CARDS = (
+    f"SELECT {CARD_COLUMNS_C}, a.state, a.changed_at FROM json_each(?) j "
+    "CROSS JOIN card c ON c.number = j.value CROSS JOIN account a ON a.account_id = c.account_id"
+)
+READ_ACCOUNT = (
+    f"SELECT {CARD_COLUMNS_C}, a.state, a.changed_at FROM account a JOIN card c USING (account_id) "
+    "WHERE a.account_id = ? ORDER BY c.changed_at DESC, c.number LIMIT 1"
+)
+ENTRY_BY_ID = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE id = ?"
+FOLLOWERS = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE ref = ? AND id BETWEEN ? AND ? ORDER BY id"
+JOURNAL = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
+LAST_ENTRY = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1"
+PARTITIONS = "SELECT number, genesis FROM partition ORDER BY number"
+STRAYS = "SELECT DISTINCT id >> 48 FROM entry WHERE id >> 48 NOT IN (SELECT number FROM partition)"
+LAST_ACCOUNT = "SELECT max(account_id) FROM account WHERE account_id BETWEEN ? AND ?"
+DOCUMENTS = "SELECT kind, id, body FROM document ORDER BY kind, id"
+DOCUMENTS_OF = "SELECT kind, id, body FROM document WHERE kind = ? ORDER BY id"
+CARDS = f"SELECT {CARD_COLUMNS} FROM card ORDER BY number"
+ACCOUNTS = "SELECT account_id, state, changed_at FROM account ORDER BY account_id"

@@ -1,0 +1,310 @@
+"""Full replay of the journal in one pass, compared with every projection (M3, A2): names the first bad place.
+
+`verify` proves: the chain and its positions without gaps; every body decodes and folds; every name (`ref`, `prior`,
+`further`) leads where it says; liability (M10) and refunds (M8) add up; checkpoints fit; every card, account and document
+equals its fold and none stands without entries; client keys are unique and indexes sound (the adapter's own check).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from cardapi.store.chain import genesis_mac, holds, unpack_further
+from cardapi.store.checkpoint import Checkpoint
+from cardapi.store.fold import MONEY_VERBS, Fold, is_settlement, unpack_facts
+from cardapi.store.port import AccountRow, CardRow, Entry, Store
+from cardcore.errors import CardcoreError
+from cardcore.settlement import Settlement
+
+ChainKey = Callable[[int], bytes]
+Progress = Callable[[int, int], None]
+PROGRESS_STEP = 1_000
+
+
+class Bad(msgspec.Struct, frozen=True):
+    """The first bad place: a journal position (`table` is "entry"), or a projection row by table and key."""
+
+    table: str
+    partition: int
+    position: int
+    key: str
+    reason: str
+
+    def text(self) -> str:
+        where = f"partition {self.partition}, position {self.position}" if self.table == "entry" else f"{self.table} {self.key}"
+        return f"{where}: {self.reason}"
+
+
+class Report(msgspec.Struct):
+    """What `verify` saw. `first_bad` is None when all is well."""
+
+    ok: bool
+    entries: int
+    cards: int
+    accounts: int
+    documents: int
+    liability_fen: int
+    first_bad: Bad | None
+
+
+class _Found(Exception):  # noqa: N818  (it carries a finding, not a failure of ours)
+    def __init__(self, bad: Bad) -> None:
+        self.bad = bad
+
+
+class _Ticket(msgspec.Struct):
+    """What a sale took and what was given back since, to hold refunds to their ticket (M8)."""
+
+    taken: dict[tuple[str, int], int]
+    given: dict[tuple[str, int], int]
+
+
+def verify(
+    store: Store, chain_key: ChainKey, *, checkpoints: Iterable[Checkpoint] = (), progress: Progress | None = None, rebuilt: Fold | None = None
+) -> Report:
+    """Replay everything. `progress(done, total)` is called now and then; `rebuilt` receives the fold."""
+    fold = rebuilt if rebuilt is not None else Fold()
+    report = Report(True, 0, 0, 0, 0, 0, None)
+    try:
+        partitions = store.partitions()
+        if not partitions:
+            raise _Found(Bad("partition", 0, 0, "", "there is no partition"))
+        total = store.counts()["entries"]
+        marks = _marks(checkpoints)
+        for number, genesis in partitions.items():
+            replay = _Replay(store, fold, number, marks.pop(number, {}))
+            for entry in replay.run(chain_key(number), genesis):
+                report.entries += 1
+                if progress is not None and entry.position % PROGRESS_STEP == 0:
+                    progress(report.entries, total)
+            report.liability_fen += replay.liability_fen
+        if marks:
+            raise _Found(Bad("checkpoint", min(marks), 0, "", "a checkpoint names a partition that is not there"))
+        if rebuilt is None:
+            _compare(store, fold)
+        for complaint in store.check():
+            raise _Found(Bad("database", 0, 0, "", complaint))
+        if progress is not None:
+            progress(report.entries, max(total, report.entries))
+    except _Found as found:
+        report.ok = False
+        report.first_bad = found.bad
+    except CardcoreError as error:
+        report.ok = False
+        report.first_bad = Bad("database", 0, 0, "", error.detail)
+    report.cards, report.accounts, report.documents = len(fold.cards), len(fold.accounts), len(fold.documents)
+    return report
+
+
+def _marks(checkpoints: Iterable[Checkpoint]) -> dict[int, dict[int, Checkpoint]]:
+    marks: dict[int, dict[int, Checkpoint]] = {}
+    for checkpoint in checkpoints:
+        marks.setdefault(checkpoint.partition, {})[checkpoint.position] = checkpoint
+    return marks
+
+
+class _Replay:
+    """One partition's journal from its start."""
+
+    def __init__(self, store: Store, fold: Fold, partition: int, marks: dict[int, Checkpoint]) -> None:
+        self._store = store
+        self._fold = fold
+        self._partition = partition
+        self._marks = marks
+        self._tickets: dict[int, _Ticket] = {}
+        self.money: dict[tuple[int, int], None] = {}  # lots whose unit is fen, by (account, lot)
+        self.liability_fen = 0
+
+    def run(self, key: bytes, genesis: bytes) -> Iterator[Entry]:
+        previous = genesis_mac(key, self._partition, genesis)
+        self._mark(0, previous)
+        position = 0
+        for entry in self._store.journal(self._partition):
+            position += 1
+            if entry.position != position:
+                self._bad(position, f"missing; the next entry is {entry.position}")
+            if not holds(key, previous, entry):
+                self._bad(position, "the mac does not fit: this entry, or the one before it, was changed")
+            self._check(entry)
+            previous = entry.mac
+            self._mark(position, previous)
+            yield entry
+        for left in sorted(self._marks):
+            self._bad(left, "a signed checkpoint names this entry, which is not there")
+        self._liability(position)
+
+    def _bad(self, position: int, reason: str) -> None:
+        raise _Found(Bad("entry", self._partition, position, "", reason))
+
+    def _mark(self, position: int, mac: bytes) -> None:
+        mark = self._marks.pop(position, None)
+        if mark is not None and (mark.mac != mac.hex() or mark.liability_fen != self.liability_fen):
+            self._bad(position, "not the entry a signed checkpoint names")
+
+    def _check(self, entry: Entry) -> None:
+        """Fold one entry and hold its names and sums to what came before."""
+        try:
+            if entry.account_id and entry.prior != self._fold.changed.get(entry.account_id, 0):
+                self._bad(entry.position, "`prior` is not the account's entry before")
+            expected_further = []
+            if is_settlement(entry):
+                settlement = Settlement.unpack(entry.body)
+                expected_further = [(other, self._fold.changed.get(other, 0)) for other in settlement.further_accounts]
+                if settlement.account_id != entry.account_id or settlement.pack() != entry.body:
+                    self._bad(entry.position, "the body is another account's, or not in canonical form")
+                self._fold.apply(entry, settlement)
+                self.liability_fen += settlement.liability_delta_fen
+                self._postings(entry, settlement)
+            else:
+                if entry.outcome == "refused" and entry.body:
+                    unpack_facts(entry.body)
+                self._fold.apply(entry)
+            if unpack_further(entry.further) != expected_further:
+                self._bad(entry.position, "`further` is not what the entry touches")
+            if entry.liability_fen != self.liability_fen:
+                self._bad(entry.position, f"liability is {entry.liability_fen}, the fold gives {self.liability_fen}")
+            if entry.ref:
+                self._ref(entry)
+        except (KeyError, AssertionError, ValueError, CardcoreError, msgspec.MsgspecError) as error:
+            self._bad(entry.position, f"does not fold: {type(error).__name__}: {error}")
+
+    def _postings(self, entry: Entry, settlement: Settlement) -> None:
+        """Learn which lots are money, and hold the liability change to the postings (M10)."""
+        delta = 0
+        for posting in settlement.postings():
+            if posting.unit != "fen":
+                continue
+            for account_id, lot, sign in ((posting.target_account, posting.target_lot, 1), (posting.source_account, posting.source_lot, -1)):
+                if account_id:
+                    delta += sign * posting.amount
+                    if lot:
+                        self.money[account_id, lot] = None
+        if delta != settlement.liability_delta_fen:
+            self._bad(entry.position, f"the postings change customers' money by {delta}, the entry says {settlement.liability_delta_fen}")
+
+    def _ref(self, entry: Entry) -> None:
+        named = self._store.entry(self._partition, entry.ref) if entry.ref < entry.position else None
+        if named is None:
+            self._bad(entry.position, f"names entry {entry.ref}, which is not before it")
+            return
+        if entry.verb not in MONEY_VERBS or entry.outcome == "refused":
+            return
+        if not entry.body:
+            if named.verb != "tombstone":
+                self._bad(entry.position, "an empty void must name a tombstone")
+            return
+        if not is_settlement(named) or named.account_id != entry.account_id:
+            self._bad(entry.position, f"names entry {entry.ref}, which is no settlement of this account")
+            return
+        if entry.verb in ("refund", "void"):
+            self._given_back(entry, named)
+
+    def _given_back(self, entry: Entry, named: Entry) -> None:
+        ticket = self._tickets.get(named.position)
+        if ticket is None:
+            ticket = self._tickets[named.position] = _Ticket(_sums(Settlement.unpack(named.body), 1), {})
+        for what, amount in _sums(Settlement.unpack(entry.body), -1).items():
+            ticket.given[what] = ticket.given.get(what, 0) + amount
+            if ticket.given[what] > ticket.taken.get(what, 0):
+                kind, lot = what
+                self._bad(entry.position, f"gives back more than entry {named.position} took ({kind}{f', lot {lot}' if lot else ''})")
+
+    def _liability(self, position: int) -> None:
+        """Customers' money in the accounts is the liability (M10)."""
+        held = sum(
+            lot.amount
+            for account_id, account in self._fold.accounts.items()
+            if account_id >> 40 == self._partition
+            for lot in account.lots()
+            if (account_id, lot.lot_id) in self.money
+        )
+        held += sum(
+            hold.amount_fen for account_id, account in self._fold.accounts.items() if account_id >> 40 == self._partition for hold in account.holds()
+        )
+        if held != self.liability_fen:
+            self._bad(position, f"accounts hold {held} fen, the journal owes {self.liability_fen}")
+
+
+def _sums(settlement: Settlement, direction: int) -> dict[tuple[str, int], int]:
+    """What a settlement took from (direction 1) or gave back to (-1) the customer: in all, per tender and per lot."""
+    sums: dict[tuple[str, int], int] = {}
+    totals = ("net_fen", "principal_fen", "bonus_fen", "points_fen", "further_fen", "outside_fen")
+    for name in totals:
+        sums[name, 0] = getattr(settlement, name)
+    for posting in settlement.postings():
+        lot, account = (posting.source_lot, posting.source_account) if direction > 0 else (posting.target_lot, posting.target_account)
+        other = posting.target_account if direction > 0 else posting.source_account
+        if lot and account and account != other:
+            key = (f"account {account}", lot)
+            sums[key] = sums.get(key, 0) + posting.amount
+    return sums
+
+
+def _compare(store: Store, fold: Fold) -> None:
+    """Every projection row equals its fold, and the other way round."""
+    cards = dict(fold.cards)
+    for row in store.cards():
+        _same("card", row.number, cards.pop(row.number, None), row)
+    accounts = set(fold.accounts)
+    for account in store.accounts():
+        known = account.account_id in accounts
+        accounts.discard(account.account_id)
+        _same("account", str(account.account_id), fold.account_row(account.account_id) if known else None, account)
+    documents = dict(fold.documents)
+    for kind, name, body in store.documents():
+        _same("document", f"{kind}/{name}", documents.pop((kind, name), None), body)
+    for table, left in (("card", cards), ("account", accounts), ("document", documents)):
+        for key in left:
+            raise _Found(Bad(table, 0, 0, "/".join(key) if isinstance(key, tuple) else str(key), "the journal has it, the table does not"))
+
+
+def _same(table: str, key: str, folded: CardRow | AccountRow | bytes | None, row: CardRow | AccountRow | bytes) -> None:
+    if folded is None:
+        raise _Found(Bad(table, 0, 0, key, "no entry in the journal makes this row"))
+    if folded == row:
+        return
+    reason = "differs from the fold of the journal"
+    if not isinstance(row, bytes) and not isinstance(folded, bytes):
+        fields: Any = row.__struct_fields__
+        reason = f"{', '.join(name for name in fields if getattr(row, name) != getattr(folded, name))} differs from the fold of the journal"
+    raise _Found(Bad(table, 0, 0, key, reason))
+
+
+def verify_tail(store: Store, chain_key: ChainKey, entries: int) -> Bad | None:
+    """Check the chain over the last entries of every partition, as done at start (U)."""
+    for head in store.heads():
+        number = head.partition
+        key = chain_key(number)
+        after = max(0, head.position - entries)
+        if after:
+            start = store.entry(number, after)
+            if start is None:
+                return Bad("entry", number, after, "", "missing")
+            previous = start.mac
+        else:
+            previous = genesis_mac(key, number, store.partitions()[number])
+        position = after
+        for entry in store.journal(number, after):
+            position += 1
+            if entry.position != position:
+                return Bad("entry", number, position, "", f"missing; the next entry is {entry.position}")
+            if not holds(key, previous, entry):
+                return Bad("entry", number, position, "", "the mac does not fit: this entry, or the one before it, was changed")
+            previous = entry.mac
+    return None
+
+
+def rebuild(store: Store, chain_key: ChainKey, *, checkpoints: Iterable[Checkpoint] = (), progress: Progress | None = None) -> Report:
+    """Recreate every projection from the journal, after proving the journal. Changes nothing when the journal is bad."""
+    fold = Fold()
+    report = verify(store, chain_key, checkpoints=checkpoints, progress=progress, rebuilt=fold)
+    bad = report.first_bad
+    if bad is None or bad.table == "database":
+        rows = (fold.account_row(account_id) for account_id in sorted(fold.accounts))
+        documents = ((kind, name, body) for (kind, name), body in sorted(fold.documents.items()))
+        store.rebuild((fold.cards[number] for number in sorted(fold.cards)), rows, documents)
+        report = verify(store, chain_key)
+    return report
