@@ -8,7 +8,15 @@ from alembic import context
 from sqlalchemy import create_engine, event, pool
 
 path = context.config.attributes["path"]
-engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(path, isolation_level=None), poolclass=pool.NullPool)
+
+
+def _connect() -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+engine = create_engine("sqlite://", creator=_connect, poolclass=pool.NullPool)
 
 
 @event.listens_for(engine, "begin")
@@ -18,8 +26,6 @@ def _begin(connection) -> None:  # type: ignore[no-untyped-def]
 
 
 with engine.connect() as connection:
-    connection.exec_driver_sql("PRAGMA synchronous = FULL")
-    connection.rollback()
     context.configure(connection=connection, transaction_per_migration=True, transactional_ddl=True)
     with context.begin_transaction():
         context.run_migrations()
