@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 from cardcore.settlement.model cimport (
-    Account, Hold, LineOut, LINES_MAX, Lot, N_TOTALS, Note, Posting, Settlement, Totals,
+    Account, Hold, LineOut, LINES_MAX, Lot, N_TOTALS, Note, Posting, Settlement,
 )
 
 from cardcore.errors import InvalidRecord
@@ -205,7 +205,7 @@ cdef int read_account(Account account, bytes data) except -1:
         lot.used_times = <int32_t> get_within(&source, 0, 1 << 30)
         account.v.n_lots = i + 1
     n = <int> get_within(&source, 0, COUNT_MAX)
-    for i in range(n):
+    for _ in range(n):
         account._add_hold(get(&source), get(&source), get(&source))
     if source.at != source.length:
         raise InvalidRecord("bytes follow the record")
@@ -357,7 +357,7 @@ cdef int read_settlement(Settlement s, bytes data) except -1:
         note.after = get(&source)
         s.n_notes = i + 1
     n = <int> get_within(&source, 0, 100)
-    s.further_accounts = tuple([get(&source) for i in range(n)])
+    s.further_accounts = tuple([get(&source) for _ in range(n)])
     try:
         s.outside_tender = get_bytes(&source).decode()
     except UnicodeDecodeError:

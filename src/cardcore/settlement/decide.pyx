@@ -2,19 +2,27 @@
 
 from libc.stdint cimport int64_t
 
-from cardcore.settlement.model cimport Snapshot
+from cardcore.settlement.model cimport Settlement, Snapshot
 from cardcore.settlement.sale cimport Sale, decide_sale
 from cardcore.settlement.undo cimport decide_capture, decide_refund, decide_release, decide_reverse, decide_void
 from cardcore.settlement.value cimport decide_adjust, decide_expire, decide_topup, decide_transfer
 
-from cardcore.errors import InvalidCommand
+from cardcore.errors import AmountOutOfRange, InvalidCommand
 from cardcore.settlement.commands import Adjust, Capture, Expire, Refund, Reverse, TopUp, Transfer, Void
 
 
 def decide(Snapshot snapshot not None, command, int64_t at_us):
+    try:
+        if type(command) is Sale:
+            return decide_sale(snapshot, command, at_us)
+        return decide_other(snapshot, command, at_us)
+    except OverflowError:
+        # The bounds of the doorway leave room for every rule in use; a rule that multiplies past 64 bits ends here.
+        raise AmountOutOfRange("an amount of this decision leaves 64 bits") from None
+
+
+cdef Settlement decide_other(Snapshot snapshot, command, int64_t at_us):
     kind = type(command)
-    if kind is Sale:
-        return decide_sale(snapshot, command, at_us)
     if kind is TopUp:
         return decide_topup(snapshot, command, at_us)
     if kind is Adjust:

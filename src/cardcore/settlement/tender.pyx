@@ -245,7 +245,6 @@ cdef int take_points(
     cdef int i, n = select_lots(r, w.lots, w.n_lots, at_s, POINTS, -1, w.order)
     cdef int64_t left = units, take
     cdef Lot* lot
-    cdef Posting* p
     for i in range(n):
         if left == 0:
             break
@@ -253,7 +252,7 @@ cdef int take_points(
             return X_TOO_MANY_POSTINGS
         lot = &w.lots[w.order[i]]
         take = min(left, lot.amount)
-        p = debit(sale, v, w, lot, take, POINTS, POINTS_REDEEMED, role, line)
+        debit(sale, v, w, lot, take, POINTS, POINTS_REDEEMED, role, line)
         left -= take
     if left:
         w.fact = units - left

@@ -14,7 +14,7 @@ from cardcore.settlement.model cimport (
     CAPTURE, CUSTOMER, DEFERRED, E_CLAW, E_OWED, E_RETURN, ENTITLEMENT_USED, EXPIRE, F_REDEEM, FEN, GIFT_COST, HELD, HOLD,
     LineOut, OUTSIDE, OWED, PASS, POINTS, POINTS_COST, POINTS_ISSUE, POINTS_REDEEMED, R_CLAW, R_COVER, R_EARN, R_FURTHER,
     R_OUTSIDE, R_POINTS, R_REDEEM, R_RELEASE, R_STORED, REFUND, REVERSE, SALES, SETTLE, TOPUP, TRANSFER, ADJUST, VOID,
-    Account, Lot, Posting, Totals, Value, credit_lot, new_settlement,
+    Account, Lot, Posting, Value, credit_lot, new_settlement,
 )
 from cardcore.settlement.rules cimport ROLE_BONUS, Programme, Rules, reached_tier
 from cardcore.settlement.sale cimport shared_work
@@ -35,7 +35,6 @@ cdef int check_ticket(Snapshot snapshot) except -1:
 cdef Posting* undo(Settlement s, const Posting* done, int index, int64_t amount) except NULL:
     """`amount` of a posting goes back where it came from: a customer's part to its own lot, even one now gone."""
     cdef Posting* p = s.add_posting()
-    cdef int place = s.n_postings
     p[0] = done[0]
     p.amount = amount
     p.value_fen = 0

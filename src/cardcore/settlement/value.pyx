@@ -3,8 +3,8 @@
 Each verb builds its postings on a copy of the account, so that what it decided is what `apply` will fold.
 """
 
+from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, malloc
-from libc.stdint cimport int32_t
 
 from cardcore.money cimport cc_muldiv
 from cardcore.settlement.model cimport (
@@ -13,7 +13,7 @@ from cardcore.settlement.model cimport (
     R_PRODUCT, R_TOPUP, R_TRANSFER, TOPUP, TRANSFER, VISITS, Value, credit_lot, fold, liability_change, new_settlement,
 )
 from cardcore.settlement.rules cimport (
-    ROLE_BONUS, ROLE_PRINCIPAL, RULE_BONUS, Programme, Rule, Rules, expiry,
+    ROLE_BONUS, ROLE_PRINCIPAL, RULE_BONUS, Programme, Rules, expiry,
 )
 from cardcore.settlement.tender cimport applies, money_after, points_after, same_lot, select_lots
 
@@ -151,8 +151,8 @@ cdef int sell_product(Settlement s, Programme programme, Account scratch, comman
     price, grants = programme.products[command.product]
     if command.paid_fen != price:
         raise Declined("topup_not_allowed", price_fen=price)
-    for purse, amount, months, days in grants:
-        total += amount
+    for grant in grants:
+        total += <int64_t> grant[1]
     p = s.add_posting()
     p.amount = price
     p.unit = FEN
