@@ -87,8 +87,8 @@ class Shop:
     """An opened data directory. A context manager: leaving it drains the desk, checkpoints, and gives the lock back."""
 
     def __init__(
-        self, directory: Path, settings: Settings, custody: Custody, store: sqlite.SqliteStore, registry: Registry, checkpoints: CheckpointFile,
-        lock: Lock | None,
+        self, directory: Path, settings: Settings, custody: Custody, store: sqlite.SqliteStore, registry: Registry,
+        checkpoints: CheckpointFile, lock: Lock | None,
     ) -> None:  # fmt: skip
         self.directory = directory
         self.settings = settings

@@ -13,7 +13,10 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cardapi.ids": ("cardcore",),
     "cardapi.shipped": (),
     "cardapi.custody": ("cardcore.errors",),
-    "cardapi.desk": ("cardcore", "cardapi.store.port", "cardapi.people", "cardapi.custody", "cardapi.ids", "cardapi.desk"),
+    "cardapi.desk": (
+        "cardcore", "cardapi.store.port", "cardapi.store.chain", "cardapi.store.fold", "cardapi.people", "cardapi.custody", "cardapi.ids",
+        "cardapi.desk",
+    ),
     "cardapi.store": ("cardcore", "cardapi.store", "cardapi.ids"),
     "cardapi.people": ("cardcore", "cardapi.store.port", "cardapi.people", "cardapi.ids"),
     "cardapi.reports": ("cardcore", "cardapi.store.port", "cardapi.reports", "cardapi.people", "cardapi.ids"),

@@ -16,13 +16,14 @@ from cardapi.store.port import CardRow, Entry
 from cardcore.errors import Declined
 from cardcore.settlement.lifecycle import EXCLUDED, PIN_STATES, STEPS, TAKES_OVER, next_state, state_at
 
+INTEGER_MAX = 1 << 40  # bound of times in a payload
 _json = msgspec.json.Encoder(order="sorted").encode
 
 
 def _fact(request: Request, name: str, kind: type, default: Any) -> Any:
     """One typed fact of the payload. Raises Problem invalid_payload."""
-    value = request.payload.get(name, default)
-    if type(value) is not kind or (kind is int and not 0 <= value < 1 << 40):
+    value: Any = request.payload.get(name, default)
+    if value.__class__ is not kind or (kind is int and not 0 <= int(value) < INTEGER_MAX):
         raise Problem("invalid_payload", f"{name} must be {kind.__name__}", name=name)
     return value
 
@@ -68,12 +69,14 @@ def _free_number(work: Work, prefix: str, serial: int) -> str:
 
 
 def stock(work: Work, request: Request) -> Entry:
+    """Count a card into stock."""
     if request.card and work.card(request.card) is not None:
         raise Problem("number_taken", f"card {request.card} exists", card=request.card)
     return _new_card(work, request)
 
 
 def issue(work: Work, request: Request) -> Entry:
+    """Issue a card from stock, or a new number."""
     card = work.card(request.card) if request.card else None
     if card is None:
         return _new_card(work, request)
@@ -206,7 +209,7 @@ def card_verb(work: Work, request: Request) -> Entry:
     """Do one life cycle, PIN or registry verb; a Declined on a known card is recorded. Raises Problem, RegistryError."""
     handler = HANDLERS.get(request.verb)
     if handler is None:
-        raise Problem("unknown_verb", f"no verb {request.verb!r}", verb=request.verb)
+        raise Problem("invalid_payload", f"no verb {request.verb!r}", name="verb")
     try:
         return handler(work, request)
     except Declined as declined:

@@ -50,8 +50,8 @@ class Request(msgspec.Struct):
 class Problem(CardcoreError):
     """A request the desk does not take: nothing recorded, nothing changed. `code` is per instance.
 
-    key_required key_reused unknown_card unknown_ticket unknown_programme unknown_verb invalid_payload number_taken
-    maker_is_checker not_ready busy outcome_unknown internal_error
+    key_required key_reused unknown_card unknown_ticket unknown_programme invalid_payload number_taken
+    maker_is_checker not_ready busy unexpected (the outcome is unknown)
     """
 
     def __init__(self, code: str, detail: str = "", **facts: Any) -> None:

@@ -18,7 +18,9 @@ _NO_FINGERPRINT = bytes(16)
 class Work(Fold):
     """The working set of one batch. Commands on the same card see each other here (design, section 2)."""
 
-    def __init__(self, store: Store, registry: Registry, custody: Custody, head: Head, chain_key: bytes, at_us: int, pin_tries_max: int) -> None:
+    def __init__(
+        self, store: Store, registry: Registry, custody: Custody, head: Head, chain_key: bytes, at_us: int, pin_tries_max: int
+    ) -> None:
         super().__init__()
         self.store = store
         self.registry = registry

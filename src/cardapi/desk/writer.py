@@ -12,7 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -23,7 +23,6 @@ from cardapi.desk.request import Problem, Request
 from cardapi.desk.work import Work
 from cardapi.people.registry import Registry
 from cardapi.store.chain import start_head
-from cardapi.store.checkpoint import Checkpointer
 from cardapi.store.fold import MONEY_VERBS
 from cardapi.store.port import Entry, Head, Store
 from cardcore.errors import CardcoreError
@@ -37,6 +36,13 @@ _log = logging.getLogger("cardcore.desk")
 BATCH_MAX = 4_096  # requests in one commit; a queue item is never split
 READERS = 2
 _json = msgspec.json.Encoder(order="sorted").encode
+
+
+class Checkpoints(Protocol):
+    """What the desk tells of each commit (`cardapi.store.checkpoint.Checkpointer`)."""
+
+    def committed(self, head: Head, entries: int) -> None: ...
+    def stop(self) -> None: ...
 
 
 class _Item:
@@ -62,7 +68,7 @@ class Desk:
         custody: Custody,
         registry: Registry,
         clock: Callable[[], int],
-        checkpoints: Checkpointer | None = None,
+        checkpoints: Checkpoints | None = None,
         *,
         partition: int = 0,
         queue_max: int = 20_000,
@@ -249,7 +255,7 @@ class Desk:
             answers = [problem] * count
         except Exception as error:  # storage error or broken invariant: stop for good, say "unknown", never "failed" (O4, F2)
             self.fail(error if isinstance(error, CardcoreError) else CardcoreError(f"{type(error).__name__}: {error}"))
-            answers = [Problem("outcome_unknown", "the outcome is unknown; ask again by client key")] * count
+            answers = [Problem("unexpected", "the outcome is unknown; ask again by client key")] * count
         with self._lock:
             self._waiting -= count
         self._answer(items, answers)
@@ -322,7 +328,7 @@ def _one(work: Work, request: Request) -> Answer:
             return error
         # A decision is pure and changed nothing, so one poisonous request does not take the shop down.
         _log.exception("verb %s failed before it was recorded", request.verb)
-        return Problem("internal_error", "the request could not be decided")
+        return Problem("unexpected", "the request could not be decided")
 
 
 def _resolve(pairs: list[tuple[asyncio.Future[list[Answer]], list[Answer]]]) -> None:

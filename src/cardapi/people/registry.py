@@ -38,6 +38,8 @@ class Unit(msgspec.Struct, frozen=True):
 
 
 class Terminal(msgspec.Struct, frozen=True):
+    """A till or reader that may sign requests; it acts for one unit."""
+
     id: str
     unit: str
     name: str
@@ -46,11 +48,15 @@ class Terminal(msgspec.Struct, frozen=True):
 
 
 class Grant(msgspec.Struct, frozen=True):
+    """A role at a unit and everything below it."""
+
     role: str
     unit: str
 
 
 class Operator(msgspec.Struct, frozen=True):
+    """A person with a password."""
+
     id: str
     name: str
     password: str  # argon2id hash

@@ -133,8 +133,8 @@ def compare(store: Store, newest: dict[int, Checkpoint]) -> None:
         if entry is None:
             raise CheckpointError(
                 "behind_checkpoint",
-                f"the database ends before entry {checkpoint.position} of partition {checkpoint.partition}, which a signed checkpoint names: "
-                "it is an older copy or was cut",
+                f"the database ends before entry {checkpoint.position} of partition {checkpoint.partition}, "
+                "which a signed checkpoint names: it is an older copy or was cut",
                 **where,
             )
         if entry.mac.hex() != checkpoint.mac or entry.liability_fen != checkpoint.liability_fen:

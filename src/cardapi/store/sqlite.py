@@ -206,7 +206,7 @@ class SqliteStore:
 
     def counts(self) -> dict[str, int]:
         tables = {"entries": "entry", "cards": "card", "accounts": "account", "documents": "document"}
-        return {name: self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for name, table in tables.items()}
+        return {name: self._connection.execute(sql.COUNT[table]).fetchone()[0] for name, table in tables.items()}
 
     def check(self) -> list[str]:
         try:
@@ -249,8 +249,8 @@ class SqliteStore:
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for table in ("card", "account", "document"):
-                connection.execute(f"DELETE FROM {table}")
+            for statement in sql.DELETE_PROJECTIONS:
+                connection.execute(statement)
             connection.executemany(sql.UPSERT_ACCOUNT, map(_astuple, accounts))
             connection.executemany(sql.UPSERT_CARD, map(_astuple, cards))
             connection.executemany(sql.UPSERT_DOCUMENT, documents)

@@ -1,3 +1,4 @@
+# ruff: noqa: S608  (put together from constants of this file; values are always bound)
 """The SQL of the SQLite store. Batch reads take a JSON array, so one statement serves any number of keys."""
 
 ENTRY_COLUMNS = (
@@ -39,3 +40,5 @@ DOCUMENTS = "SELECT kind, id, body FROM document ORDER BY kind, id"
 DOCUMENTS_OF = "SELECT kind, id, body FROM document WHERE kind = ? ORDER BY id"
 CARDS = f"SELECT {CARD_COLUMNS} FROM card ORDER BY number"
 ACCOUNTS = "SELECT account_id, state, changed_at FROM account ORDER BY account_id"
+COUNT = {table: f"SELECT count(*) FROM {table}" for table in ("entry", "card", "account", "document")}
+DELETE_PROJECTIONS = tuple(f"DELETE FROM {table}" for table in ("card", "account", "document"))

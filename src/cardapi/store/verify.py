@@ -50,7 +50,7 @@ class Report(msgspec.Struct):
     first_bad: Bad | None
 
 
-class _Found(Exception):  # noqa: N818  (it carries a finding, not a failure of ours)
+class _Found(Exception):
     def __init__(self, bad: Bad) -> None:
         self.bad = bad
 
@@ -63,7 +63,12 @@ class _Ticket(msgspec.Struct):
 
 
 def verify(
-    store: Store, chain_key: ChainKey, *, checkpoints: Iterable[Checkpoint] = (), progress: Progress | None = None, rebuilt: Fold | None = None
+    store: Store,
+    chain_key: ChainKey,
+    *,
+    checkpoints: Iterable[Checkpoint] = (),
+    progress: Progress | None = None,
+    rebuilt: Fold | None = None,
 ) -> Report:
     """Replay everything. `progress(done, total)` is called now and then; `rebuilt` receives the fold."""
     fold = rebuilt if rebuilt is not None else Fold()
@@ -177,7 +182,8 @@ class _Replay:
         for posting in settlement.postings():
             if posting.unit != "fen":
                 continue
-            for account_id, lot, sign in ((posting.target_account, posting.target_lot, 1), (posting.source_account, posting.source_lot, -1)):
+            sides = ((posting.target_account, posting.target_lot, 1), (posting.source_account, posting.source_lot, -1))
+            for account_id, lot, sign in sides:
                 if account_id:
                     delta += sign * posting.amount
                     if lot:
@@ -214,16 +220,11 @@ class _Replay:
 
     def _liability(self, position: int) -> None:
         """Customers' money in the accounts is the liability (M10)."""
-        held = sum(
-            lot.amount
-            for account_id, account in self._fold.accounts.items()
-            if account_id >> 40 == self._partition
-            for lot in account.lots()
-            if (account_id, lot.lot_id) in self.money
-        )
-        held += sum(
-            hold.amount_fen for account_id, account in self._fold.accounts.items() if account_id >> 40 == self._partition for hold in account.holds()
-        )
+        held = 0
+        for account_id, account in self._fold.accounts.items():
+            if account_id >> 40 == self._partition:
+                held += sum(lot.amount for lot in account.lots() if (account_id, lot.lot_id) in self.money)
+                held += sum(hold.amount_fen for hold in account.holds())
         if held != self.liability_fen:
             self._bad(position, f"accounts hold {held} fen, the journal owes {self.liability_fen}")
 
