@@ -8,9 +8,20 @@ from cardcore.settlement.model cimport (
     CUSTOMER, E_EARN, E_MILESTONE, E_OWED, LOTS_MAX, OWED, POINTS, POINTS_ISSUE, R_EARN, Posting,
 )
 from cardcore.settlement.rules cimport (
-    BASE_BONUS, BASE_FURTHER, BASE_OUTSIDE, BASE_PRINCIPAL, RULE_ACCRUE, RULE_MILESTONE, Rule, covers, expiry,
+    BASE_BONUS, BASE_FURTHER, BASE_OUTSIDE, BASE_PRINCIPAL, RULE_ACCRUE, RULE_MILESTONE, Rule, applies, covers, expiry,
 )
-from cardcore.settlement.tender cimport D_LIMIT_EXCEEDED, OK, add, applies, note, same_lot
+from cardcore.settlement.tender cimport D_LIMIT_EXCEEDED, OK, add, note, same_lot
+
+
+cdef int64_t lapse(const Rules* r, int purse, int64_t at_s, Work* w) noexcept nogil:
+    """`expiry` of a purse, remembered: a batch asks for the same second again and again."""
+    cdef int months = r.purses[purse].months, days = r.purses[purse].days
+    if r.purses[purse].first_use or (months == 0 and days == 0):
+        return 0
+    if w.memo_at_s != at_s or w.memo_months != months or w.memo_days != days or w.memo_offset_s != r.utc_offset_s:
+        w.memo_expiry = expiry(r, at_s, months, days)
+        w.memo_at_s, w.memo_months, w.memo_days, w.memo_offset_s = at_s, months, days, r.utc_offset_s
+    return w.memo_expiry
 
 
 cdef void grant_points(const Rules* r, const Value* v, int64_t points, int64_t at_s, Work* w) noexcept nogil:
@@ -36,7 +47,7 @@ cdef void grant_points(const Rules* r, const Value* v, int64_t points, int64_t a
         p.target = CUSTOMER
         p.target_account = v.account_id
         p.purse = purse
-        p.expires_at = 0 if r.purses[purse].first_use else expiry(r, at_s, r.purses[purse].months, r.purses[purse].days)
+        p.expires_at = lapse(r, purse, at_s, w)
         p.role = R_EARN
         p.target_lot = same_lot(v, purse, p.amount, p.expires_at, 0, 0)
         if p.target_lot == 0:
@@ -48,14 +59,15 @@ cdef int earn(
     const Rules* r, const Value* v, const LineOut* lines, int n_lines, int64_t net_fen, int64_t gross_fen, int64_t at_s, Work* w
 ) except -1 nogil:
     """Points on what was paid in money (E01-E07, E16). `net_fen` is the whole ticket's, w.t what was paid by each tender."""
-    cdef int i, k
+    cdef int i, j, k
     cdef int64_t eligible, counted, base, points, total = 0
     cdef const Rule* rule
     if r.points_purse < 0 or not r.member:
         return OK
-    for i in range(r.n_rules):
+    for j in range(r.first[RULE_ACCRUE], r.first[RULE_ACCRUE + 1]):
+        i = r.by_effect[j]
         rule = &r.rules[i]
-        if applies(rule, RULE_ACCRUE, v.tier, gross_fen) and net_fen > 0:
+        if applies(rule, v.tier, gross_fen) and net_fen > 0:
             eligible = net_fen
             if not rule.any_category:
                 eligible = 0
@@ -80,7 +92,10 @@ cdef int earn(
             if points and w.cap_notes:
                 note(w, E_EARN, i, -1, points, POINTS, base, total + points)
             total += points
-        elif applies(rule, RULE_MILESTONE, v.tier, gross_fen) and total >= rule.earned_min and total > 0:
+    for j in range(r.first[RULE_MILESTONE], r.first[RULE_MILESTONE + 1]):
+        i = r.by_effect[j]
+        rule = &r.rules[i]
+        if applies(rule, v.tier, gross_fen) and total >= rule.earned_min and total > 0:
             if w.cap_notes:
                 note(w, E_MILESTONE, i, -1, rule.amount, POINTS, total, total + rule.amount)
             if rule.amount > AMOUNT_LIMIT - total:

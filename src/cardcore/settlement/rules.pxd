@@ -2,7 +2,8 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
-cdef enum RuleEffect:
+# What a rule does; anonymous, so that it can index Rules.first.
+cdef enum:
     RULE_DISCOUNT = 0
     RULE_ACCRUE = 1
     RULE_MILESTONE = 2
@@ -89,6 +90,9 @@ cdef struct Rules:
     Purse purses[PURSES_MAX]
     Tier tiers[TIERS_MAX]
     Rule* rules
+    # Indices of the rules of each effect, in the pack's order: by_effect[first[e]] .. by_effect[first[e + 1] - 1].
+    int32_t first[7]
+    int32_t by_effect[RULES_MAX]
 
 cdef class Programme:
     cdef Rules r
@@ -105,7 +109,17 @@ cdef class Programme:
     cdef readonly tuple rule_names
     cdef readonly dict card
 
-cdef bint covers(const uint64_t* words, int category) noexcept nogil
+cdef inline bint covers(const uint64_t* words, int category) noexcept nogil:
+    if category < 0 or category >= CATEGORY_WORDS * 64:
+        return False
+    return (words[category >> 6] >> (category & 63)) & 1
+
+
+cdef inline bint applies(const Rule* rule, int tier, int64_t gross_fen) noexcept nogil:
+    """Does a rule's condition hold for this tier and ticket (or top-up) amount?"""
+    return (rule.tiers >> tier) & 1 and rule.amount_min_fen <= gross_fen and gross_fen <= rule.amount_max_fen
+
+
 cdef int64_t expiry(const Rules* r, int64_t at_s, int months, int days) noexcept nogil
 cdef int32_t local_day(const Rules* r, int64_t at_s) noexcept nogil
 cdef int reached_tier(const Rules* r, int64_t spend_fen, int64_t orders, int64_t points) noexcept nogil

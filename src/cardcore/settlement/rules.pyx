@@ -22,12 +22,6 @@ _ROUNDINGS = {"floor": ROUND_FLOOR, "ceiling": ROUND_CEILING, "half_up": ROUND_H
 _BASES = {"principal": BASE_PRINCIPAL, "bonus": BASE_BONUS, "outside": BASE_OUTSIDE, "further": BASE_FURTHER}
 
 
-cdef bint covers(const uint64_t* words, int category) noexcept nogil:
-    if category < 0 or category >= CATEGORY_WORDS * 64:
-        return False
-    return (words[category >> 6] >> (category & 63)) & 1
-
-
 cdef int64_t floor_div(int64_t a, int64_t b) noexcept nogil:
     cdef int64_t q = a // b
     return q - 1 if a % b < 0 else q
@@ -145,6 +139,7 @@ cdef class Programme:
             raise MemoryError
         for rule in pack["rules"]:
             self._compile_rule(rule)
+        self._index_rules()
         self.rule_names = tuple(rule["name"] for rule in pack["rules"])
         self.products = {}
         for product in pack["products"]:
@@ -216,6 +211,16 @@ cdef class Programme:
             c.base |= _BASES[name]
         self._compile_ladder(rule)
         self.r.n_rules += 1
+
+    def _index_rules(self):
+        cdef int effect, i, n = 0
+        for effect in range(6):
+            self.r.first[effect] = n
+            for i in range(self.r.n_rules):
+                if self.r.rules[i].effect == effect:
+                    self.r.by_effect[n] = i
+                    n += 1
+        self.r.first[6] = n
 
     def _compile_ladder(self, rule):
         cdef Rule* c = &self.r.rules[self.r.n_rules]

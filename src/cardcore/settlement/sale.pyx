@@ -14,9 +14,9 @@ from cardcore.settlement.model cimport (
     HOLD, LINES_MAX, OUTSIDE, QUOTE, R_FURTHER, R_OUTSIDE, R_STORED, SALES, SETTLE, Lot, Note, Posting, Totals,
     liability_change, new_settlement,
 )
-from cardcore.settlement.rules cimport RULE_DISCOUNT, Programme, Rule, covers, reached_tier
+from cardcore.settlement.rules cimport RULE_DISCOUNT, Programme, Rule, applies, covers, reached_tier
 from cardcore.settlement.tender cimport (
-    add, applies, close_work, cover_line, deduct_points, money_after, note, open_work, points_after, redeem_line, spend_stored,
+    add, close_work, cover_line, deduct_points, money_after, note, open_work, points_after, redeem_line, spend_stored,
 )
 
 from typing import NamedTuple
@@ -64,11 +64,11 @@ cdef int price_line(
     if line.counter_pay != line.counter_of:
         rate = cc_rate_of(line.counter_pay, line.counter_of)
         n_rates = 1
-        if cc_scale(line.amount_fen, rate, r.step_fen, r.rounding, &price) < 0:
-            return X_TOO_MANY_RATES
         if explain:
+            if cc_scale(line.amount_fen, rate, r.step_fen, r.rounding, &price) < 0:
+                return X_TOO_MANY_RATES
             note(w, E_COUNTER, -1, index, shown - price, FEN, shown, price)
-        shown = price
+            shown = price
     if not line.flags & (F_SPECIAL | F_NO_DISCOUNT):
         for k in range(n_active):
             rule = &r.rules[active[k]]
@@ -111,9 +111,9 @@ cdef int price_lines(const Rules* r, const Value* v, const SaleIn* sale, Work* w
     cdef Totals* t = &w.t
     for i in range(sale.n_lines):
         t.gross_fen += sale.lines[i].amount_fen
-    for i in range(r.n_rules):
-        if applies(&r.rules[i], RULE_DISCOUNT, v.tier, t.gross_fen):
-            active[n_active] = i
+    for i in range(r.first[RULE_DISCOUNT], r.first[RULE_DISCOUNT + 1]):
+        if applies(&r.rules[r.by_effect[i]], v.tier, t.gross_fen):
+            active[n_active] = r.by_effect[i]
             n_active += 1
     for i in range(sale.n_lines):
         line = &sale.lines[i]

@@ -1,9 +1,10 @@
 """Outcomes, scratch memory and the tenders of the compiled decision."""
 
 from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memset
 
 from cardcore.settlement.model cimport LineIn, LineOut, Lot, Note, Posting, Totals, Value
-from cardcore.settlement.rules cimport Rule, Rules
+from cardcore.settlement.rules cimport Rules
 
 # Outcomes of the compiled decision; named in sale.pyx: DECLINES and FAULTS.
 cdef enum Outcome:
@@ -45,14 +46,30 @@ cdef struct Work:
     int32_t n_notes
     int32_t cap_notes
     int32_t fault_line
+    int32_t memo_months
+    int32_t memo_days
+    int32_t memo_offset_s
+    int64_t memo_at_s
+    int64_t memo_expiry
     int64_t fact
     Totals t
 
-cdef bint applies(const Rule* rule, int effect, int tier, int64_t gross_fen) noexcept nogil
 cdef int open_work(Work* w, int lots, int postings, int notes) except -1
 cdef void close_work(Work* w) noexcept nogil
-cdef Posting* add(Work* w) noexcept nogil
 cdef void note(Work* w, int effect, int rule, int line, int64_t amount, int unit, int64_t before, int64_t after) noexcept nogil
+
+
+cdef inline Posting* add(Work* w) noexcept nogil:
+    """The next posting, blank. The caller has made sure there is room."""
+    cdef Posting* p = &w.postings[w.n_postings]
+    memset(p, 0, sizeof(Posting))
+    p.line = -1
+    p.undoes = -1
+    p.purse = -1
+    w.n_postings += 1
+    return p
+
+
 cdef int select_lots(const Rules* r, const Lot* lots, int n_lots, int64_t at_s, int unit, int category, int32_t* order) noexcept nogil
 cdef int64_t points_after(const Rules* r, const Lot* lots, int n_lots, int64_t at_s) noexcept nogil
 cdef int64_t money_after(const Rules* r, const Lot* lots, int n_lots, int64_t at_s) noexcept nogil

@@ -11,12 +11,7 @@ from cardcore.settlement.model cimport (
     CUSTOMER, DEFERRED, E_COVER, E_FURTHER, E_POINTS, E_REDEEM, E_STORED, ENTITLEMENT_USED, FEN, GIFT_COST, HELD, HOLD,
     LINES_MAX, PASS, POINTS, POINTS_COST, POINTS_REDEEMED, R_COVER, R_POINTS, R_REDEEM, R_STORED, SALES, VISITS, LineIn,
 )
-from cardcore.settlement.rules cimport ROLE_BONUS, RULE_DEDUCT, RULE_REDEEM, covers, expiry, local_day
-
-
-cdef bint applies(const Rule* rule, int effect, int tier, int64_t gross_fen) noexcept nogil:
-    return (rule.effect == effect and (rule.tiers >> tier) & 1 and rule.amount_min_fen <= gross_fen
-            and gross_fen <= rule.amount_max_fen)
+from cardcore.settlement.rules cimport ROLE_BONUS, RULE_DEDUCT, RULE_REDEEM, Rule, applies, covers, expiry, local_day
 
 
 # ------------------------------------------------------------------ scratch memory
@@ -40,17 +35,6 @@ cdef void close_work(Work* w) noexcept nogil:
     free(w.lots)
     free(w.order)
     free(w.notes)
-
-
-cdef Posting* add(Work* w) noexcept nogil:
-    """The next posting, blank. The caller has made sure there is room (see `needed_postings`)."""
-    cdef Posting* p = &w.postings[w.n_postings]
-    memset(p, 0, sizeof(Posting))
-    p.line = -1
-    p.undoes = -1
-    p.purse = -1
-    w.n_postings += 1
-    return p
 
 
 cdef void note(Work* w, int effect, int rule, int line, int64_t amount, int unit, int64_t before, int64_t after) noexcept nogil:
@@ -263,11 +247,12 @@ cdef int take_points(
 
 
 cdef int redeem_line(const Rules* r, const Value* v, const SaleIn* sale, int index, int64_t at_s, Work* w) except -1 nogil:
-    cdef int i, outcome
+    cdef int i, k, outcome
     cdef int64_t units, held
     cdef const LineIn* line = &sale.lines[index]
-    for i in range(r.n_rules):
-        if applies(&r.rules[i], RULE_REDEEM, v.tier, w.t.gross_fen) and (
+    for k in range(r.first[RULE_REDEEM], r.first[RULE_REDEEM + 1]):
+        i = r.by_effect[k]
+        if applies(&r.rules[i], v.tier, w.t.gross_fen) and (
                 r.rules[i].any_category or covers(r.rules[i].categories, line.category)):
             units = ladder_units(&r.rules[i], line.amount_fen)
             if units < 0:
@@ -283,12 +268,13 @@ cdef int redeem_line(const Rules* r, const Value* v, const SaleIn* sale, int ind
 
 cdef int deduct_points(const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w) except -1 nogil:
     """Points pay part of the ticket in whole steps, up to the rule's share of it (R01-R03)."""
-    cdef int i, outcome
+    cdef int i, k, outcome
     cdef int64_t cap, steps, allowed, available
     cdef const Rule* rule
-    for i in range(r.n_rules):
+    for k in range(r.first[RULE_DEDUCT], r.first[RULE_DEDUCT + 1]):
+        i = r.by_effect[k]
         rule = &r.rules[i]
-        if not applies(rule, RULE_DEDUCT, v.tier, w.t.gross_fen):
+        if not applies(rule, v.tier, w.t.gross_fen):
             continue
         # Rounding: the share is floored, so that points never pay more than it.
         cap = cc_muldiv(w.t.net_fen, rule.share, rule.share_of)

@@ -13,9 +13,9 @@ from cardcore.settlement.model cimport (
     R_PRODUCT, R_TOPUP, R_TRANSFER, TOPUP, TRANSFER, VISITS, Value, credit_lot, fold, liability_change, new_settlement,
 )
 from cardcore.settlement.rules cimport (
-    ROLE_BONUS, ROLE_PRINCIPAL, RULE_BONUS, Programme, Rules, expiry,
+    ROLE_BONUS, ROLE_PRINCIPAL, RULE_BONUS, Programme, Rules, applies, expiry,
 )
-from cardcore.settlement.tender cimport applies, money_after, points_after, same_lot, select_lots
+from cardcore.settlement.tender cimport money_after, points_after, same_lot, select_lots
 
 from math import gcd
 
@@ -105,15 +105,16 @@ cdef int top_up(Settlement s, Programme programme, Account scratch, command, int
     """Principal for what was paid, bonus by every matching rule, both with the paid ratio of the whole (O02)."""
     cdef const Rules* r = &programme.r
     cdef int64_t paid = command.paid_fen, total_bonus = 0, bonus, divisor
-    cdef int i, principal = purse_with_role(r, ROLE_PRINCIPAL)
+    cdef int i, k, principal = purse_with_role(r, ROLE_PRINCIPAL)
     cdef Posting* p
     if principal < 0:
         raise Declined("topup_not_allowed", reason="the programme holds no stored value")
     if not r.topup_min_fen <= paid <= r.topup_max_fen or paid % r.topup_step_fen:
         raise Declined("topup_not_allowed", min_fen=r.topup_min_fen, max_fen=r.topup_max_fen, step_fen=r.topup_step_fen)
     grants = []
-    for i in range(r.n_rules):
-        if applies(&r.rules[i], RULE_BONUS, scratch.v.tier, paid):
+    for k in range(r.first[RULE_BONUS], r.first[RULE_BONUS + 1]):
+        i = r.by_effect[k]
+        if applies(&r.rules[i], scratch.v.tier, paid):
             # Rounding: full steps only.
             bonus = paid // r.rules[i].per_fen * r.rules[i].amount
             if bonus:
