@@ -29,7 +29,7 @@ missing_packages() {
     version=$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     distribution=python3
     [ "$("$1" -c 'import os, sys; print(os.path.realpath(sys.executable))')" = "/usr/bin/python$version" ] && distribution="python$version"
-    "$1" -c 'import ensurepip, venv' 2>/dev/null || command -v uv >/dev/null 2>&1 || printf '%s-venv ' "$distribution"
+    "$1" -c 'import ensurepip, venv; ensurepip.version()' 2>/dev/null || command -v uv >/dev/null 2>&1 || printf '%s-venv ' "$distribution"
     "$1" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' ||
         printf '%s-dev ' "$distribution"
     command -v "${CC:-cc}" >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || printf 'gcc libc6-dev '
@@ -56,7 +56,7 @@ install_packages() {
 make_venv() {
     [ -x "$VENV/bin/python" ] && right_version "$VENV/bin/python" && return
     say "making the virtual environment in $VENV"
-    if "$1" -c 'import ensurepip' 2>/dev/null; then
+    if "$1" -c 'import ensurepip; ensurepip.version()' 2>/dev/null; then
         "$1" -m venv --clear "$VENV"
     else
         uv venv --quiet --clear --python "$1" "$VENV"
