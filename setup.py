@@ -53,5 +53,6 @@ setup(
             "linetrace": DEBUG,
         },
         nthreads=0,
+        quiet=True,
     ),
 )

@@ -74,5 +74,5 @@ if command -v uv >/dev/null 2>&1; then
     uv pip install --quiet --python "$VENV/bin/python" --require-hashes --no-deps -r "$LOCK"
 else
     # The lock file is complete, so pip need not resolve anything.
-    "$VENV/bin/python" -m pip install --quiet --require-hashes --no-deps -r "$LOCK"
+    "$VENV/bin/python" -m pip install --quiet --quiet --require-hashes --no-deps -r "$LOCK"
 fi
