@@ -28,12 +28,13 @@ def missing_stubs(tree: Tree) -> list[str]:
 
 
 def long_files(tree: Tree) -> list[str]:
-    """Code files settle under LINES_MAX lines."""
+    """Code files settle under LINES_MAX lines; a table a tool printed says so in its first lines and may be longer."""
     complaints = []
     for path in tree.of(*CODE):
-        count = len(path.read_text(encoding="utf-8").splitlines())
-        if count > LINES_MAX:
-            complaints.append(f"{tree.name(path)} has {count} lines; {LINES_MAX} is the limit: divide it by what it is about")
+        lines = path.read_text(encoding="utf-8").splitlines()
+        printed = any("not written by hand" in line for line in lines[:3])
+        if len(lines) > LINES_MAX and not printed:
+            complaints.append(f"{tree.name(path)} has {len(lines)} lines; {LINES_MAX} is the limit: divide it by what it is about")
     return complaints
 
 
