@@ -247,6 +247,19 @@ cdef Fault word(const unsigned char* text, Py_ssize_t* at) noexcept nogil:
     return NONE
 
 
+cdef inline bint repeated(const unsigned char* text, const Key* keys, int first, int last) noexcept nogil:
+    """Whether the key at `last` is one of those before it in the same object, which begin at `first`."""
+    cdef int k
+    for k in range(first, last):
+        if (
+            keys[k].hash == keys[last].hash
+            and keys[k].length == keys[last].length
+            and memcmp(text + keys[k].start, text + keys[last].start, keys[k].length) == 0
+        ):
+            return True
+    return False
+
+
 cdef Fault scan(const unsigned char* text, Py_ssize_t length, int depth_max, int keys_max, Py_ssize_t* where) noexcept nogil:
     """The whole document. `where` is the offset reached: that of the fault when there is one."""
     cdef Key keys[KEYS_LIMIT]  # of all objects that are open, outermost first
@@ -276,15 +289,9 @@ cdef Fault scan(const unsigned char* text, Py_ssize_t length, int depth_max, int
                 fault = string(text, where, length, True, &keys[key_count])
                 if fault != NONE:
                     return fault
-                while k < key_count:
-                    if (
-                        keys[k].hash == keys[key_count].hash
-                        and keys[k].length == keys[key_count].length
-                        and memcmp(text + keys[k].start, text + keys[key_count].start, keys[k].length) == 0
-                    ):
-                        where[0] = keys[key_count].start - 1
-                        return DUPLICATE_KEY
-                    k += 1
+                if repeated(text, keys, k, key_count):
+                    where[0] = keys[key_count].start - 1
+                    return DUPLICATE_KEY
                 key_count += 1
                 where[0] = blank(text, where[0])
                 if text[where[0]] != c':':

@@ -20,6 +20,8 @@ Answer = tuple[int, Headers, bytes]
 
 
 class Kind(NamedTuple):
+    """How a code is answered."""
+
     status: int
     title: str
 
