@@ -1,0 +1,140 @@
+"""`python -m firmware_sim`: put a simulated card into a virtual reader and keep it there."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import secrets
+import signal
+import sys
+from pathlib import Path
+
+from firmware_sim import build
+from firmware_sim.card import Card, Entropy
+from firmware_sim.nvm import Memory, PowerCut
+from firmware_sim.pboc import PROFILES, Identity
+from firmware_sim.tear import Tear
+from firmware_sim.vpcd import DEFAULT_PORT, Slot
+
+USAGE = """\
+Put a simulated card into a virtual PC/SC reader. The reader is vsmartcard's vpcd under a running pcscd
+(Debian: apt install pcscd vsmartcard-vpcd; pcscd --foreground). All keys are TEST KEYS.
+
+  python -m firmware_sim --card pboc --balance 10000 --state card.img
+  python -m firmware_sim --card pboc --state card.img --tear 54#3:answer:0
+
+The card stays until Ctrl-C. Signal USR1 takes it out of the reader, USR2 puts it back.
+"""
+TEAR_HELP = """\
+cut the power at a point, then put the card back after --away seconds: INS[#K]:command before the K-th command with that
+instruction byte, INS[#K]:memory:N at the N-th byte it writes, INS[#K]:answer:N after N bytes of its answer; may be repeated"""
+
+
+def _hex(size: int | None = None):  # type: ignore[no-untyped-def]
+    def read(text: str) -> bytes:
+        value = bytes.fromhex(text)
+        if size is not None and len(value) != size:
+            raise ValueError
+        return value
+
+    read.__name__ = f"hex of {size} bytes" if size else "hex"
+    return read
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":")
+    if not separator or not host:
+        raise ValueError
+    return host, int(port)
+
+
+_address.__name__ = "HOST:PORT"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(prog="python -m firmware_sim", description=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--card", choices=build.KINDS, required=True, help="what to simulate")
+    profiles = f"make: {', '.join(PROFILES)} (the first for pboc, psam, isam), ev1 or ev2 (for desfire)"
+    made.add_argument("--profile", help=profiles)
+    where = made.add_mutually_exclusive_group()
+    where.add_argument("--vpcd", type=_address, metavar="HOST:PORT", default=("127.0.0.1", DEFAULT_PORT), help="where vpcd listens")
+    where.add_argument("--port", type=int, help=f"vpcd on this machine at another port than {DEFAULT_PORT}")
+    made.add_argument("--state", type=Path, metavar="FILE", help="memory of the card, kept between runs; made when absent")
+    made.add_argument("--serial", type=_hex(10), help="purse card: 10-byte application serial number, hex")
+    made.add_argument("--balance", type=int, default=0, metavar="FEN", help="purse card: first balance of the electronic purse")
+    made.add_argument("--pin", type=_hex(), help="purse card: PIN as BCD bytes, hex (123456)")
+    made.add_argument("--terminal", type=_hex(6), default=build.TEST_TERMINAL, help="psam: 6-byte terminal id, hex")
+    made.add_argument("--uid", type=_hex(7), help="desfire: 7-byte UID, hex")
+    made.add_argument("--seed", type=int, help="repeatable random numbers, for demonstrations only")
+    made.add_argument("--tear", action="append", default=[], metavar="POINT", help=TEAR_HELP)
+    made.add_argument("--away", type=float, default=1.0, metavar="SECONDS", help="how long a torn-out card stays out (1)")
+    made.add_argument("--trace", action="store_true", help="print commands and answers")
+    return made
+
+
+def _card(options: argparse.Namespace) -> Card:
+    """The card of the state file, or a new one. Raises ValueError and OSError with a reason."""
+    memory = Memory(path=options.state)
+    entropy: Entropy = random.Random(options.seed).randbytes if options.seed is not None else secrets.token_bytes
+    made = build.made_as(memory)
+    if made is not None:
+        if made[0] != options.card:
+            raise ValueError(f"{options.state} holds a {made[0]} card, not {options.card}")
+        return build.open_card(memory, entropy)
+    identity = Identity(**{name: value for name in ("serial", "pin") if (value := getattr(options, name)) is not None})
+    return build.new_card(
+        options.card, memory, profile=options.profile, identity=identity, balance=options.balance,
+        terminal_id=options.terminal, uid=options.uid, entropy=entropy,
+    )  # fmt: skip
+
+
+def _trace(card: Card) -> None:
+    plain = card.transmit
+
+    def transmit(command: bytes) -> bytes:
+        print(">", command.hex(" ").upper(), flush=True)
+        try:
+            answer = plain(command)
+        except PowerCut as cut:
+            print("< torn after", cut.answer.hex(" ").upper() or "nothing", flush=True)
+            raise
+        print("<", answer.hex(" ").upper(), flush=True)
+        return answer
+
+    card.transmit = transmit  # type: ignore[method-assign]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until Ctrl-C. Returns the exit status."""
+    reading = parser()
+    options = reading.parse_args(arguments)
+    try:
+        tears = [Tear.parse(text) for text in options.tear]
+        card = _card(options)
+    except BlockingIOError:
+        print(f"{options.state} is in use by another simulator", file=sys.stderr)
+        return 1
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    card.tears = tears
+    if options.trace:
+        _trace(card)
+    host, port = ("127.0.0.1", options.port) if options.port is not None else options.vpcd
+    slot = Slot(card, host, port, away=options.away)
+    signal.signal(signal.SIGUSR1, lambda *_: slot.pull())
+    signal.signal(signal.SIGUSR2, lambda *_: slot.insert())
+    signal.signal(signal.SIGTERM, lambda *_: slot.stop())
+    print(f"{card.description} for the virtual reader at {host}:{port}; TEST KEYS; Ctrl-C ends", flush=True)
+    try:
+        slot.run()
+    except KeyboardInterrupt:
+        slot.stop()
+    finally:
+        card.memory.close()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

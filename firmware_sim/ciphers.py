@@ -1,0 +1,134 @@
+"""Block ciphers from pycryptodome and the MACs and checksums that cards build on them, from their definitions.
+
+`encrypt`/`decrypt` take a cipher name, so that a card says "aes" or "3des" in one place. DES-family keys may be 8, 16 or 24 bytes.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from Crypto.Cipher import AES, DES, DES3
+
+from firmware_sim.sm4 import SM4
+
+BLOCK = {"des": 8, "aes": 16, "sm4": 16}
+
+
+def _ecb(cipher: str, key: bytes, data: bytes, forward: bool) -> bytes:
+    if cipher == "sm4":
+        sm4 = SM4(key)
+        return sm4.encrypt(data) if forward else sm4.decrypt(data)
+    if cipher == "aes":
+        engine = AES.new(key, AES.MODE_ECB)
+    elif len(key) == 8:
+        engine = DES.new(key, DES.MODE_ECB)
+    else:
+        parts = [key[i : i + 8] for i in range(0, len(key), 8)] + [key[:8]]
+        k1, k2, k3 = parts[0], parts[1], parts[2]
+        # pycryptodome refuses keys that degenerate to single DES; a blank card has exactly those, so chain single DES then.
+        # Parity bits are no key bits: they are ignored in the comparison as the cipher ignores them.
+        plain = [bytes(b & 0xFE for b in k) for k in (k1, k2, k3)]
+        if plain[0] == plain[1] or plain[1] == plain[2]:
+            single = k3 if plain[0] == plain[1] else k1
+            engine = DES.new(single, DES.MODE_ECB)
+        else:
+            engine = DES3.new(k1 + k2 + k3, DES3.MODE_ECB)
+    return bytes(engine.encrypt(data) if forward else engine.decrypt(data))
+
+
+def encrypt(cipher: str, key: bytes, data: bytes) -> bytes:
+    """ECB over whole blocks."""
+    return _ecb(cipher, key, data, True)
+
+
+def decrypt(cipher: str, key: bytes, data: bytes) -> bytes:
+    """ECB over whole blocks, backwards."""
+    return _ecb(cipher, key, data, False)
+
+
+def xor(a: bytes, b: bytes) -> bytes:
+    """Exclusive or of two strings of one length."""
+    return bytes(x ^ y for x, y in zip(a, b, strict=True))
+
+
+def cbc_encrypt(cipher: str, key: bytes, iv: bytes, data: bytes) -> bytes:
+    """CBC over whole blocks, chained here so that every cipher name takes the same path."""
+    if cipher == "aes":
+        return bytes(AES.new(key, AES.MODE_CBC, iv).encrypt(data))
+    size, out = len(iv), bytearray()
+    for start in range(0, len(data), size):
+        iv = encrypt(cipher, key, xor(iv, data[start : start + size]))
+        out += iv
+    return bytes(out)
+
+
+def cbc_decrypt(cipher: str, key: bytes, iv: bytes, data: bytes) -> bytes:
+    """CBC backwards over whole blocks."""
+    if cipher == "aes":
+        return bytes(AES.new(key, AES.MODE_CBC, iv).decrypt(data))
+    size, out = len(iv), bytearray()
+    for start in range(0, len(data), size):
+        block = data[start : start + size]
+        out += xor(iv, decrypt(cipher, key, block))
+        iv = block
+    return bytes(out)
+
+
+def pad80(data: bytes, size: int) -> bytes:
+    """ISO/IEC 9797-1 padding method 2: 80, then 00 to a multiple of `size`, always at least one byte."""
+    return data + b"\x80" + bytes(-(len(data) + 1) % size)
+
+
+def unpad80(data: bytes) -> bytes | None:
+    """The data before the last 80 00..; None when there is no such padding."""
+    bare = data.rstrip(b"\x00")
+    return bare[:-1] if bare.endswith(b"\x80") else None
+
+
+def cbc_mac(cipher: str, key: bytes, data: bytes, iv: bytes | None = None) -> bytes:
+    """ISO/IEC 9797-1 MAC algorithm 1 with padding method 2: the whole last block."""
+    size = BLOCK[cipher]
+    return cbc_encrypt(cipher, key, iv or bytes(size), pad80(data, size))[-size:]
+
+
+def retail_mac(key: bytes, data: bytes, iv: bytes = bytes(8)) -> bytes:
+    """ISO/IEC 9797-1 MAC algorithm 3 over DES with padding method 2 and a 16-byte key."""
+    last = cbc_mac("des", key[:8], data, iv)
+    return encrypt("des", key[:8], decrypt("des", key[8:], last))
+
+
+def _double(block: bytes) -> bytes:
+    size = len(block)
+    value = int.from_bytes(block, "big") << 1
+    if value >> (8 * size):
+        value = value & ((1 << 8 * size) - 1) ^ (0x87 if size == 16 else 0x1B)
+    return value.to_bytes(size, "big")
+
+
+def cmac(cipher: str, key: bytes, data: bytes, iv: bytes | None = None) -> bytes:
+    """CMAC (NIST SP 800-38B); DESFire EV1 starts it from a running IV instead of zero."""
+    size = BLOCK[cipher]
+    sub = _double(encrypt(cipher, key, bytes(size)))
+    if not data or len(data) % size:
+        data, sub = pad80(data, size), _double(sub)
+    return cbc_encrypt(cipher, key, iv or bytes(size), data[:-size] + xor(data[-size:], sub))[-size:]
+
+
+def odd_bytes(tag: bytes) -> bytes:
+    """Bytes 1, 3, .. 15 of a 16-byte tag: the truncation of EV2 secure messaging and of the transaction MAC."""
+    return tag[1::2]
+
+
+def crc32(data: bytes) -> bytes:
+    """DESFire CRC32: preset FFFFFFFF, no final inversion, little endian."""
+    return (zlib.crc32(data) ^ 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def crc16(data: bytes) -> bytes:
+    """ISO/IEC 14443-3 type A CRC: preset 6363, little endian."""
+    crc = 0x6363
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x8408 if crc & 1 else 0)
+    return crc.to_bytes(2, "little")
