@@ -7,6 +7,7 @@ import random
 import secrets
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from firmware_sim import build
@@ -30,7 +31,7 @@ cut the power at a point, then put the card back after --away seconds: INS[#K]:c
 instruction byte, INS[#K]:memory:N at the N-th byte it writes, INS[#K]:answer:N after N bytes of its answer; may be repeated"""
 
 
-def _hex(size: int | None = None):  # type: ignore[no-untyped-def]
+def _hex(size: int | None = None) -> Callable[[str], bytes]:
     def read(text: str) -> bytes:
         value = bytes.fromhex(text)
         if size is not None and len(value) != size:
@@ -76,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
 def _card(options: argparse.Namespace) -> Card:
     """The card of the state file, or a new one. Raises ValueError and OSError with a reason."""
     memory = Memory(path=options.state)
-    entropy: Entropy = random.Random(options.seed).randbytes if options.seed is not None else secrets.token_bytes
+    entropy: Entropy = random.Random(options.seed).randbytes if options.seed is not None else secrets.token_bytes  # noqa: S311  demonstrations
     made = build.made_as(memory)
     if made is not None:
         if made[0] != options.card:

@@ -246,13 +246,15 @@ class Transaction:
     def write(self, name: bytes, data: bytes, offset: int = 0) -> Transaction:
         """Overwrite bytes of an object."""
         _, address, size = self._index[name]
-        assert 0 <= offset and offset + len(data) <= size, "a write stays inside its object"
+        assert 0 <= offset <= size - len(data), "a write stays inside its object"
         self._writes.append((address + offset, data))
         return self
 
     def create(self, name: bytes, content: bytes) -> Transaction:
         """Add an object with its first content. Raises `MemoryFull`."""
-        assert 1 <= len(name) <= 8 and name[-1] and name not in self._index, "a new, storable name"
+        assert 1 <= len(name) <= 8, "a storable name"
+        assert name[-1] != 0, "zeros pad names"
+        assert name not in self._index, "a new name"
         store = self._store
         used = {slot for slot, _, _ in self._index.values()}
         slot = next((s for s in range(store.slots) if s not in used), None)

@@ -29,7 +29,7 @@ def _affine(x: int) -> int:
     y = _AFFINE_CONSTANT
     for i in range(8):
         row = (_AFFINE_ROW << i | _AFFINE_ROW >> (8 - i)) & 0xFF
-        y ^= (bin(row & x).count("1") & 1) << i
+        y ^= ((row & x).bit_count() & 1) << i
     return y
 
 

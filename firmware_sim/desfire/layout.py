@@ -83,7 +83,7 @@ class Application:
 
     def with_key(self, number: int, key: bytes, version: int) -> Application:
         """The application after a change of key."""
-        return replace(self, keys=self.keys[:number] + ((key, version),) + self.keys[number + 1 :])
+        return replace(self, keys=(*self.keys[:number], (key, version), *self.keys[number + 1 :]))
 
     def file_numbers(self, store: Store) -> list[int]:
         """Numbers of its files."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from firmware_sim import ciphers
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 FREE_LIST, FREE_CREATE, MASTER_CHANGEABLE, SETTINGS_CHANGEABLE = 0x02, 0x04, 0x01, 0x08
 DATA_MAX = 8192
+MODES = frozenset(int(mode) for mode in Mode)
 SAME_KEY, FROZEN = 0xE, 0xF
 
 
@@ -164,7 +166,7 @@ def _create(card: DesfireCard, body: bytes, kind: FileType, content: bytes) -> b
     _allowed(card, FREE_CREATE)
     number, mode = body[0], body[1]
     need(number < FILES_MAX, PARAMETER)
-    need(mode in iter(Mode), PARAMETER)
+    need(mode in MODES, PARAMETER)
     rights = int.from_bytes(body[2:4], "little")
     keys = len(card.application().keys)
     need(all(n >= FREE or n < keys for n in (rights >> s & 0xF for s in (0, 4, 8, 12))), NO_SUCH_KEY)
@@ -244,7 +246,7 @@ def change_file_settings(card: DesfireCard, body: bytes) -> bytes:
     """5F file, mode, rights 2."""
     need(len(body) == 4, LENGTH)
     file = find(card, body[0])
-    need(body[1] in iter(Mode), PARAMETER)
+    need(body[1] in MODES, PARAMETER)
     rights = int.from_bytes(body[2:], "little")
     keys = len(card.application().keys)
     need(all(n >= FREE or n < keys for n in (rights >> s & 0xF for s in (0, 4, 8, 12))), NO_SUCH_KEY)
@@ -325,7 +327,7 @@ def _may_change_key(card: DesfireCard, application: Application, number: int) ->
         need(card.key_number == right, AUTHENTICATION)
 
 
-def _key_cryptogram(card: DesfireCard, body: bytes, size: int, own: bool):  # type: ignore[no-untyped-def]
+def _key_cryptogram(card: DesfireCard, body: bytes, size: int, own: bool) -> tuple[bytes, Callable[[bytes], bool]]:
     """Deciphered key data of `size` bytes, its own checksum verified, and a test for the checksum of the new key."""
     channel = card.channel
     if isinstance(channel, Ev2Channel):

@@ -79,8 +79,8 @@ def commit(card: DesfireCard, body: bytes) -> bytes:
         need(pending.reader is not None, PERMISSION_DENIED)
     transaction = card.store.begin()
     for number, value in pending.values.items():
-        value = replace(value, limit=pending.debits.get(number, 0))
-        _file(card, number).write(transaction, value.pack())
+        after = replace(value, limit=pending.debits.get(number, 0))
+        _file(card, number).write(transaction, after.pack())
     for number, content in pending.backups.items():
         _file(card, number).write(transaction, bytes(content), 3)
     for number in sorted(pending.cleared | pending.records.keys()):

@@ -202,7 +202,8 @@ class File:
 
     def append(self, transaction: Transaction, record: bytes) -> None:
         """Add a record to a cyclic file, over the oldest when it is full."""
-        assert self.kind is FileKind.CYCLIC and len(record) == self.record_size, "a whole record of a cyclic file"
+        assert self.kind is FileKind.CYCLIC, "only cyclic files grow"
+        assert len(record) == self.record_size, "a whole record"
         self.write(transaction, record, self.head * self.record_size)
         header = replace(self, head=(self.head + 1) % self.records, used=min(self.used + 1, self.records))
         transaction.write(self.name(self.number), header.pack())

@@ -27,7 +27,7 @@ from firmware_sim.pboc.layout import (
 )
 from firmware_sim.pboc.profile import PROFILES, Profile
 from firmware_sim.pboc.suite import Suite
-from firmware_sim.testkeys import test_key
+from firmware_sim.testkeys import known_key
 
 # Key of the card, its index, and the name of the master key.
 KEYS: dict[str, tuple[KeyUse, int]] = {
@@ -43,12 +43,9 @@ KEYS: dict[str, tuple[KeyUse, int]] = {
 }
 
 
-def test_master_keys() -> dict[str, bytes]:
+def known_master_keys() -> dict[str, bytes]:
     """Test master keys for every use of a purse card."""
-    return {name: test_key(name) for name in KEYS}
-
-
-test_master_keys.__test__ = False  # type: ignore[attr-defined]
+    return {name: known_key(name) for name in KEYS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +102,7 @@ def personalise(
         raise ValueError("the memory holds a card already")
     identity = identity or Identity()
     suite = Suite(profile.cipher, profile.tac_key)
-    masters = test_master_keys() if master_keys is None else dict(master_keys)
+    masters = known_master_keys() if master_keys is None else dict(master_keys)
     keys = {name: suite.chain(value, identity.factors(profile.diversify_by)) for name, value in masters.items()}
     keys.update(card_keys or {})
     version = profile.key_version if key_version is None else key_version

@@ -13,6 +13,8 @@ from firmware_sim.pboc.layout import BLOCKED_FOR_A_TIME, BLOCKED_FOR_GOOD, CARD_
 if TYPE_CHECKING:
     from firmware_sim.pboc.card import PurseCard
 
+KEY_USES = frozenset(int(use) for use in KeyUse)
+
 
 def get_challenge(card: PurseCard, command: Command) -> bytes:
     """00 84 00 00 Le 04 or 08."""
@@ -90,7 +92,7 @@ def write_key(card: PurseCard, command: Command) -> bytes:
     Needs EXTERNAL AUTHENTICATE before. The form is this simulator's own: makes of cards differ. Keys never travel in clear.
     """
     need(command.cla == 0x84, apdu.MAC_MISSING)
-    need(command.p1 in iter(KeyUse), apdu.WRONG_P1P2)
+    need(command.p1 in KEY_USES, apdu.WRONG_P1P2)
     need(card.authenticated, apdu.SECURITY_STATUS)
     old = Key.find(card.store, command.p1, command.p2)
     need(old is not None, apdu.KEY_NOT_FOUND)

@@ -20,7 +20,7 @@ from firmware_sim.card import Card, Entropy
 from firmware_sim.nvm import Memory, Store
 from firmware_sim.pboc.profile import PROFILES, Profile
 from firmware_sim.pboc.suite import Suite
-from firmware_sim.testkeys import test_key
+from firmware_sim.testkeys import known_key
 
 MAC_WRONG, KEY_INDEX = 0x9302, 0x9403
 # Type: letter of the master key, bytes of amount or limit.
@@ -57,7 +57,7 @@ class LoadSam(Card):
             raise ValueError("the module holds keys already")
         transaction = store.begin()
         for purpose in PURPOSES:
-            transaction.create(_key_name(purpose, version), keys[purpose] if keys else test_key(purpose))
+            transaction.create(_key_name(purpose, version), keys[purpose] if keys else known_key(purpose))
         transaction.commit()
 
     def start(self) -> None:

@@ -17,7 +17,7 @@ from firmware_sim.card import Card, Entropy
 from firmware_sim.nvm import Memory, Store
 from firmware_sim.pboc.profile import PROFILES, Profile
 from firmware_sim.pboc.suite import Suite
-from firmware_sim.testkeys import test_key
+from firmware_sim.testkeys import known_key
 
 NUMBER_MAX = 0xFFFFFFFF
 TERMINAL_ID_SFI = 0x16
@@ -69,7 +69,7 @@ class PurchaseSam(Card):
         store.load()
         if store.names() or len(terminal_id) != 6:
             raise ValueError("a blank memory and a terminal id of 6 bytes are needed")
-        keys = purchase_keys or {1: test_key("purchase")}
+        keys = purchase_keys or {1: known_key("purchase")}
         transaction = store.begin().create(_TERMINAL, terminal_id).create(_NUMBER, number.to_bytes(4, "big"))
         transaction.create(_TRIES, bytes((mac_tries, mac_tries)))
         for version, key in keys.items():
