@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from firmware_sim import build
 from firmware_sim.pboc import PurseCard
@@ -79,11 +80,11 @@ class Till:
         return tac
 
     @staticmethod
-    def state(card: PurseCard) -> dict[str, object]:
+    def state(card: PurseCard) -> dict[str, Any]:
         """What a terminal can learn of the card: balances, counters as the next INITIALIZE shows them, log, public records."""
         ok(card, SELECT)
         ok(card, PIN)
-        seen: dict[str, object] = {}
+        seen: dict[str, Any] = {}
         for which in (1, 2):
             seen[f"balance {which}"] = Till.balance(card, which)
             load = ok(card, bytes((0x80, 0x50, 0, which, 0x0B, 1)) + bytes(10) + b"\x10")
