@@ -48,7 +48,6 @@ class Power:
         self._memory_left: int | None = None
         self._answer_left: int | None = None
 
-    @property
     def armed(self) -> bool:
         """True while a cut is waiting for its byte."""
         return self._memory_left is not None or self._answer_left is not None

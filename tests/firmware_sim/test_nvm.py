@@ -172,9 +172,9 @@ def test_power_counts_what_it_paid():
     power = Power()
     assert power.pay_memory(5) == 5
     power.cut_at_memory_byte(3)
-    assert power.armed
+    assert power.armed()
     assert power.pay_memory(5) == 3
-    assert not power.armed
+    assert not power.armed()
     assert power.memory_bytes == 8
     power.cut_at_answer_byte(0)
     assert power.pay_answer(2) == 0
