@@ -1,0 +1,108 @@
+"""`python -m benchmarks`: measure every line, print the table, write benchmarks/results/*.json.
+
+Exit status: 0 measured, 1 some line could not be measured (or, with --strict, a target was missed), 2 bad arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from . import lines, machine, report
+from .harness import LineFailed, Options, Verdict, judge, measure
+
+HERE = Path(__file__).parent
+
+
+def arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--rounds", type=int, default=0, help="rounds of each line (default 7; 3 with --quick)")
+    parser.add_argument("--quick", action="store_true", help="short slices and small data, under a minute; the figures are rough")
+    parser.add_argument("--only", action="append", metavar="NAME", default=[], help=f"only this line, may be given again: {', '.join(lines.LINES)}")
+    parser.add_argument("--work", type=Path, default=HERE / "work", help="directory on the disk to be measured")
+    parser.add_argument("--results", type=Path, default=HERE / "results", help="where the JSON goes")
+    parser.add_argument("--strict", action="store_true", help="exit 1 when a target is missed")
+    chosen = parser.parse_args(argv)
+    for name in chosen.only:
+        if name not in lines.LINES:
+            parser.error(f"no line is called {name!r}; there are {', '.join(lines.LINES)}")
+    if chosen.rounds < 0:
+        parser.error("--rounds must be positive")
+    chosen.rounds = chosen.rounds or (3 if chosen.quick else 7)
+    return chosen
+
+
+def main(argv: list[str]) -> int:
+    chosen = arguments(argv)
+    console = Console(width=None if sys.stdout.isatty() else 180)
+    chosen.work.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix="run-", dir=chosen.work))
+    try:
+        return run(chosen, Options(rounds=chosen.rounds, quick=chosen.quick, work=work), console)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def run(chosen: argparse.Namespace, options: Options, console: Console) -> int:
+    facts = machine.facts(options.work)
+    console.print(report.facts_table(facts))
+    if machine.volatile(options.work):
+        console.print("[red]the work directory is on a RAM disk: a sync costs nothing there, give --work[/red]")
+    probe, ticks, started = machine.SyncProbe(options.work), machine.cpu_ticks(), time.monotonic()
+    verdicts: list[Verdict] = []
+    tables, failed = [], 0
+    names = chosen.only or list(lines.LINES)
+    columns = (TextColumn("{task.description:<70.70}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        overall = progress.add_task("lines", total=len(names))
+        for name in names:
+            progress.update(overall, description=f"{name}: preparing")
+            syncs = [probe.run(0.1)]
+            task = progress.add_task(name, total=None)
+
+            def tick(what: str, task: object = task, syncs: list[float] = syncs) -> None:
+                progress.update(task, description=what, advance=1)  # type: ignore[arg-type]
+                syncs.append(probe.run(0.05))
+
+            try:
+                with lines.LINES[name](options) as line:
+                    progress.update(task, total=options.rounds * len(line.subjects))
+                    progress.update(overall, description=f"{name}: measuring")
+                    samples = measure(line, options.rounds, tick)
+            except LineFailed as failure:
+                failed += 1
+                console.print(f"[red]{name} could not be measured:[/red] {failure}")
+                progress.advance(overall)
+                progress.remove_task(task)
+                continue
+            rate = report.Spread.of(syncs)
+            line.notes.append(f"raw 4 KiB append + fdatasync in the same seconds: {report.number(rate.median)}/s [{report.spread(rate)}]")
+            rows = judge(line, samples)
+            verdicts += rows
+            tables.append(report.subjects_table(line, samples))
+            console.print(tables[-1])
+            report.write(chosen.results, name, rows)
+            progress.remove_task(task)
+            progress.advance(overall)
+    facts |= {
+        "rounds": f"{options.rounds}{' (quick: short slices, small data)' if options.quick else ''}",
+        "processor stolen": f"{machine.steal_share(ticks):.1%}",
+        "took": f"{time.monotonic() - started:.0f} s",
+    }
+    tables.append(report.verdicts_table(verdicts))
+    console.print(tables[-1])
+    text = report.write_text(chosen.results, facts, tables)
+    console.print(f"[dim]{facts['took']}; JSON and the whole report in {text.parent}[/dim]")
+    missed = sum(not verdict.ok for verdict in verdicts)
+    return 1 if failed or (chosen.strict and missed) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
