@@ -1,7 +1,7 @@
 """Peer: a bare ASGI application that echoes the body once it is on disk, with group commit of as many rows.
 
 No authentication, no JSON, no deciding: the floor that an HTTP route with group commit has in Python.
-`python -m benchmarks.peers.asgi_group DATABASE` serves on a free port.
+`python -m benchmarks.peers.asgi_group DATABASE ACCOUNTS` serves on a free port.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 It checks the idempotency key, prices the lines with the two rates, splits points and stored value, and commits the
 journal row and the account. No authentication, no lots, no chain. The commit runs on the event loop: with one writer
 that is faster than a thread pool, and each answer is on disk either way.
-`python -m benchmarks.peers.fastapi_commit DATABASE ACCOUNTS` serves on a free port.
+`python -m benchmarks.peers.fastapi_commit DATABASE` serves on a free port.
 """
 
 from __future__ import annotations
