@@ -10,13 +10,15 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from . import lines, machine, report
-from .harness import LineFailed, Options, Verdict, judge, measure
+from .harness import LineFailed, Options, Spread, Verdict, judge, measure
 
 HERE = Path(__file__).parent
 
@@ -25,7 +27,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=0, help="rounds of each line (default 7; 3 with --quick)")
     parser.add_argument("--quick", action="store_true", help="short slices and small data, under a minute; the figures are rough")
-    parser.add_argument("--only", action="append", metavar="NAME", default=[], help=f"only this line, may be given again: {', '.join(lines.LINES)}")
+    parser.add_argument("--only", action="append", metavar="NAME", default=[], help=f"only this line: {', '.join(lines.LINES)}")
     parser.add_argument("--work", type=Path, default=HERE / "work", help="directory on the disk to be measured")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="where the JSON goes")
     parser.add_argument("--strict", action="store_true", help="exit 1 when a target is missed")
@@ -55,7 +57,7 @@ def run(chosen: argparse.Namespace, options: Options, console: Console) -> int:
     console.print(report.facts_table(facts))
     if machine.volatile(options.work):
         console.print("[red]the work directory is on a RAM disk: a sync costs nothing there, give --work[/red]")
-    probe, ticks, started = machine.SyncProbe(options.work), machine.cpu_ticks(), time.monotonic()
+    ticks, started = machine.cpu_ticks(), time.monotonic()
     verdicts: list[Verdict] = []
     tables, failed = [], 0
     names = chosen.only or list(lines.LINES)
@@ -63,33 +65,17 @@ def run(chosen: argparse.Namespace, options: Options, console: Console) -> int:
     with Progress(*columns, console=console, transient=True) as progress:
         overall = progress.add_task("lines", total=len(names))
         for name in names:
-            progress.update(overall, description=f"{name}: preparing")
-            syncs = [probe.run(0.1)]
-            task = progress.add_task(name, total=None)
-
-            def tick(what: str, task: object = task, syncs: list[float] = syncs) -> None:
-                progress.update(task, description=what, advance=1)  # type: ignore[arg-type]
-                syncs.append(probe.run(0.05))
-
+            progress.update(overall, description=f"line {name}")
             try:
-                with lines.LINES[name](options) as line:
-                    progress.update(task, total=options.rounds * len(line.subjects))
-                    progress.update(overall, description=f"{name}: measuring")
-                    samples = measure(line, options.rounds, tick)
+                table, rows = one(name, options, progress)
             except LineFailed as failure:
                 failed += 1
-                console.print(f"[red]{name} could not be measured:[/red] {failure}")
-                progress.advance(overall)
-                progress.remove_task(task)
-                continue
-            rate = report.Spread.of(syncs)
-            line.notes.append(f"raw 4 KiB append + fdatasync in the same seconds: {report.number(rate.median)}/s [{report.spread(rate)}]")
-            rows = judge(line, samples)
-            verdicts += rows
-            tables.append(report.subjects_table(line, samples))
-            console.print(tables[-1])
-            report.write(chosen.results, name, rows)
-            progress.remove_task(task)
+                console.print(f"[red]{name} could not be measured:[/red] {failure}", markup=True)
+            else:
+                verdicts += rows
+                tables.append(table)
+                console.print(table)
+                report.write(chosen.results, name, rows)
             progress.advance(overall)
     facts |= {
         "rounds": f"{options.rounds}{' (quick: short slices, small data)' if options.quick else ''}",
@@ -102,6 +88,29 @@ def run(chosen: argparse.Namespace, options: Options, console: Console) -> int:
     console.print(f"[dim]{facts['took']}; JSON and the whole report in {text.parent}[/dim]")
     missed = sum(not verdict.ok for verdict in verdicts)
     return 1 if failed or (chosen.strict and missed) else 0
+
+
+def one(name: str, options: Options, progress: Progress) -> tuple[Table, list[Verdict]]:
+    """Measure one line, in a directory of its own that is removed afterwards. Raises LineFailed."""
+    probe, syncs = machine.SyncProbe(options.work), []
+    task = progress.add_task(f"{name}: preparing", total=None)
+
+    def tick(what: str) -> None:
+        progress.update(task, description=what, advance=1)
+        syncs.append(probe.run(0.05))
+
+    inside = replace(options, work=options.work / name)
+    inside.work.mkdir()
+    try:
+        with lines.LINES[name](inside) as line:
+            progress.update(task, total=options.rounds * len(line.subjects), description=line.title)
+            samples = measure(line, options.rounds, tick)
+    finally:
+        shutil.rmtree(inside.work, ignore_errors=True)
+        progress.remove_task(task)
+    rate = Spread.of(syncs)
+    line.notes.append(f"raw 4 KiB append + fdatasync in the same seconds: {report.number(rate.median)}/s [{report.spread(rate)}]")
+    return report.subjects_table(line, samples), judge(line, samples)
 
 
 if __name__ == "__main__":

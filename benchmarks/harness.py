@@ -54,6 +54,7 @@ class Target:
     stretch: float | None = None
     ratio: Literal["speed", "cost"] = "speed"
     limit: float = 0.0  # baseline LIMIT only: the fixed figure
+    beside: tuple[str, str] | None = None  # (subject, baseline): divide by their ratio too, "grows no worse than"
     metric: str = ""  # a key of Sample.detail instead of its value
     metric_unit: str = ""
 
@@ -161,6 +162,9 @@ def _verdict(target: Target, subject: Subject, samples: dict[str, list[Sample]])
         baselines = [sample.value for sample in samples[target.baseline]]
         higher_first = subject.is_rate == target.at_least
         ratios = [value / base if higher_first else base / value for value, base in zip(values, baselines, strict=True)]
+        if target.beside:
+            others = [one.value / two.value for one, two in zip(*(samples[name] for name in target.beside), strict=True)]
+            ratios = [ratio / (other if higher_first else 1 / other) for ratio, other in zip(ratios, others, strict=True)]
     ratio = Spread.of(ratios)
     met = ratio.median >= target.must if target.at_least else ratio.median <= target.must
     unit = target.metric_unit or subject.unit

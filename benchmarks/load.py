@@ -119,9 +119,9 @@ def _exchange(plan: Plan, channels: dict[int, Channel], poll: select.epoll, late
     began = clock()
     counted_from, until = began + int(plan.warm_seconds * 1e9), began + int((plan.warm_seconds + plan.seconds) * 1e9)
     flying = now = 0
-    for channel, request in zip(channels.values(), waiting, strict=False):
+    for channel, opening in zip(channels.values(), waiting, strict=False):
         channel.sent_at = clock()
-        channel.socket.sendall(request)
+        channel.socket.sendall(opening)
         flying += 1
     first = 0  # the clock at the first counted answer's predecessor
     expect, times = plan.expect, plan.expect_times
@@ -152,7 +152,7 @@ def _exchange(plan: Plan, channels: dict[int, Channel], poll: select.epoll, late
 
 
 def main() -> int:
-    plan = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our own parent process
+    plan = pickle.load(sys.stdin.buffer)  # from our own parent process
     try:
         outcome = run(plan)
     except (Failed, OSError) as failure:

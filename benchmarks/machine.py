@@ -44,7 +44,7 @@ class SyncProbe:
 
     def run(self, seconds: float) -> float:
         """Syncs a second during the next `seconds`. The file is started anew each time, so it stays small."""
-        with open(self._path, "wb", buffering=0) as file:
+        with self._path.open("wb", buffering=0) as file:
             number, start = 0, time.perf_counter()
             end = start + seconds
             while (now := time.perf_counter()) < end:

@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from cardapi import ids
+
 AT: Final = 1_795_300_000
 """The epoch second at which the in-process decisions happen: 2026-11-22."""
 
@@ -120,15 +122,8 @@ RICH_POINTS: Final = 10_000_000
 
 
 def card_number(number: int) -> str:
-    """The card number of the data sets' `number`-th card: prefix 9, 11 digits, Luhn check digit."""
-    digits = f"9{number:011d}"
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = ord(digit) - 48
-        if place % 2 == 0:
-            value = value * 2 - 9 if value > 4 else value * 2
-        total += value
-    return digits + chr(48 + -total % 10)
+    """The number of the data sets' `number`-th card."""
+    return ids.card_number("9", number, 12)
 
 
 class OrderedKeys:

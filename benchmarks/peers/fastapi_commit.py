@@ -17,7 +17,6 @@ from typing import Annotated
 from fastapi import FastAPI, Header, HTTPException
 from pydantic import BaseModel
 
-from . import rows
 from .serve import serve
 
 

@@ -1,0 +1,76 @@
+"""Line `growth`: the same settles with a hundred times the cards, and on top of a million entries of history.
+
+Three shops side by side: few cards, many cards, and few cards with a long journal. Next to each stands the bare loop
+of the same size, since a B-tree of a million accounts costs SQLite itself more. Client keys are time-ordered as the
+documentation asks; one more subject sends random ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from cardcore.settlement import Sale
+
+from . import dataset
+from .harness import Line, Options, Subject, Target
+from .line_http import BATCH, BareLoop
+from .line_store import rate, raw_sync, settling
+from .scenarios import TICKET, RandomKeys
+
+
+@dataclass(frozen=True)
+class Size:
+    name: str
+    cards: int
+    history: int
+
+
+def sizes(options: Options) -> tuple[Size, Size, Size]:
+    """Few, many, and old."""
+    few, many, history = (5_000, 30_000, 20_000) if options.quick else (10_000, 1_000_000, 1_000_000)
+    return Size(f"{few:,} cards", few, 0), Size(f"{many:,} cards", many, 0), Size(f"{few:,} cards, {history:,} entries", few, history)
+
+
+def batching(caller: dataset.Caller, command: Sale) -> Callable[[], None]:
+    return lambda: caller.settle_many(command, BATCH)
+
+
+@contextmanager
+def growth(options: Options) -> Iterator[Line]:
+    """Single settles, batches and the bare loop on the three shops."""
+    command, seconds = dataset.sale(TICKET), options.seconds(0.4, 0.15)
+    singles, batches, loops, extra = [], [], [], []
+    with ExitStack() as stack:
+        for place, size in enumerate(sizes(options)):
+            data = dataset.build(options.work / f"growth-{place}", size.cards)
+            shop = stack.enter_context(dataset.opened(data))
+            caller = dataset.Caller(shop, data, options.seed)
+            bare = BareLoop(options.work / f"growth-{place}.db", size.cards, options.seed)
+            stack.callback(bare.close)
+            for _ in range(size.history // BATCH):
+                caller.settle_many(command, BATCH)
+                bare.write()
+            singles.append(Subject(f"one a commit: {size.name}", "/s", rate(settling(caller, command), seconds)))
+            batches.append(Subject(f"{BATCH:,} a commit: {size.name}", "/s", rate(batching(caller, command), seconds, BATCH)))
+            loops.append(Subject(f"bare loop: {size.name}", "/s", rate(bare.write, seconds / 2, BATCH)))
+            if size.history:
+                random = dataset.Caller(shop, data, options.seed + 1, RandomKeys(options.seed))
+                name = f"{BATCH:,} a commit, random keys: {size.name}"
+                extra.append(Subject(name, "/s", rate(batching(random, command), seconds, BATCH)))
+        subjects = [*singles, *batches, *loops, *extra, raw_sync(options, seconds / 2)]
+        few, many, old = sizes(options)
+        aged = f"0 -> {old.history:,} entries"
+        grown = f"{few.cards:,} -> {many.cards:,} cards"
+        targets = [
+            Target(f"one a commit, {grown}", singles[1].name, singles[0].name, 0.9),
+            Target(f"one a commit, {aged}", singles[2].name, singles[0].name, 0.9),
+            Target(f"batch beside the bare loop, {grown}", batches[1].name, batches[0].name, 1, beside=_pair(loops, 1)),
+            Target(f"batch beside the bare loop, {aged}", batches[2].name, batches[0].name, 1, beside=_pair(loops, 2)),
+        ]
+        yield Line("growth", "growth with cards and with history", subjects, targets, ["time-ordered client keys unless said"])
+
+
+def _pair(loops: list[Subject], place: int) -> tuple[str, str]:
+    return loops[place].name, loops[0].name

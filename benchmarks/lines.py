@@ -1,0 +1,14 @@
+"""The lines by name, in the order of the report."""
+
+from __future__ import annotations
+
+from . import line_core, line_growth, line_http, line_store
+from .harness import Opener
+
+LINES: dict[str, Opener] = {
+    "core": line_core.single,
+    "store": line_store.one_caller,
+    "http": line_http.settle,
+    "http_batch": line_http.settle_batch,
+    "growth": line_growth.growth,
+}
