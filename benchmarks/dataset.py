@@ -77,6 +77,7 @@ def build(directory: Path, cards: int) -> Dataset:
         _change(shop, "unit", UNIT, {"id": UNIT, "name": "Store 1", "kind": "store", "parent": "issuer"})
         _change(shop, "terminal", TERMINAL, {"unit": UNIT, "name": "Till 1", "state": "active", "key_version": 1})
         _change(shop, "programme", f"{PROGRAMME}@1", {"pack": PACK, "valid_from": 0})
+        _reserve(shop)
         rules = programme()
         for first in range(1, cards + 1, BULK):
             shop.store.commit(_bulk(rules, range(first, min(first + BULK, cards + 1))))
@@ -86,13 +87,30 @@ def build(directory: Path, cards: int) -> Dataset:
 def _bulk(rules: Programme, numbers: range) -> Batch:
     cards = [
         CardRow(
-            number=card_number(number), account_id=number, programme=PROGRAMME, state="active", unit=UNIT, kind="primary", valid_until=0,
-            flags=0, pin_value=b"", pin_tries=0, changed_at=1,
+            number=card_number(number), account_id=number + 1, programme=PROGRAMME, state="active", state_from=0, unit=UNIT, kind="primary",
+            valid_until=0, flags=0, pin_value=b"", pin_tries=0, changed_at=1,
         )
         for number in numbers
     ]  # fmt: skip
-    accounts = [AccountRow(number, account(rules, number, scenarios.RICH_FEN, scenarios.RICH_POINTS).pack(), 1) for number in numbers]
+    accounts = [AccountRow(number + 1, account(rules, number + 1, scenarios.RICH_FEN, scenarios.RICH_POINTS).pack(), 1) for number in numbers]
     return Batch(entries=[], cards=cards, accounts=accounts, documents=[])
+
+
+def _reserve(shop: Shop) -> None:
+    """Card 0, issued and topped up by the ordinary path: its value is what the journal's liability starts from."""
+    number = card_number(0)
+    payload = {"programme": PROGRAMME, "kind": "primary", "valid_until": 0}
+    steps: list[tuple[str, Command | None, dict[str, object]]] = [
+        ("issue", None, payload), ("activate", None, {}), ("topup", TopUp(scenarios.RESERVE_FEN), {}),
+    ]  # fmt: skip
+    for verb, command, facts in steps:
+        request = Request(
+            verb=verb, client=CLIENT, client_key=f"benchmark-{verb}", fingerprint=bytes(16), card=number, command=command, unit=UNIT,
+            terminal=TERMINAL, payload=facts,
+        )  # fmt: skip
+        entry = shop.desk.call(request)
+        if entry.outcome != "applied":
+            raise LineFailed(f"the reserve card's {verb} was refused: {entry.code}")
 
 
 def _change(shop: Shop, kind: str, name: str, document: dict[str, object]) -> None:

@@ -1,8 +1,8 @@
 """Line `growth`: the same settles with a hundred times the cards, and on top of a million entries of history.
 
-Three shops side by side: few cards, many cards, and few cards with a long journal. Next to each stands the bare loop
-of the same size, since a B-tree of a million accounts costs SQLite itself more. Client keys are time-ordered as the
-documentation asks; one more subject sends random ones.
+Four shops side by side: few cards and many, and a middle number of cards, new and with a long journal. Next to each
+stands the bare loop of the same size, since a B-tree of a million accounts costs SQLite itself more. Client keys are
+time-ordered as the documentation asks; one more subject sends random ones.
 """
 
 from __future__ import annotations
@@ -27,10 +27,15 @@ class Size:
     history: int
 
 
-def sizes(options: Options) -> tuple[Size, Size, Size]:
-    """Few, many, and old."""
-    few, many, history = (5_000, 30_000, 20_000) if options.quick else (10_000, 1_000_000, 1_000_000)
-    return Size(f"{few:,} cards", few, 0), Size(f"{many:,} cards", many, 0), Size(f"{few:,} cards, {history:,} entries", few, history)
+def sizes(options: Options) -> tuple[Size, Size, Size, Size]:
+    """Few cards, many cards; and a middle number of cards, new and with a history."""
+    few, middle, many, history = (3_000, 6_000, 30_000, 20_000) if options.quick else (10_000, 100_000, 1_000_000, 1_000_000)
+    return (
+        Size(f"{few:,} cards", few, 0),
+        Size(f"{many:,} cards", many, 0),
+        Size(f"{middle:,} cards", middle, 0),
+        Size(f"{middle:,} cards, {history:,} entries", middle, history),
+    )
 
 
 def batching(caller: dataset.Caller, command: Sale) -> Callable[[], None]:
@@ -39,7 +44,7 @@ def batching(caller: dataset.Caller, command: Sale) -> Callable[[], None]:
 
 @contextmanager
 def growth(options: Options) -> Iterator[Line]:
-    """Single settles, batches and the bare loop on the three shops."""
+    """Single settles, batches and the bare loop on each shop."""
     command, seconds = dataset.sale(TICKET), options.seconds(0.4, 0.15)
     singles, batches, loops, extra = [], [], [], []
     with ExitStack() as stack:
@@ -60,17 +65,17 @@ def growth(options: Options) -> Iterator[Line]:
                 name = f"{BATCH:,} a commit, random keys: {size.name}"
                 extra.append(Subject(name, "/s", rate(batching(random, command), seconds, BATCH)))
         subjects = [*singles, *batches, *loops, *extra, raw_sync(options, seconds / 2)]
-        few, many, old = sizes(options)
+        few, many, _, old = sizes(options)
         aged = f"0 -> {old.history:,} entries"
         grown = f"{few.cards:,} -> {many.cards:,} cards"
         targets = [
             Target(f"one a commit, {grown}", singles[1].name, singles[0].name, 0.9),
-            Target(f"one a commit, {aged}", singles[2].name, singles[0].name, 0.9),
-            Target(f"batch beside the bare loop, {grown}", batches[1].name, batches[0].name, 1, beside=_pair(loops, 1)),
-            Target(f"batch beside the bare loop, {aged}", batches[2].name, batches[0].name, 1, beside=_pair(loops, 2)),
+            Target(f"one a commit, {aged}", singles[3].name, singles[2].name, 0.9),
+            Target(f"batch beside the bare loop, {grown}", batches[1].name, batches[0].name, 1, beside=_pair(loops, 1, 0)),
+            Target(f"batch beside the bare loop, {aged}", batches[3].name, batches[2].name, 1, beside=_pair(loops, 3, 2)),
         ]
         yield Line("growth", "growth with cards and with history", subjects, targets, ["time-ordered client keys unless said"])
 
 
-def _pair(loops: list[Subject], place: int) -> tuple[str, str]:
-    return loops[place].name, loops[0].name
+def _pair(loops: list[Subject], grown: int, first: int) -> tuple[str, str]:
+    return loops[grown].name, loops[first].name

@@ -115,10 +115,13 @@ TOPUP_FEN: Final = 500_00
 
 TOPUP_POINTS: Final = 20_000
 
-RICH_FEN: Final = 10_000_000_00
+RICH_FEN: Final = 1_000_000_00
 """A card of the large data sets, so that no run can empty it."""
 
 RICH_POINTS: Final = 10_000_000
+
+RESERVE_FEN: Final = 8_000_000_000_000_00
+"""What one more card holds, topped up by the ordinary path: the customers' money in the journal then covers the rest."""
 
 
 def card_number(number: int) -> str:
