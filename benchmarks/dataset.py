@@ -92,7 +92,8 @@ def _bulk(rules: Programme, numbers: range) -> Batch:
         )
         for number in numbers
     ]  # fmt: skip
-    accounts = [AccountRow(number + 1, account(rules, number + 1, scenarios.RICH_FEN, scenarios.RICH_POINTS).pack(), 1) for number in numbers]
+    rich = (account(rules, number + 1, scenarios.RICH_FEN, scenarios.RICH_POINTS) for number in numbers)
+    accounts = [AccountRow(value.account_id, value.pack(), 1) for value in rich]
     return Batch(entries=[], cards=cards, accounts=accounts, documents=[])
 
 

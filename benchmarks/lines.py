@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from . import line_core, line_growth, line_http, line_store
+from . import line_batch, line_core, line_growth, line_http, line_store
 from .harness import Opener
 
 LINES: dict[str, Opener] = {
     "core": line_core.single,
+    "batch": line_batch.columns,
     "store": line_store.one_caller,
     "http": line_http.settle,
     "http_batch": line_http.settle_batch,

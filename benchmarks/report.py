@@ -58,6 +58,7 @@ def verdicts_table(verdicts: Iterable[Verdict]) -> Table:
         sign = ">=" if target.at_least else "<="
         limit = target.baseline == LIMIT
         must = f"{sign} {number(target.must * target.limit)}" if limit else f"{sign} {target.must:g}x"
+        must = must if target.must else ""  # a stretch only
         stretch = "" if target.stretch is None else number(target.stretch * target.limit) if limit else f"{target.stretch:g}x"
         table.add_row(
             target.name,
