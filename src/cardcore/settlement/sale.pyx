@@ -223,7 +223,8 @@ cdef int finish_sale(const Rules* r, const Value* v, const SaleIn* sale, int64_t
         if t.tier_after != v.tier and sale.explain:
             note(w, E_PROMOTE, -1, -1, t.tier_after, FEN, v.tier, t.tier_after)
     else:
-        t.hold_fen = t.principal_fen + t.bonus_fen
+        # All that this hold keeps, further cards included: the open holds are part of the liability (M10).
+        t.hold_fen = t.principal_fen + t.bonus_fen + t.further_fen
     t.liability_delta_fen = liability_change(w.postings, w.n_postings)
     return OK
 
