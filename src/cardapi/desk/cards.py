@@ -23,7 +23,10 @@ _json = msgspec.json.Encoder(order="sorted").encode
 def _fact(request: Request, name: str, kind: type, default: Any) -> Any:
     """One typed fact of the payload. Raises Problem invalid_payload."""
     value: Any = request.payload.get(name, default)
-    if value.__class__ is not kind or (kind is int and not 0 <= int(value) < INTEGER_MAX):
+    fits = type(value) is kind
+    if fits and kind is int:
+        fits = 0 <= value < INTEGER_MAX
+    if not fits:
         raise Problem("invalid_payload", f"{name} must be {kind.__name__}", name=name)
     return value
 

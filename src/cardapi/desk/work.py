@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from cardapi.custody import Custody
@@ -15,13 +16,46 @@ from cardcore.settlement import Account, Settlement
 _NO_FINGERPRINT = bytes(16)
 
 
+class Rows:
+    """Cards and accounts kept between batches: one writer, so what it committed last is what the store holds.
+
+    A batch that cannot be committed ends the desk, so a row changed here and not written is never answered from.
+    """
+
+    def __init__(self, accounts_max: int = 65_536) -> None:
+        self.cards: dict[str, CardRow] = {}
+        self.accounts: dict[int, Account] = {}
+        self.changed: dict[int, int] = {}
+        self._accounts_max = accounts_max
+
+    def trim(self) -> None:
+        """Forget what was read longest ago, once there is too much."""
+        if len(self.accounts) <= self._accounts_max:
+            return
+        for account_id in list(islice(self.accounts, self._accounts_max // 4)):
+            del self.accounts[account_id], self.changed[account_id]
+        kept = self.accounts
+        self.cards = {number: row for number, row in self.cards.items() if row.account_id in kept}
+
+
 class Work(Fold):
     """The working set of one batch. Commands on the same card see each other here (design, section 2)."""
 
     def __init__(
-        self, store: Store, registry: Registry, custody: Custody, head: Head, chain_key: bytes, at_us: int, pin_tries_max: int
+        self,
+        store: Store,
+        registry: Registry,
+        custody: Custody,
+        rows: Rows,
+        head: Head,
+        chain_key: bytes,
+        at_us: int,
+        pin_tries_max: int,
     ) -> None:
         super().__init__()
+        self.cards = rows.cards
+        self.accounts = rows.accounts
+        self.changed = rows.changed
         self.store = store
         self.registry = registry
         self.custody = custody
@@ -46,13 +80,18 @@ class Work(Fold):
     def prefetch(self, requests: list[Request]) -> None:
         """Read what the batch names: client keys, cards and their accounts, in two statements."""
         keys = {(request.client, request.client_key) for request in requests}
-        keys.update(request.ref_key for request in requests if request.ref_key)
+        for request in requests:
+            if request.ref_key:
+                keys.add(request.ref_key)
         self.keys = self.store.find_keys(list(keys))
         numbers = {request.card for request in requests}
         for request in requests:
-            numbers.update(request.further)
+            if request.further:
+                numbers.update(request.further)
         numbers.discard("")
-        self._admit(numbers, self.store.read(list(numbers)).values())
+        numbers.difference_update(self.cards)
+        if numbers:
+            self._admit(numbers, self.store.read(list(numbers)).values())
 
     def _admit(self, numbers: set[str], found: Any) -> None:
         for row in found:
@@ -81,7 +120,9 @@ class Work(Fold):
         found = self.store.read_accounts([account_id]).get(account_id)
         if found is not None:
             self.admit(found)
-        on_it = [row for row in self.cards.values() if row.account_id == account_id]
+        on_it = [self.cards[number] for number in self.cards_touched if self.cards[number].account_id == account_id]
+        if found is not None:
+            on_it.append(self.cards[found.card.number])
         return max(on_it, key=lambda row: row.changed_at, default=None)
 
     def named(self, request: Request) -> Entry | None:

@@ -20,7 +20,7 @@ from cardapi.custody import Custody
 from cardapi.desk.cards import card_verb
 from cardapi.desk.money import money
 from cardapi.desk.request import Problem, Request
-from cardapi.desk.work import Work
+from cardapi.desk.work import Rows, Work
 from cardapi.people.registry import Registry
 from cardapi.store.chain import start_head
 from cardapi.store.fold import MONEY_VERBS
@@ -87,6 +87,7 @@ class Desk:
         self._chain_key = custody.chain_key(partition)
         self._head: Head | None = None
         self._next_account = 0
+        self._rows = Rows()
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting = 0
@@ -290,7 +291,9 @@ class Desk:
         return answers
 
     def _new_work(self, requests: list[Request]) -> Work:
-        work = Work(self._store, self._registry, self._custody, self.head, self._chain_key, self._clock(), self._pin_tries_max)
+        work = Work(
+            self._store, self._registry, self._custody, self._rows, self.head, self._chain_key, self._clock(), self._pin_tries_max
+        )
         work.next_account = self._next_account
         work.prefetch(requests)
         return work
@@ -301,6 +304,7 @@ class Desk:
         self._store.commit(work.batch())
         self._head = work.head()
         self._next_account = work.next_account
+        self._rows.trim()
         for (kind, name), data in work.documents.items():
             self._registry.put(kind, name, data)
         if self._checkpoints is not None:

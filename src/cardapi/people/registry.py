@@ -1,4 +1,4 @@
-"""The registry in memory: units, terminals, operators, programmes, approvals, closes, sessions.
+"""The registry in memory: units, terminals, operators, programmes, approvals, closes, sessions, reconciliations.
 
 Small JSON documents changed only by journal entries of verb `change` (A1); the desk writes them in the same transaction
 and folds them in here after the commit. Reads are plain dictionary look-ups and cost nothing on the hot path.
@@ -17,7 +17,7 @@ from cardapi.ids import is_slug
 from cardcore.errors import CardcoreError
 from cardcore.settlement import Programme
 
-KINDS = ("unit", "terminal", "operator", "programme", "approval", "close", "session")
+KINDS = ("unit", "terminal", "operator", "programme", "approval", "close", "session", "reconciliation")
 UNIT_KINDS = ("issuer", "hq", "region", "store", "counter")
 
 

@@ -34,18 +34,23 @@ class CheckpointError(CardcoreError):
 
 
 class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One line of the file. `mac` and `signature` are hex."""
+    """One line of the file. `mac` and `signature` are hex.
+
+    `lost_upto` > 0 marks a reconciliation: an older backup ending at `position` was put back on purpose, and the entries
+    after it up to `lost_upto`, which earlier lines may name, are lost. What follows starts from here.
+    """
 
     partition: int
     position: int
     mac: str
     liability_fen: int
     at_us: int
+    lost_upto: int = 0
     signature: str = ""
 
     def message(self) -> bytes:
         """The signed bytes: a MessagePack array, length-prefixed throughout."""
-        fields = ("cardcore-checkpoint-1", self.partition, self.position, self.mac, self.liability_fen, self.at_us)
+        fields = ("cardcore-checkpoint-1", self.partition, self.position, self.mac, self.liability_fen, self.at_us, self.lost_upto)
         return msgspec.msgpack.encode(fields)
 
 
@@ -59,9 +64,15 @@ class CheckpointFile:
 
     def append(self, heads: list[Head]) -> None:
         """Sign and write one line per head; durable on return. Raises OSError."""
+        self._write([Checkpoint(head.partition, head.position, head.mac.hex(), head.liability_fen, head.at_us) for head in heads])
+
+    def reconcile(self, head: Head, lost_upto: int) -> None:
+        """Record that the entries after `head` up to `lost_upto` are lost. Raises OSError."""
+        self._write([Checkpoint(head.partition, head.position, head.mac.hex(), head.liability_fen, head.at_us, lost_upto)])
+
+    def _write(self, checkpoints: list[Checkpoint]) -> None:
         lines = []
-        for head in heads:
-            bare = Checkpoint(head.partition, head.position, head.mac.hex(), head.liability_fen, head.at_us)
+        for bare in checkpoints:
             signature = self._signer.sign(bare.message()).hex()
             lines.append(msgspec.json.encode(msgspec.structs.replace(bare, signature=signature)) + b"\n")
         created = not self.path.exists()

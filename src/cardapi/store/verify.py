@@ -107,7 +107,10 @@ def verify(
 def _marks(checkpoints: Iterable[Checkpoint]) -> dict[int, dict[int, Checkpoint]]:
     marks: dict[int, dict[int, Checkpoint]] = {}
     for checkpoint in checkpoints:
-        marks.setdefault(checkpoint.partition, {})[checkpoint.position] = checkpoint
+        mine = marks.setdefault(checkpoint.partition, {})
+        if checkpoint.lost_upto:  # lines that name lost entries are void from here on
+            mine = marks[checkpoint.partition] = {at: mark for at, mark in mine.items() if at <= checkpoint.position}
+        mine[checkpoint.position] = checkpoint
     return marks
 
 

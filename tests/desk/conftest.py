@@ -1,0 +1,17 @@
+"""One shop for each test that asks for a till."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.desk.till import Till
+
+
+@pytest.fixture
+def till(tmp_path: Path) -> Iterator[Till]:
+    till = Till(tmp_path / "shop")
+    yield till
+    till.shop.close()
