@@ -79,10 +79,10 @@ def combine(rates, stacking):
 
 def allot(amount, weights):
     cdef int64_t whole = admit_unsigned(amount)
-    checked = [admit_unsigned(weight) for weight in weights]
+    checked = [admit(weight) for weight in weights]
     total = sum(checked)
-    if total <= 0:
-        raise InvalidCommand("an allotment needs at least one positive weight")
+    if total <= 0 or min(checked) < 0:
+        raise InvalidCommand("an allotment needs at least one positive weight and no negative one")
     shares = [whole * weight // total for weight in checked]
     left = whole - sum(shares)
     for index, weight in enumerate(checked):

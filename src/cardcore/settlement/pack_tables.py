@@ -331,7 +331,7 @@ _EFFECTS: Final[dict[str, Callable[[Table, _Context], Normalised]]] = {
 
 def _product(table: Table, context: _Context) -> Normalised:
     name = context.unique(table, "product", table.text("name", NAME, NAME_WORDS))
-    price = table.integer("price_fen", 0, AMOUNT_MAX)
+    price = table.integer("price_fen", 1, AMOUNT_MAX)
     grants = []
     for grant in table.tables("grants", PURSES_MAX, 1):
         months, days = grant.duration("expires_after")

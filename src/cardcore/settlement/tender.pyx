@@ -177,11 +177,16 @@ cdef int cover_line(
             refusal = D_TOO_SOON
             continue
         take = 1 if r.purses[lot.purse].unit == PASS else min(need, lot.amount)
+        if r.purses[lot.purse].min_gap_days and take > 1:
+            take = 1
+            refusal = D_TOO_SOON
         if r.purses[lot.purse].per_day:
             if uses_today >= r.purses[lot.purse].per_day:
                 refusal = D_USED_UP_TODAY
                 continue
-            take = min(take, r.purses[lot.purse].per_day - uses_today)
+            if take > r.purses[lot.purse].per_day - uses_today:
+                take = r.purses[lot.purse].per_day - uses_today
+                refusal = D_USED_UP_TODAY
         value = 0
         if r.purses[lot.purse].unit == VISITS and lot.of_units:
             value = cc_muldiv(lot.paid_fen, lot.amount, lot.of_units) - cc_muldiv(lot.paid_fen, lot.amount - take, lot.of_units)

@@ -23,7 +23,6 @@ from cardcore.settlement.value cimport settle_balances
 
 from cardcore.errors import Declined, InvalidCommand
 from cardcore.money import allot
-from cardcore.settlement.value import purse_in
 
 
 cdef int check_ticket(Snapshot snapshot) except -1:
@@ -131,6 +130,8 @@ cdef int capture_tenders(Settlement s, const Rules* r, Settlement hold, int64_t 
     cdef int64_t take
     cdef const Posting* held
     cdef Posting* p
+    if hold.t.points_fen:  # tender order: points before stored value, as in a settle
+        issuer_side(s, hold.t.points_fen, POINTS_COST, R_POINTS, -1)
     for i in range(hold.n_postings):
         held = &hold.postings_[i]
         take = held.amount
@@ -158,8 +159,6 @@ cdef int capture_tenders(Settlement s, const Rules* r, Settlement hold, int64_t 
     for i in range(hold.n_lines):
         if hold.lines_[i].flags & F_REDEEM and hold.lines_[i].covered_fen:
             issuer_side(s, hold.lines_[i].covered_fen, GIFT_COST, R_REDEEM, hold.lines_[i].index)
-    if hold.t.points_fen:
-        issuer_side(s, hold.t.points_fen, POINTS_COST, R_POINTS, -1)
     if left:
         issuer_side(s, left, OUTSIDE, R_OUTSIDE, -1)
         s.t.outside_fen = left
@@ -246,7 +245,9 @@ cdef Settlement give_back(Snapshot snapshot, int verb, int64_t amount, lines, in
     undone = [0] * ticket.n_postings
     times = [0] * ticket.n_postings
     lines_before = set()
+    closed = False
     for other in snapshot.followers:
+        closed = closed or other.t.orders_delta < 0
         refunded_before += other.t.net_fen
         clawed_before += other.t.points_earned
         for i in range(other.n_postings):
@@ -274,7 +275,8 @@ cdef Settlement give_back(Snapshot snapshot, int verb, int64_t amount, lines, in
         raise Declined("over_refund", remaining_fen=remaining)
     refund_money(s, &programme.r, ticket, refund, undone)
     returned = return_lines(s, ticket, lines, undone, times)
-    if refund == 0 and not returned:
+    # A ticket that cost nothing can be given back once; a ticket given back whole has nothing left.
+    if closed or (refund == 0 and not returned and not lines):
         raise Declined("over_refund", remaining_fen=remaining)
     s.t.net_fen = refund
     s.t.gross_fen = refund + s.t.covered_fen
@@ -474,7 +476,7 @@ cdef Settlement decide_reverse(Snapshot snapshot, object command, int64_t at_us)
                 raise Declined("value_spent", missing=p.amount - (lot.amount if lot != NULL else 0))
             lot.amount -= p.amount
         if p.target == CUSTOMER and done.verb_code == TRANSFER:
-            p.purse = purse_in(snapshot.others[0].programme, p.purse, programme)
+            p.purse = done.postings_[i].line
     s.t.gross_fen, s.t.net_fen, s.t.outside_fen = done.t.gross_fen, done.t.net_fen, done.t.outside_fen
     s.t.principal_fen, s.t.bonus_fen = done.t.principal_fen, done.t.bonus_fen
     s.outside_tender = done.outside_tender

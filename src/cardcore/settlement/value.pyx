@@ -212,6 +212,7 @@ cdef Settlement decide_transfer(Snapshot snapshot, object command, int64_t at_us
             p.source_account = v.account_id
             p.source_lot = lot.lot_id
             p.role = R_TRANSFER
+            p.line = lot.purse  # the source's own purse, which a reversal needs where the programmes differ
             if r.purses[lot.purse].role == ROLE_BONUS:
                 s.t.bonus_fen += take
             else:

@@ -1,0 +1,55 @@
+"""Episodes: a few cards under random or shipped programmes live through a run of commands from one seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+from cardcore import settlement as core
+from cardcore.settlement import pack
+from tests.oracle.packs import random_pack
+from tests.oracle.pair import Pair
+from tests.oracle.workload import step
+
+START_US = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
+SCHEMES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((Path(__file__).parents[2] / "schemes").glob("*.toml"))}
+
+
+def episode(seed: int, steps: int = 60, cards: int = 3) -> Pair:
+    """Run one episode; any difference raises AssertionError naming the seed and the step."""
+    choose = Random(seed)
+    texts = [random_pack(choose), random_pack(choose)] if choose.random() < 0.8 else choose.sample(sorted(SCHEMES.values()), 2)
+    pair = Pair([pack.normalise(text) for text in texts], cards, START_US + choose.randrange(10**15))
+    for number in range(steps):
+        try:
+            step(choose, pair)
+        except AssertionError as difference:
+            raise AssertionError(f"seed {seed}, step {number}: {difference}") from difference
+    return pair
+
+
+def invariants(pair: Pair) -> None:
+    """What must hold of the whole run, whatever the oracle thinks: M1, M3, M7, M10, P1."""
+    folded = {account.account_id: core.Account(account.account_id) for account in pair.core}
+    for position, settlement in pair.journal:
+        assert all(posting.amount >= 0 for posting in settlement.postings())
+        for account in folded.values():
+            account.apply(settlement, position)
+    for account in pair.core:
+        assert folded[account.account_id].pack() == account.pack(), "a balance is not the fold of the journal (M3)"
+        assert all(lot.amount > 0 for lot in account.lots()), "an empty or negative lot (M4, M7)"
+    ledger: dict[tuple[str, str], int] = {}
+    for _, settlement in pair.journal:
+        for posting in settlement.postings():
+            for side, sign in ((posting.source, -1), (posting.target, 1)):
+                ledger[posting.unit, side] = ledger.get((posting.unit, side), 0) + sign * posting.amount
+    for unit in ("fen", "points", "visits"):
+        assert sum(amount for (kind, _), amount in ledger.items() if kind == unit) == 0, "the ledger does not sum to zero (M1)"
+    units = {index: programme["purses"] for index, programme in enumerate(pair.rules)}
+    for unit in ("fen", "points", "visits"):
+        lots = sum(
+            lot.amount for index, account in enumerate(pair.core) for lot in account.lots() if units[index][lot.purse]["unit"] == unit
+        )
+        assert ledger.get((unit, "customer"), 0) == lots, f"{unit}: the customers' account is not the sum of lots (M7, P1)"
+    money = ledger.get(("fen", "customer"), 0) + ledger.get(("fen", "held"), 0)
+    assert money == pair.liability, "the liability is not the customers' money (M10)"

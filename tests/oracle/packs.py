@@ -1,0 +1,138 @@
+"""Programmes for the comparison: random packs as TOML text, so that pack, core and oracle all meet odd combinations of rules."""
+
+from __future__ import annotations
+
+from random import Random
+
+HEAD = """schema = 1
+name = "random"
+version = 1
+currency = "CNY"
+title = {{ zh = "随机", en = "Random" }}
+about = {{ zh = "随机", en = "Random" }}
+utc_offset = "{offset}"
+[limits]
+balance_max_fen = {balance_max}
+topup_min_fen = {topup_min}
+topup_step_fen = {topup_step}
+transfer = {transfer}
+[spend]
+order = "{order}"
+[pricing]
+stacking = "{stacking}"
+rounding = "{rounding}"
+step_fen = {step}
+"""
+CATEGORIES = ("cloth", "food", "toys", "massage", "gym", "course")
+RATES = ("88/100", "8/10", "1/2", "0/1", "95/100", "2/3", "999/1000", "1/3", "705/1000")
+
+
+def random_pack(choose: Random) -> str:
+    """A valid pack with a bit of everything."""
+    text = HEAD.format(
+        offset=choose.choice(["+08:00", "+00:00", "-05:30", "+14:00"]),
+        balance_max=choose.choice([5000_00, 100_000_00, 10**12]),
+        topup_min=choose.choice([1, 1, 50_00]),
+        topup_step=choose.choice([1, 1, 10_00]),
+        transfer=choose.choice(["true", "true", "false"]),
+        order=choose.choice(["expiry", "listed"]),
+        stacking=choose.choice(["multiply", "best", "add"]),
+        rounding=choose.choice(["half_up", "floor", "ceiling", "half_even"]),
+        step=choose.choice([1, 1, 5, 10, 100]),
+    )
+    tiers = ["standard", "gold", "diamond"][: choose.randint(1, 3)]
+    value = purses(choose)
+    second = "gift" if '"gift"' in value else "extra"
+    return text + value + tier_tables(choose, tiers) + benefits(choose, tiers).replace('"gift"', f'"{second}"') + PRODUCTS
+
+
+def purses(choose: Random) -> str:
+    """Money and points with random ends; entitlements with every kind of bound."""
+    end = ['expires_after = "P1Y"', 'expires_after = "P30D"', 'expires_after = "P1M2D"', ""]
+    tables = [
+        f'[[purse]]\nname = "bonus"\nunit = "fen"\nrole = "bonus"\n{choose.choice(end)}\n',
+        f'[[purse]]\nname = "{choose.choice(["gift", "extra"])}"\nunit = "fen"\nrole = "bonus"\n{choose.choice(end)}\n',
+        f'[[purse]]\nname = "principal"\nunit = "fen"\nrole = "principal"\n{choose.choice(end)}\n',
+        f'[[purse]]\nname = "points"\nunit = "points"\nrole = "points"\n{choose.choice(end)}\n',
+    ]
+    choose.shuffle(tables)
+    covers = choose.choice(['"massage"', '"massage"', '"massage", "course"'])
+    visits = f'[[purse]]\nname = "massage"\nunit = "visits"\nrole = "entitlement"\ncovers = [{covers}]\n{choose.choice(end)}\n'
+    one_pass = '[[purse]]\nname = "year"\nunit = "pass"\nrole = "entitlement"\ncovers = ["gym"]\nexpires_after = "P1Y"\n'
+    one_pass += f"per_day = {choose.randint(1, 3)}\n"
+    if choose.random() < 0.5:
+        one_pass += 'from = "first_use"\n'
+    course = '[[purse]]\nname = "course"\nunit = "visits"\nrole = "entitlement"\ncovers = ["course"]\nexpires_after = "P6M"\n'
+    course += choose.choice(["", "per_day = 1\n", "per_day = 2\n", "min_gap_days = 7\n", "min_gap_days = 2\nper_day = 1\n"])
+    return "".join(tables) + visits + one_pass + course
+
+
+def tier_tables(choose: Random, tiers: list[str]) -> str:
+    text = ""
+    for index, name in enumerate(tiers):
+        text += f'[[tier]]\nname = "{name}"\n'
+        if index:
+            measure = choose.choice(["spend_min_fen", "orders_min", "points_min"])
+            text += f"{measure} = {index * {'spend_min_fen': 3000_00, 'orders_min': 4, 'points_min': 500}[measure]}\n"
+    return text
+
+
+def benefits(choose: Random, tiers: list[str]) -> str:
+    out = []
+
+    def when(**more: object) -> str:
+        parts = {key: value for key, value in more.items() if value is not None}
+        if choose.random() < 0.3:
+            parts["tier"] = repr(choose.sample(tiers, choose.randint(1, len(tiers))))
+        if choose.random() < 0.2:
+            low = choose.choice([0, 100_00, 199_99, 200_00])
+            parts |= {"amount_min_fen": low, "amount_max_fen": low + choose.choice([0, 1, 1000_00, 10**12])}
+        return "when = { " + ", ".join(f"{key} = {value}" for key, value in parts.items()) + " }\n"
+
+    def category() -> str | None:
+        return repr(choose.sample(CATEGORIES, choose.randint(1, 3))) if choose.random() < 0.4 else None
+
+    out += [when(category=category()) + f'then = {{ discount = "{choose.choice(RATES)}" }}\n' for _ in range(choose.randint(0, 3))]
+    for _ in range(choose.randint(0, 3)):
+        base = choose.sample(["principal", "bonus", "outside", "further"], choose.randint(1, 4))
+        out.append(
+            when(category=category())
+            + f'then = {{ accrue = "points", amount = {choose.choice([1, 10, 25])}, per_fen = {choose.choice([1, 100, 10_00, 100_00])}, '
+            f'multiplier = "{choose.choice(["1/1", "2/1", "3/2", "1/3"])}", base = {base!r} }}\n'
+        )
+    if choose.random() < 0.6:
+        out.append(when(earned_min=choose.choice([1, 55, 200])) + 'then = { grant = "points", amount = 10 }\n')
+    for _ in range(choose.randint(0, 2)):
+        purse, amount, per = choose.choice(["bonus", "gift"]), choose.choice([1, 20_00, 200_00]), choose.choice([100_00, 1000_00])
+        rule = f'then = {{ grant = "{purse}", amount = {amount}, per_fen = {per} }}\n'
+        out.append(when() + rule)
+    if choose.random() < 0.8:
+        units, worth = choose.choice([(100, 1_00), (1, 1_00), (10, 1_00), (3, 7)])
+        share = choose.choice(["1/1", "1/2", "1/3"])
+        out.append(when() + f'then = {{ deduct = "points", units = {units}, worth_fen = {worth}, max_share = "{share}" }}\n')
+    if choose.random() < 0.7:
+        every = choose.choice(["", ", every = { units = 500, price_fen = 200_00 }"])
+        out.append(
+            when(category=category())
+            + 'then = { redeem = "points", ladder = [{ units = 100, price_max_fen = 200_00 }, { units = 150, price_max_fen = 400_00 }]'
+            + every
+            + " }\n"
+        )
+    choose.shuffle(out)
+    return "".join(f'[[benefit]]\nname = "rule {index}"\n{rule}' for index, rule in enumerate(out))
+
+
+PRODUCTS = """
+[[product]]
+name = "massage-10"
+price_fen = 1000_00
+grants = [{ purse = "massage", amount = 10 }]
+[[product]]
+name = "year"
+price_fen = 2980_00
+grants = [{ purse = "year", amount = 1 }]
+[[product]]
+name = "bundle"
+price_fen = 100_01
+grants = [{ purse = "course", amount = 3, expires_after = "P40D" }, { purse = "massage", amount = 4 }]
+"""

@@ -1,0 +1,225 @@
+"""Core and oracle side by side: every command goes to both, and every number, lot and counter must agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from cardcore import settlement as core
+from cardcore.errors import AmountOutOfRange, Declined, InvalidCommand
+from tests.oracle import sale, undo, value
+from tests.oracle.model import Account, Nonsense, Programme, Refused, Ticket
+
+
+@dataclass
+class Entry:
+    """An applied entry as both sides remember it."""
+
+    position: int
+    own: int
+    settlement: core.Settlement
+    ticket: Ticket | None = None
+    moves: list[value.Move] = field(default_factory=list)
+    followers: list[core.Settlement] = field(default_factory=list)
+    reversed: bool = False
+
+
+class Pair:
+    """Several cards in two worlds. `run_*` answers "applied", "declined:CODE" or "invalid" after comparing."""
+
+    def __init__(self, programmes: list[Programme], cards: int, at_us: int) -> None:
+        self.rules = [programmes[index % len(programmes)] for index in range(cards)]
+        compiled = [core.Programme(programme) for programme in programmes]
+        self.programmes = [compiled[index % len(programmes)] for index in range(cards)]
+        self.core = [core.Account(index + 1) for index in range(cards)]
+        self.mine = {index + 1: Account(index + 1) for index in range(cards)}
+        self.at_us = at_us
+        self.position = 0
+        self.entries: dict[int, Entry] = {}
+        self.journal: list[tuple[int, core.Settlement]] = []
+        self.liability = 0
+        self.outcomes: dict[str, int] = {}
+
+    # ------------------------------------------------------------------ snapshots
+    def snapshot(self, card: int, others: list[int] = [], entry: Entry | None = None) -> core.Snapshot:  # noqa: B006 - never changed
+        more: dict[str, Any] = {}
+        if entry is not None:
+            more = {"ticket": entry.settlement, "ticket_position": entry.position, "followers": list(entry.followers)}
+        further = [core.Snapshot(self.programmes[other], self.core[other]) for other in others]
+        return core.Snapshot(self.programmes[card], self.core[card], others=further, **more)
+
+    def copies(self) -> dict[int, Account]:
+        return {key: account.copy() for key, account in self.mine.items()}
+
+    # ------------------------------------------------------------------ one step
+    def decide(self, label: str, snapshot: core.Snapshot, command: Any, oracle: Any, *, commit: bool = True) -> tuple[str, Entry | None]:
+        """Put `command` to the core and call `oracle(accounts)`; compare; apply on both sides."""
+        before = [account.pack() for account in self.core]
+        settlement = None
+        try:
+            settlement = core.decide(snapshot, command, self.at_us)
+            got = "applied"
+        except Declined as declined:
+            got = f"declined:{declined.declined_code}"
+        except (InvalidCommand, AmountOutOfRange):
+            got = "invalid"
+        accounts = self.copies()
+        numbers: dict[str, Any] = {}
+        extra: Any = None
+        try:
+            numbers, extra = oracle(accounts)
+            expected = "applied"
+        except Refused as refused:
+            expected = f"declined:{refused.code}"
+        except Nonsense:
+            expected = "invalid"
+        assert got == expected, f"{label}: core {got}, oracle {expected}"
+        assert [account.pack() for account in self.core] == before, f"{label}: deciding changed an account"
+        self.outcomes[f"{label} {got}"] = self.outcomes.get(f"{label} {got}", 0) + 1
+        if settlement is None:
+            return got, None
+        for key, number in numbers.items():
+            assert getattr(settlement, key) == number, f"{label}: {key} core {getattr(settlement, key)}, oracle {number}"
+        if not commit:
+            return got, None
+        self.position += 1
+        packed = settlement.pack()
+        again = core.Settlement.unpack(packed)  # what the journal keeps is all that the fold and later verbs may need
+        assert again.pack() == packed, f"{label}: the codec is not canonical"
+        for account in self.core:
+            account.apply(again, self.position)
+        self.mine = accounts
+        self.journal.append((self.position, again))
+        self.liability += settlement.liability_delta_fen
+        entry = Entry(self.position, snapshot.account.account_id - 1, again)
+        if isinstance(extra, Ticket):
+            entry.ticket = extra
+        elif isinstance(extra, list):
+            entry.moves = extra
+        self.entries[self.position] = entry
+        self.compare(label)
+        return got, entry
+
+    def compare(self, label: str) -> None:
+        for account in self.core:
+            mine = self.mine[account.account_id]
+            for name in ("tier", "orders", "spend_fen", "points_earned", "owed_points"):
+                assert getattr(account, name) == getattr(mine, name), (
+                    f"{label}: {name} core {getattr(account, name)}, oracle {getattr(mine, name)}"
+                )
+            lots = [tuple(lot) for lot in account.lots()]
+            expected = [
+                (lot.lot_id, lot.purse, lot.amount, lot.expires_at, lot.paid_fen, lot.of_units, lot.used_on, lot.used_times)
+                for _, lot in sorted(mine.lots.items())
+            ]
+            assert lots == expected, f"{label}: lots\n core   {lots}\n oracle {expected}"
+            assert sorted(hold.position for hold in account.holds()) == sorted(mine.holds), f"{label}: holds"
+
+    # ------------------------------------------------------------------ verbs
+    def sell(self, card: int, order: sale.Order, further: list[int]) -> tuple[str, Entry | None]:
+        try:
+            command = core.Sale(
+                order.verb,
+                [
+                    core.Line(i.amount, i.quantity, i.category, "", i.flags, i.counter[0], i.counter[1], i.discount, i.coupon)
+                    for i in order.items
+                ],
+                points=order.points, shortfall_tender=order.tender, shortfall_max_fen=order.tender_max, stored_max_fen=order.stored_max,
+                hold_seconds=order.hold_seconds, explain=True,
+            )  # fmt: skip
+        except InvalidCommand as problem:
+            raise AssertionError("the workload makes well-formed sales") from problem
+
+        def oracle(accounts: dict[int, Account]) -> Any:
+            others = [(self.rules[other], accounts[other + 1]) for other in further]
+            return sale.sell(self.rules[card], accounts[card + 1], others, order, self.at_us, self.position + 1)
+
+        return self.decide(order.verb, self.snapshot(card, further), command, oracle, commit=order.verb != "quote")
+
+    def top_up(self, card: int, paid: int, product: str = "") -> tuple[str, Entry | None]:
+        def oracle(accounts: dict[int, Account]) -> Any:
+            account = accounts[card + 1]
+            if product:
+                return value.buy(self.rules[card], account, paid, product, self.now)
+            return value.top_up(self.rules[card], account, paid, self.now)
+
+        return self.decide("buy" if product else "topup", self.snapshot(card), core.TopUp(paid, product=product), oracle)
+
+    def transfer(self, card: int, target: int, amount: int) -> tuple[str, Entry | None]:
+        def oracle(accounts: dict[int, Account]) -> Any:
+            return value.transfer(self.rules[card], accounts[card + 1], self.rules[target], accounts[target + 1], amount, self.now)
+
+        return self.decide("transfer", self.snapshot(card, [target]), core.Transfer(amount), oracle)
+
+    def adjust(self, card: int, purse: str, amount: int) -> tuple[str, Entry | None]:
+        return self.decide(
+            "adjust", self.snapshot(card), core.Adjust(purse, amount),
+            lambda accounts: value.adjust(self.rules[card], accounts[card + 1], purse, amount, self.now),
+        )  # fmt: skip
+
+    def expire(self, card: int) -> tuple[str, Entry | None]:
+        return self.decide(
+            "expire", self.snapshot(card), core.Expire(), lambda accounts: value.expire(self.rules[card], accounts[card + 1], self.now)
+        )
+
+    # ------------------------------------------------------------------ verbs that name an entry
+    def _undo(self, label: str, entry: Entry, command: Any, oracle: Any) -> tuple[str, Entry | None]:
+        others = [account - 1 for account in entry.settlement.further_accounts]
+        got, made = self.decide(label, self.snapshot(entry.own, others, entry), command, oracle)
+        if made is not None:
+            entry.followers.append(made.settlement)
+        return got, made
+
+    def capture(self, entry: Entry, amount: int) -> tuple[str, Entry | None]:
+        assert entry.ticket is not None
+        hold = entry.ticket
+        return self._undo(
+            "capture", entry, core.Capture(amount),
+            lambda accounts: undo.capture(self.rules[entry.own], accounts, entry.own + 1, hold, amount, self.now, self.position + 1),
+        )  # fmt: skip
+
+    def void(self, entry: Entry) -> tuple[str, Entry | None]:
+        return self._undo(
+            "void",
+            entry,
+            core.Void(),
+            lambda accounts: (undo.void(self.rules[entry.own], accounts, entry.own + 1, entry.ticket, self.now), None),
+        )
+
+    def lapse(self, entry: Entry) -> tuple[str, Entry | None]:
+        assert entry.ticket is not None
+        hold = entry.ticket
+        return self._undo(
+            "lapse",
+            entry,
+            core.Expire(),
+            lambda accounts: (undo.release(self.rules[entry.own], accounts, entry.own + 1, hold, self.now, lapsed=True), None),
+        )
+
+    def refund(self, entry: Entry, amount: int = -1, lines: tuple[int, ...] = ()) -> tuple[str, Entry | None]:
+        assert entry.ticket is not None
+        ticket = entry.ticket
+        kind = "refund lines" if lines else "refund all" if amount == -1 else "refund amount"
+        return self._undo(
+            kind,
+            entry,
+            core.Refund(amount_fen=amount, lines=lines),
+            lambda accounts: (
+                undo.refund(self.rules[entry.own], accounts, entry.own + 1, ticket, self.now, amount=amount, lines=lines),
+                None,
+            ),
+        )
+
+    def reverse(self, entry: Entry) -> tuple[str, Entry | None]:
+        def oracle(accounts: dict[int, Account]) -> Any:
+            if entry.reversed:
+                raise Refused("already_reversed")
+            return undo.reverse(self.rules[entry.own], accounts, entry.own + 1, entry.moves, self.now), None
+
+        got, made = self._undo("reverse", entry, core.Reverse(), oracle)
+        entry.reversed = entry.reversed or made is not None
+        return got, made
+
+    @property
+    def now(self) -> int:
+        return self.at_us // 1_000_000

@@ -1,0 +1,147 @@
+"""The oracle's verbs without a ticket: top-up, products, transfer, adjustment, expiry. Each answers its numbers and its moves."""
+
+from __future__ import annotations
+
+from copy import copy
+from math import gcd
+from typing import Any
+
+from tests.oracle.model import Account, Lot, Programme, Refused, in_order, later, lot_expiry, purses_of
+from tests.oracle.sale import matching
+
+Move = tuple[Account, Lot, int]
+"""What a verb did to one lot: (account, the lot as a picture, units in (+) or out (-))."""
+
+
+def entering_expiry(programme: Programme, purse: int, now: int) -> int:
+    """A purse that counts from its first use has no end before it."""
+    return 0 if programme["purses"][purse]["first_use"] else lot_expiry(programme, purse, now)
+
+
+def add(account: Account, purse: int, amount: int, expires_at: int, paid: int, of: int) -> Move:
+    divisor = gcd(paid, of) or 1
+    ratio = (paid // divisor, of // divisor)
+    lot_id = account.add(purse, amount, expires_at, *ratio, account.same_lot(purse, expires_at, *ratio))
+    return account, copy(account.lots[lot_id]), amount
+
+
+def ceiling(programme: Programme, account: Account, more: int, now: int) -> None:
+    if account.money(programme, now) + more > programme["limits"]["balance_max_fen"]:
+        raise Refused("limit_exceeded")
+
+
+def after(programme: Programme, account: Account, now: int, **numbers: Any) -> dict[str, Any]:
+    return numbers | {
+        "tier_before": account.tier, "tier_after": account.tier,
+        "after_money_fen": account.money(programme, now), "after_points": account.points(programme, now),
+    }  # fmt: skip
+
+
+def top_up(programme: Programme, account: Account, paid: int, now: int) -> tuple[dict[str, Any], list[Move]]:
+    """C04: pay 1000, get 1200; principal and bonus both remember that 1000 of 1200 was paid (O02)."""
+    limits = programme["limits"]
+    principal = purses_of(programme, "principal")
+    if not principal or not limits["topup_min_fen"] <= paid <= limits["topup_max_fen"] or paid % limits["topup_step_fen"]:
+        raise Refused("topup_not_allowed")
+    grants = [(rule["purse"], paid // rule["per_fen"] * rule["amount"]) for rule in matching(programme, "bonus", account.tier, paid)]
+    whole = paid + sum(amount for _, amount in grants)
+    ceiling(programme, account, whole, now)
+    moves = [add(account, principal[0], paid, entering_expiry(programme, principal[0], now), paid, whole)]
+    moves += [add(account, purse, amount, entering_expiry(programme, purse, now), paid, whole) for purse, amount in grants if amount]
+    return after(programme, account, now, net_fen=paid, principal_fen=paid, bonus_fen=whole - paid, liability_delta_fen=whole), moves
+
+
+def buy(programme: Programme, account: Account, paid: int, product: str, now: int) -> tuple[dict[str, Any], list[Move]]:
+    """C05, C07, C09: entitlements for a price; each grant carries its share of the price by units."""
+    found = [candidate for candidate in programme["products"] if candidate["name"] == product]
+    if not found:
+        raise Refused("unknown_product")
+    if paid != found[0]["price_fen"]:
+        raise Refused("topup_not_allowed")
+    grants = found[0]["grants"]
+    units = sum(grant["amount"] for grant in grants)
+    shares = [paid * grant["amount"] // units for grant in grants[:-1]]
+    shares.append(paid - sum(shares))
+    moves = []
+    for grant, share in zip(grants, shares, strict=True):
+        expires = later(now, grant["months"], grant["days"], programme["utc_offset_s"]) or entering_expiry(programme, grant["purse"], now)
+        moves.append(add(account, grant["purse"], grant["amount"], expires, share, grant["amount"]))
+    return after(programme, account, now, net_fen=paid, liability_delta_fen=0), moves
+
+
+def purse_like(source: Programme, purse: int, target: Programme) -> int:
+    """Where value of a purse belongs on a card of another programme: same name and unit, else the first of the role."""
+    was = source["purses"][purse]
+    by_name = [i for i, p in enumerate(target["purses"]) if (p["name"], p["unit"]) == (was["name"], was["unit"])]
+    by_role = [i for i, p in enumerate(target["purses"]) if (p["role"], p["unit"]) == (was["role"], was["unit"])]
+    if not by_name + by_role:
+        raise Refused("transfer_not_allowed")
+    return (by_name + by_role)[0]
+
+
+def transfer(
+    programme: Programme, account: Account, other: Programme, target: Account, amount: int, now: int
+) -> tuple[dict[str, Any], list[Move]]:
+    """P01: lot by lot in spending order; paid ratio and expiry travel along (M7)."""
+    if account.account_id == target.account_id:
+        raise Refused("same_card")
+    if programme["currency"] != other["currency"]:
+        raise Refused("currency_mismatch")
+    if not programme["limits"]["transfer"] or not other["limits"]["transfer"]:
+        raise Refused("transfer_not_allowed")
+    ceiling(other, target, amount, now)
+    money = [lot for lot in account.lots.values() if lot.alive(now) and programme["purses"][lot.purse]["unit"] == "fen"]
+    left = amount
+    by_role = {"principal": 0, "bonus": 0}
+    moves: list[Move] = []
+    for lot in in_order(money, programme["spend_order"]):
+        take = min(left, lot.amount)
+        if take:
+            moves.append((account, copy(lot), -take))
+            moves.append(add(target, purse_like(programme, lot.purse, other), take, lot.expires_at, lot.paid_fen, lot.of_units))
+            account.take(lot, take)
+            by_role[programme["purses"][lot.purse]["role"]] += take
+            left -= take
+    if left:
+        raise Refused("insufficient_funds")
+    numbers = after(
+        programme, account, now, net_fen=amount, principal_fen=by_role["principal"], bonus_fen=by_role["bonus"], liability_delta_fen=0
+    )
+    return numbers, moves
+
+
+def adjust(programme: Programme, account: Account, purse: str, amount: int, now: int) -> tuple[dict[str, Any], list[Move]]:
+    """P01, O04: a correction; what comes in was paid by nobody, what goes out goes soonest expiry first."""
+    names = [candidate["name"] for candidate in programme["purses"]]
+    if purse not in names:
+        raise Refused("limit_exceeded")
+    index = names.index(purse)
+    fen = programme["purses"][index]["unit"] == "fen"
+    moves: list[Move] = []
+    if amount > 0:
+        if fen:
+            ceiling(programme, account, amount, now)
+        moves.append(add(account, index, amount, entering_expiry(programme, index, now), 0, 0))
+    else:
+        left = -amount
+        for lot in in_order([lot for lot in account.lots.values() if lot.alive(now) and lot.purse == index], "expiry"):
+            take = min(left, lot.amount)
+            if take:
+                moves.append((account, copy(lot), -take))
+                account.take(lot, take)
+                left -= take
+        if left:
+            raise Refused("insufficient_points" if programme["purses"][index]["unit"] == "points" else "insufficient_funds")
+    return after(programme, account, now, liability_delta_fen=amount if fen else 0), moves
+
+
+def expire(programme: Programme, account: Account, now: int) -> tuple[dict[str, Any], list[Move]]:
+    """X01: what has lapsed leaves its lots, whole."""
+    gone = [lot for lot in account.lots.values() if not lot.alive(now)]
+    if not gone:
+        raise Refused("nothing_to_do")
+    moves: list[Move] = [(account, copy(lot), -lot.amount) for lot in gone]
+    for lot in gone:
+        del account.lots[lot.lot_id]
+    fen = sum(lot.amount for lot in gone if programme["purses"][lot.purse]["unit"] == "fen")
+    return after(programme, account, now, net_fen=fen, liability_delta_fen=-fen), moves
