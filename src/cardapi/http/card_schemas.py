@@ -1,0 +1,135 @@
+"""Bodies of the card service: issue, life cycle, PIN, statement (features L01, L02, C11)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from cardapi.custody import Pin
+from cardapi.http.fields import Asked, CardOrNew, Prefix, Reason, Second, Text, Time, Told, Word
+
+ISSUE_MAX = 500
+
+
+class IssueCards(Asked):
+    """Make cards of a programme at the caller's unit. With `card` exactly one, of that number; `stock` leaves them in stock."""
+
+    programme: Annotated[str, Meta(min_length=1, max_length=64)]
+    count: Annotated[int, Meta(ge=1, le=ISSUE_MAX)] = 1
+    card: CardOrNew = ""
+    prefix: Prefix = "62"
+    kind: Word = "primary"
+    valid_until: Second = 0
+    stock: bool = False
+    activate: bool = False
+
+
+class Plain(Asked):
+    """A step that needs no facts but perhaps a reason."""
+
+    reason: Text = ""
+
+
+class Lost(Asked):
+    """Report a loss; it counts from `effective_at` (0: now)."""
+
+    effective_at: Second = 0
+    reason: Text = ""
+
+
+class Replace(Asked):
+    """Swap or reissue: value and benefits follow the holder to the new number, the old one is dead (L01)."""
+
+    to_card: CardOrNew = ""
+    prefix: Prefix = "62"
+    reason: Text = ""
+
+
+class Because(Asked):
+    """A step that needs a reason."""
+
+    reason: Reason
+
+
+class SetPin(Asked):
+    """A first or new PIN. A card that has one asks for it as `old_pin`, unless a manager resets it with a reason."""
+
+    pin: Pin
+    old_pin: Pin | None = None
+    reason: Text = ""
+
+
+class VerifyPin(Asked):
+    """Try a PIN. Wrong tries are counted durably before the answer; three in a row lock it (N)."""
+
+    pin: Pin
+
+
+class CardStep(Told):
+    """A card after one life cycle step: a pure function of the step's journal entry."""
+
+    ticket_id: str
+    journal_position: int
+    client_key: str
+    verb: str
+    outcome: str
+    card: str
+    at: Time
+    new_card: str = ""
+
+
+class IssuedCards(Told):
+    cards: list[CardStep]
+
+
+class Balance(Told):
+    purse: str
+    unit: str
+    amount: int
+
+
+class CardView(Told):
+    """A card and what is on it now. Money is also summed as `balance_fen`."""
+
+    card: str
+    programme: str
+    state: str
+    kind: str
+    unit: str
+    valid_until: int
+    pin_set: bool
+    pin_locked: bool
+    tier: str
+    balance_fen: int
+    held_fen: int
+    points: int
+    balances: list[Balance]
+
+
+class StatementLine(Told):
+    """One entry of a card's account."""
+
+    ticket_id: str
+    journal_position: int
+    at: Time
+    verb: str
+    outcome: str
+    code: str
+    card: str
+    unit: str
+    terminal: str
+    operator: str
+    net_fen: int
+    balance_fen: int
+    points: int
+
+
+class Statement(Told):
+    """Newest first. `next_cursor` is empty on the last page."""
+
+    card: str
+    entries: list[StatementLine]
+    next_cursor: str
+
+

@@ -1,0 +1,151 @@
+"""Handlers of sales and top-ups: quote, settle, hold, settleBatch, topUp. This is the hot path; it allocates little."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import msgspec
+
+from cardapi.desk import Problem, Request
+from cardapi.http import money_schemas as ask
+from cardapi.http.call import JSON, Call, Service, ok
+from cardapi.http.problems import Answer, from_error
+from cardapi.http.tickets import FULL, LINES, PLAIN, refused
+from cardapi.store.port import Entry
+from cardcore.errors import CardcoreError
+from cardcore.settlement import COVER, MEMBER_ONLY, NO_DISCOUNT, REDEEM, SPECIAL_PRICE, Sale, Settlement, TopUp
+
+FLAGS = {"special": SPECIAL_PRICE, "redeem": REDEEM, "member_only": MEMBER_ONLY, "no_discount": NO_DISCOUNT, "cover": COVER}
+
+_encode = msgspec.json.Encoder().encode
+_memo = msgspec.msgpack.Encoder().encode
+
+
+def memo(channel: str, reference: str) -> bytes:
+    """What the journal keeps beside the decision: the channel (P03) and the till's own reference; empty for a plain store sale."""
+    return _memo([channel, reference]) if reference or channel != "store" else b""
+
+
+@lru_cache(maxsize=1024)
+def rate(text: str) -> tuple[int, int]:
+    """`8/10` as (8, 10); the form was checked by the schema."""
+    pay, of = text.split("/")
+    return int(pay), int(of)
+
+
+def _line(line: ask.SaleLine) -> tuple[int, int, str, str, int, int, int, int, int]:
+    flags = 0
+    for flag in line.flags:
+        flags |= FLAGS[flag]
+    pay, of = rate(line.counter_rate) if line.counter_rate else (1, 1)
+    return line.amount_fen, line.quantity, line.category, line.sku, flags, pay, of, line.discount_fen, line.coupon_fen
+
+
+def command(verb: str, asked: ask.Sale, hold_seconds: int = 0) -> Sale:
+    """The core's command of a sale. Raises InvalidCommand, AmountOutOfRange."""
+    return Sale(
+        verb, [_line(line) for line in asked.lines], points=asked.points, shortfall_tender=asked.shortfall_tender,
+        shortfall_max_fen=asked.shortfall_max_fen, stored_max_fen=asked.stored_max_fen, hold_seconds=hold_seconds,
+        explain=asked.explain, memo=memo(asked.channel, asked.reference),
+    )  # fmt: skip
+
+
+async def settle(service: Service, call: Call) -> Answer:
+    """A sale paid at once."""
+    asked: ask.Settle = call.data
+    request = service.request(
+        call, "settle", card=asked.card, command=command("settle", asked), further=asked.further_cards, pin=asked.pin
+    )
+    return await service.tickets.answer(await service.desk.execute(request), explain=asked.explain)
+
+
+async def hold(service: Service, call: Call) -> Answer:
+    """Reserve the amount of a sale."""
+    asked: ask.Hold = call.data
+    sale = command("hold", asked, asked.hold_seconds)
+    request = service.request(call, "hold", card=asked.card, command=sale, further=asked.further_cards, pin=asked.pin)
+    return await service.tickets.answer(await service.desk.execute(request), explain=asked.explain)
+
+
+async def quote(service: Service, call: Call) -> Answer:
+    """Price a sale; nothing is written."""
+    asked: ask.Quote = call.data
+    at_us = service.clock()
+    request = service.request(
+        call, "quote", card=asked.card, command=command("quote", asked), further=asked.further_cards, pin=asked.pin
+    )
+    settlement = await service.desk.quote(request)
+    programme = await service.tickets.programme(asked.card, settlement.programme_version)
+    return ok(service.tickets.view(settlement, programme, None, FULL if asked.explain else LINES, at_us, asked.card))
+
+
+async def topup(service: Service, call: Call) -> Answer:
+    """Sell value."""
+    asked: ask.TopUp = call.data
+    bought = TopUp(
+        asked.paid_fen, tender=asked.tender, product=asked.product, explain=asked.explain, memo=memo(asked.channel, asked.reference)
+    )
+    entry = await service.desk.execute(service.request(call, "topup", card=asked.card, command=bought))
+    return await service.tickets.answer(entry, explain=asked.explain)
+
+
+async def settle_batch(service: Service, call: Call) -> Answer:
+    """Many sales as one piece of work for the desk. The caller reads the results by position."""
+    tickets = call.data.tickets
+    service.metrics.batch.observe(len(tickets))
+    caller = call.caller
+    results: list[object] = [None] * len(tickets)
+    requests: list[Request] = []
+    places: list[int] = []
+    for place, asked in enumerate(tickets):
+        try:
+            requests.append(
+                Request(
+                    "settle", caller.client, asked.client_key, ticket_fingerprint(service, asked), asked.card, command("settle", asked),
+                    asked.further_cards, unit=caller.unit, terminal=caller.terminal, operator=caller.operator, pin=asked.pin,
+                )
+            )  # fmt: skip
+        except CardcoreError as error:
+            results[place] = problem(error, asked.client_key)
+        else:
+            places.append(place)
+    applied = 0
+    for place, done in zip(places, await service.desk.execute_many(requests), strict=True):
+        asked = tickets[place]
+        if isinstance(done, Problem):
+            results[place] = problem(done, asked.client_key)
+        elif done.outcome != "applied":
+            results[place] = refused(done)
+        else:
+            applied += 1
+            results[place] = await _result(service, done, asked.explain)
+    return 200, JSON, b'{"results":%b,"applied":%d,"refused":%d}' % (_encode(results), applied, len(tickets) - applied)
+
+
+async def _result(service: Service, entry: Entry, explain: bool) -> ask.Ticket:
+    settlement = Settlement.unpack(entry.body)
+    name = service.tickets.known_name(entry.card)
+    if name:
+        programme = service.tickets.version(name, settlement.programme_version)
+    else:
+        programme = await service.tickets.programme(entry.card, settlement.programme_version)
+    return service.tickets.view(settlement, programme, entry, FULL if explain else PLAIN)
+
+
+def ticket_fingerprint(service: Service, asked: ask.BatchTicket) -> bytes:
+    """The same as the `settle` call with this body and key would have: a till may retry a batch ticket on its own (O2)."""
+    same = ask.Settle(
+        card=asked.card, lines=asked.lines, points=asked.points, shortfall_tender=asked.shortfall_tender,
+        shortfall_max_fen=asked.shortfall_max_fen, stored_max_fen=asked.stored_max_fen, further_cards=asked.further_cards,
+        pin=asked.pin, channel=asked.channel, reference=asked.reference, explain=asked.explain,
+    )  # fmt: skip
+    return service.fingerprint("settle", same)
+
+
+def problem(error: CardcoreError, client_key: str) -> dict[str, object]:
+    """One ticket's problem inside a batch."""
+    status, _, data = from_error(error)
+    document: dict[str, object] = msgspec.json.decode(data)
+    return {**document, "status": status, "client_key": client_key}
+
+

@@ -1,0 +1,183 @@
+"""From journal entries to answers. Every answer is a pure function of its entry and of published, immutable programmes (O2)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import msgspec
+
+from cardapi.desk import Desk
+from cardapi.http.call import JSON, ok
+from cardapi.http.card_schemas import CardStep
+from cardapi.http.money_schemas import Ticket, TicketLine
+from cardapi.http.problems import Answer, HttpProblem, answer, body
+from cardapi.ids import ticket_id
+from cardapi.people.registry import Registry
+from cardapi.store.port import Entry
+from cardcore.settlement import VERBS, Programme, Settlement, receipt
+
+MONEY_VERBS = frozenset(VERBS) - {"quote"}
+CARDS_KEPT = 200_000
+PLAIN, LINES, FULL = 0, 1, 2  # how much of a ticket an answer shows
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_encode = msgspec.json.Encoder().encode
+_unpack = msgspec.msgpack.Decoder().decode
+
+
+def time_text(at_us: int) -> str:
+    """Microseconds since 1970 as ISO 8601 with offset, exactly."""
+    return (_EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds")
+
+
+class Tickets:
+    """Knows which programme decided a card's entries; a card keeps its programme for life."""
+
+    def __init__(self, desk: Desk, registry: Registry) -> None:
+        self._desk = desk
+        self._registry = registry
+        self._names: dict[str, str] = {}  # card number -> programme name
+
+    # ---- programmes
+    async def programme(self, card: str, version: int) -> Programme:
+        """The programme version that decided an entry of this card."""
+        name = self.known_name(card) or await self._read_name(card)
+        return self.version(name, version)
+
+    def known_name(self, card: str) -> str:
+        """The card's programme if that needs no read: the shop has only one, or the card was seen before. Else empty."""
+        names = self._registry.programme_names()
+        if len(names) == 1:
+            return names[0]
+        return self._names.get(card, "")
+
+    async def _read_name(self, card: str) -> str:
+        found = (await self._desk.ask(lambda store: store.read([card]))).get(card)
+        if found is None:
+            raise HttpProblem("unknown_card")
+        self.remember(card, found.card.programme)
+        return found.card.programme
+
+    def remember(self, card: str, name: str) -> None:
+        if len(self._names) >= CARDS_KEPT:
+            self._names.pop(next(iter(self._names)))
+        self._names[card] = name
+
+    def version(self, name: str, version: int) -> Programme:
+        for published in reversed(self._registry.versions(name)):
+            if published.version == version:
+                return published.programme
+        raise AssertionError(f"an entry names programme {name} version {version}, which was never published")
+
+    # ---- money entries
+    async def answer(self, entry: Entry, *, explain: bool = False) -> Answer:
+        """The answer of a money verb: 200 with a Ticket, or the problem its refusal is."""
+        if entry.outcome != "applied":
+            return refusal(entry)
+        return 200, JSON, _encode(await self.ticket(entry, explain=explain))
+
+    async def ticket(self, entry: Entry, *, explain: bool = False) -> Ticket:
+        settlement = Settlement.unpack(entry.body)
+        name = self.known_name(entry.card) or await self._read_name(entry.card)
+        return self.view(settlement, self.version(name, settlement.programme_version), entry, FULL if explain else LINES)
+
+    def view(self, settlement: Settlement, programme: Programme, entry: Entry | None, detail: int, at_us: int = 0, card: str = "") -> Ticket:
+        """`entry` is None for a quote, which has no place in the journal. `detail` is PLAIN, LINES or FULL."""
+        lines, slip, words = [], [], []
+        if detail >= LINES:
+            lines = [
+                TicketLine(
+                    amount_fen=line.amount_fen, quantity=line.quantity, discount_fen=line.discount_fen,
+                    coupon_fen=line.coupon_fen, covered_fen=line.covered_fen, net_fen=line.net_fen,
+                )
+                for line in settlement.lines()
+            ]  # fmt: skip
+        if detail == FULL:
+            slip = receipt.lines(settlement, programme, self._heading(entry, at_us, card))
+            words = receipt.explain(settlement, programme)
+        return Ticket(
+            ticket_id=ticket_id(entry.partition, entry.position) if entry else "",
+            journal_position=entry.position if entry else 0,
+            client_key=entry.client_key if entry else "",
+            verb=entry.verb if entry else "quote",
+            outcome="applied" if entry else "quoted",
+            card=entry.card if entry else card,
+            at=time_text(entry.at_us if entry else at_us),
+            programme=programme.name,
+            programme_version=settlement.programme_version,
+            gross_fen=settlement.gross_fen,
+            discount_fen=settlement.discount_fen,
+            coupon_fen=settlement.coupon_fen,
+            covered_fen=settlement.covered_fen,
+            net_fen=settlement.net_fen,
+            principal_fen=settlement.principal_fen,
+            bonus_fen=settlement.bonus_fen,
+            points_fen=settlement.points_fen,
+            further_fen=settlement.further_fen,
+            outside_fen=settlement.outside_fen,
+            outside_tender=settlement.outside_tender,
+            points_used=settlement.points_used,
+            points_earned=settlement.points_earned,
+            tier=programme.tiers[settlement.tier_after],
+            balance_fen=settlement.after_money_fen,
+            points=settlement.after_points,
+            expires_at=settlement.expires_at,
+            lines=lines,
+            receipt=slip,
+            explanation=words,
+        )
+
+    def _heading(self, entry: Entry | None, at_us: int, card: str) -> receipt.Heading:
+        if entry is None:
+            return receipt.Heading(card=card, at=till_time(at_us))
+        unit = self._registry.unit(entry.unit)
+        return receipt.Heading(
+            unit.name if unit else "", entry.card, till_time(entry.at_us), ticket_id(entry.partition, entry.position), entry.position
+        )
+
+    # ---- any entry
+    async def effect(self, entry: Entry) -> Any:
+        """What any entry did, for look-ups: a Ticket, a CardStep, or the problem document of a refusal. Never an error."""
+        if entry.outcome != "applied":
+            return refused(entry)
+        if entry.verb in MONEY_VERBS:
+            return await self.ticket(entry, explain=True)
+        return step(entry)
+
+
+def till_time(at_us: int) -> str:
+    """How a receipt shows a time: in UTC+8, to the second."""
+    return (_EPOCH + timedelta(microseconds=at_us)).astimezone(timezone(timedelta(hours=8))).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def refused(entry: Entry) -> dict[str, Any]:
+    """The problem document of a refused entry; its facts were recorded with it."""
+    facts = _unpack(entry.body) if entry.body else {}
+    return body(
+        entry.code, facts=facts if isinstance(facts, dict) else {}, ticket_id=ticket_id(entry.partition, entry.position),
+        journal_position=entry.position, client_key=entry.client_key, outcome="refused",
+    )  # fmt: skip
+
+
+def refusal(entry: Entry) -> Answer:
+    """The HTTP answer of a refused entry, the same for every retry."""
+    document = refused(entry)
+    return answer(entry.code, document["detail"], document)
+
+
+def step(entry: Entry) -> CardStep:
+    """A life cycle entry as an answer."""
+    facts = _unpack(entry.body) if entry.body else {}
+    new = facts.get("to", "") if isinstance(facts, dict) else ""
+    return CardStep(
+        ticket_id=ticket_id(entry.partition, entry.position), journal_position=entry.position, client_key=entry.client_key,
+        verb=entry.verb, outcome=entry.outcome, card=entry.card, at=time_text(entry.at_us), new_card=new,
+    )  # fmt: skip
+
+
+def card_step(entry: Entry) -> Answer:
+    """The answer of a life cycle verb."""
+    return ok(step(entry)) if entry.outcome == "applied" else refusal(entry)
+
+
