@@ -64,7 +64,19 @@ class Service:
         self.changes = asyncio.Lock()  # registry documents are read, changed and written whole: one at a time
         self.reports = asyncio.Semaphore(REPORTS_AT_ONCE)  # so that reports never starve the tills (B)
         self.draining = False
+        self.document = b""  # the OpenAPI document, and its page
+        self.page = b""
         self.two_person: dict[str, TwoPerson] = {}  # by operation id; filled by the operations table
+
+    def close(self) -> None:
+        """Let go of what the edge itself holds; the shop is closed by whoever opened it."""
+        self.draining = True
+        self.passwords.close()
+
+    def desk_gauges(self) -> dict[str, int]:
+        """What the desk tells about its queue and commits, if it does."""
+        stats = getattr(self.desk, "stats", None)
+        return {f"desk_{name}": value for name, value in stats().items()} if callable(stats) else {}
 
     def now(self) -> int:
         """Epoch seconds."""

@@ -60,6 +60,10 @@ class Signatures:
         self.ready_at = clock() // 1_000_000 + 1
         self._nonces.forget_before(self.ready_at)
 
+    def nonces(self) -> int:
+        """Nonces remembered now."""
+        return self._nonces.count()
+
     def check(self, header: bytes, method: bytes, target: bytes, key: bytes, body: bytes) -> Caller:
         """The terminal that signed. Raises HttpProblem signature_malformed, signature_time, signature_invalid, nonce_reused, busy."""
         form = _FORM.fullmatch(header)

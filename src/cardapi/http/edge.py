@@ -1,0 +1,237 @@
+"""The way of every request through the edge: authenticate, allow, check the body, decode, handle, answer.
+
+The hot path and the FastAPI routes both call `Edge.answer`; there is no second way in. Nothing here decides about money.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from cardapi.http.call import NOBODY, Call, Service
+from cardapi.http.fields import KEY_PATTERN, decode_hook
+from cardapi.http.operations import Operation
+from cardapi.http.problems import Answer, HttpProblem, answer, from_error
+from cardapi.http.signature import SCHEME
+from cardapi.people import roles, sessions
+from cardapi.people.scope import Caller, reaches
+from cardapi.people.throttle import Throttle
+from cardcore.errors import CardcoreError
+from cardcore.strictjson import check as check_json
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+RUNNING_MAX = 5_000
+UPLOADS_MAX = 32
+BODY_TIMEOUT_S = 30
+
+log = logging.getLogger("cardapi.http")
+denials = logging.getLogger("cardapi.denials")
+
+_KEY = re.compile(KEY_PATTERN.strip("^$").encode())
+_JSON_TYPES = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
+_DENIED = frozenset({401, 403})
+
+
+class ClientGone(Exception):
+    """The caller hung up before its request was whole; nobody is left to answer."""
+
+
+class Edge:
+    """Answers calls of the operations table."""
+
+    def __init__(self, service: Service, operations: tuple[Operation, ...]) -> None:
+        self.service = service
+        self._decoders = {op.id: msgspec.json.Decoder(op.asked, dec_hook=decode_hook) for op in operations if op.asked is not None}
+        self._uploads = asyncio.Semaphore(UPLOADS_MAX)
+        self._running = 0
+        # A5: each denial is counted in the metrics; a line names who and what, at a rate no flood can raise.
+        self._denial_lines = Throttle(rate=5, burst=20, total_rate=50, total_burst=200)
+
+    async def serve(self, operation: Operation, scope: Scope, receive: Receive, path: dict[str, str]) -> Answer:
+        """One request from its ASGI messages to its answer; never raises but ClientGone and cancellation."""
+        started = time.perf_counter_ns()
+        if self._running >= RUNNING_MAX:
+            return self._count(operation, answer("busy"), "busy", started, "")
+        self._running += 1
+        try:
+            if operation.body_max > 1 << 20:
+                async with self._uploads:
+                    return await self._serve(operation, scope, receive, path, started)
+            return await self._serve(operation, scope, receive, path, started)
+        finally:
+            self._running -= 1
+
+    async def _serve(self, operation: Operation, scope: Scope, receive: Receive, path: dict[str, str], started: int) -> Answer:
+        caller = NOBODY
+        code = ""
+        try:
+            headers: dict[bytes, bytes] = dict(scope["headers"])
+            body = await read_body(receive, headers, operation.body_max)
+            key = headers.get(b"idempotency-key", b"")
+            if operation.roles:
+                caller = self.authenticate(scope, headers, key, body)
+                self.allow(operation, caller)
+            call = Call(operation, caller, self._key(operation, key), self.decode(operation, headers, body), path, query(operation, scope))
+            done = await operation.handler(self.service, call)
+        except CardcoreError as error:
+            done = from_error(error)
+            code = getattr(error, "declined_code", error.code)
+        except ClientGone:
+            raise
+        except Exception:  # the one place where the unforeseen becomes an answer; the traceback goes to the log, not out
+            log.exception("operation %s broke", operation.id)
+            code = "unexpected"
+            done = answer(code)
+        return self._count(operation, done, code, started, caller.client)
+
+    def _count(self, operation: Operation, done: Answer, code: str, started: int, client: str) -> Answer:
+        metrics = self.service.metrics
+        metrics.record(operation.id, done[0], (time.perf_counter_ns() - started) // 1000)
+        if code:
+            metrics.problem(operation.id, code)
+            if done[0] in _DENIED and not self._denial_lines.wait_s(client, time.monotonic()):
+                denials.warning('{"denied":"%s","operation":"%s","client":"%s"}', code, operation.id, client)
+        return done
+
+    # ---- who
+    def authenticate(self, scope: Scope, headers: Mapping[bytes, bytes], key: bytes, body: bytes) -> Caller:
+        """The terminal that signed or the operator whose session it is. Raises HttpProblem (401)."""
+        header = headers.get(b"authorization", b"")
+        if header.startswith(SCHEME):
+            target = scope.get("raw_path") or scope["path"].encode()
+            if scope["query_string"]:
+                target += b"?" + scope["query_string"]
+            return self.service.signatures.check(header, scope["method"].encode(), target, key, body)
+        if header.startswith(b"Bearer "):
+            caller = sessions.find(self.service.registry, header[7:].decode("ascii", "replace"), self.service.now())
+            if caller is None:
+                raise HttpProblem("session_invalid")
+            return caller
+        raise HttpProblem("unauthenticated")
+
+    def allow(self, operation: Operation, caller: Caller) -> None:
+        """The access table's word on role and scope; what a request names is compared by its handler. Raises HttpProblem not_allowed."""
+        if caller.terminal:
+            allowed = roles.TERMINAL in operation.roles
+        elif operation.scope == "caller":
+            allowed = reaches(self.service.registry, caller, caller.unit, operation.roles)
+        elif operation.scope == "issuer":
+            unit = self.service.registry.unit(caller.unit)
+            allowed = unit is not None and reaches(self.service.registry, caller, unit.path[0], operation.roles)
+        else:
+            allowed = caller.has_role(operation.roles)
+        if not allowed:
+            raise HttpProblem("not_allowed")
+
+    # ---- what
+    @staticmethod
+    def _key(operation: Operation, key: bytes) -> str:
+        if not operation.keyed:
+            return ""
+        if not key:
+            raise HttpProblem("key_required")
+        if _KEY.fullmatch(key) is None:
+            raise HttpProblem("key_malformed")
+        return key.decode("ascii")
+
+    def decode(self, operation: Operation, headers: Mapping[bytes, bytes], body: bytes) -> Any:
+        """The body as the operation's struct: strict JSON first, then its schema. Raises HttpProblem, StrictJsonError, PinMalformed."""
+        decoder = self._decoders.get(operation.id)
+        if decoder is None:
+            if body:
+                raise HttpProblem("body_not_expected")
+            return None
+        media = headers.get(b"content-type", b"")
+        if media not in _JSON_TYPES and media.lower() not in _JSON_TYPES:
+            raise HttpProblem("media_type")
+        check_json(body)
+        try:
+            return decoder.decode(body)
+        except msgspec.ValidationError as error:
+            raise explain(error) from error
+
+
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int) -> bytes:
+    """The whole body, at most `most` bytes, in bounded time. Raises HttpProblem body_too_large, length_mismatch; ClientGone."""
+    length = headers.get(b"content-length", b"")
+    if length and (not length.isdigit() or int(length[:20]) > most):
+        raise too_large(most)
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        if len(body) > most:
+            raise too_large(most)
+        return body
+    chunks = [body]
+    size = len(body)
+    async with asyncio.timeout(BODY_TIMEOUT_S):
+        while message.get("more_body", False):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > most:
+                raise too_large(most)
+    return b"".join(chunks)
+
+
+def too_large(most: int) -> HttpProblem:
+    """The refusal of a body; the connection is not worth keeping, its rest was not read."""
+    return HttpProblem("body_too_large", f"at most {most} bytes", headers=((b"connection", b"close"),), limit_bytes=most)
+
+
+def query(operation: Operation, scope: Scope) -> dict[str, str]:
+    """The query parameters, each known and given once. Raises HttpProblem query_malformed."""
+    raw: bytes = scope["query_string"]
+    if not raw:
+        return {}
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=16)
+    except ValueError as error:
+        raise HttpProblem("query_malformed") from error
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise HttpProblem("query_malformed", "a parameter is given twice")
+    for name in found:
+        if name not in operation.query:
+            raise HttpProblem("query_malformed", "an unknown parameter", parameter=name[:64])
+    return found
+
+
+_AT = re.compile(r"^(.*?)(?: - at `\$(.*)`)?$", re.DOTALL)
+_NAMED = re.compile(r"`([^`]*)`")
+
+
+def explain(error: msgspec.ValidationError) -> CardcoreError:
+    """msgspec's words as a stable code with the field at fault. A cause of our own (a malformed PIN) is passed on."""
+    if isinstance(error.__cause__, CardcoreError):
+        return error.__cause__
+    match = _AT.match(str(error))
+    assert match is not None, "the pattern matches any text"
+    said, field = match[1], (match[2] or "").lstrip(".")
+    name = _NAMED.search(said)
+    if said.startswith("Object contains unknown field") and name:
+        return HttpProblem("unknown_field", f"unknown field {name[1][:64]}", field=f"{field}.{name[1][:64]}".lstrip("."))
+    if said.startswith("Object missing required field") and name:
+        return HttpProblem("missing_field", f"missing field {name[1]}", field=f"{field}.{name[1]}".lstrip("."))
+    amount = field.endswith("_fen") or field.rpartition(".")[2] in ("amount", "points", "quantity")
+    if said.startswith("Expected `int`, got"):
+        return HttpProblem("amount_not_integer" if amount else "wrong_type", said, field=field)
+    if said.startswith("Expected `int` ") and amount:
+        return HttpProblem("amount_out_of_range", said, field=field)
+    if ", got `" in said:
+        return HttpProblem("wrong_type", said, field=field)
+    return HttpProblem("bad_value", said, field=field)

@@ -1,0 +1,184 @@
+"""The OpenAPI 3.1 document, made from the operations table: what is served and what is described cannot drift apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import msgspec
+
+from cardapi.http.edge import RUNNING_MAX
+from cardapi.http.examples import EXAMPLES
+from cardapi.http.fields import schema_hook
+from cardapi.http.money_schemas import Problem
+from cardapi.http.operations import Operation
+from cardapi.http.problems import PROBLEMS, TYPE_PREFIX
+from cardcore import strictjson
+
+TITLE = "cardcore"
+REF = "#/components/schemas/{name}"
+JSON_PROBLEMS = tuple(code for code in strictjson.CODES if code)
+BODY_PROBLEMS = (
+    "media_type", "body_too_large", "length_mismatch", "unknown_field", "missing_field", "wrong_type", "bad_value", "amount_not_integer",
+    "amount_out_of_range", "pin_malformed", *JSON_PROBLEMS,
+)  # fmt: skip
+CALLER_PROBLEMS = (
+    "unauthenticated", "signature_malformed", "signature_invalid", "signature_time", "nonce_reused", "session_invalid", "not_allowed",
+)  # fmt: skip
+KEY_PROBLEMS = ("key_required", "key_malformed", "key_reused", "key_running")
+ANY_PROBLEMS = ("busy", "not_ready", "unexpected")
+
+TAGS = {
+    "money": "Tickets: price, pay, hold, undo, give back. Amounts are integers in fen.",
+    "cards": "Cards: issue, life cycle, PIN, balance, statement.",
+    "people": "Organisation, terminals, operators, sessions, approvals.",
+    "books": "Programmes, day close, trial balance, journal, verification.",
+    "service": "The service itself.",
+}
+
+ABOUT = f"""Stored-value and membership cards.
+
+**Money** is integers in fen; a JSON number with a fraction or an exponent is refused. **Every effect** is made under an
+`Idempotency-Key` of the caller, kept for ever: the same key with the same meaning gets the same answer, with another
+meaning it is refused (422 `key_reused`). A caller that lost an answer sends the request again or asks `getByClientKey`.
+**Errors** are `application/problem+json` with a stable `code`. Refusals by the programme's rules are 409 and are in the
+journal too. **Who** is calling decides what is in reach; a thing out of reach looks like none (404).
+
+Terminals sign: `Authorization: Cardcore-HMAC terminal=<id>,version=<key version>,time=<unix s>,nonce=<16..64 of A-Z a-z 0-9 _ ->,mac=<hex>`
+where mac = HMAC-SHA256(terminal key, "cardcore-hmac-1" LF METHOD LF path-with-query LF time LF nonce LF Idempotency-Key-or-empty LF
+sha256hex(body)). Times count within 300 s, a nonce once. Operators log in and send `Authorization: Bearer <token>`.
+
+At most {RUNNING_MAX} calls run at once; beyond that, and when the desk's queue is full, the answer is 503 with Retry-After.
+"""
+
+
+def problem_codes(operation: Operation) -> list[str]:
+    """Every code this operation can answer with, in a stable order without repeats."""
+    codes = [*ANY_PROBLEMS, *operation.problems]
+    if operation.roles:
+        codes += CALLER_PROBLEMS
+    if operation.keyed:
+        codes += KEY_PROBLEMS
+    codes += BODY_PROBLEMS if operation.asked is not None else ("body_not_expected", "body_too_large")
+    codes.append("query_malformed")
+    if "cursor" in operation.query:
+        codes.append("cursor_malformed")
+    return list(dict.fromkeys(codes))
+
+
+def document(operations: Iterable[Operation]) -> dict[str, Any]:
+    """The whole document as plain values."""
+    rows = list(operations)
+    types = list(dict.fromkeys([Problem, *(row.asked for row in rows if row.asked), *(row.told for row in rows if row.told is not None)]))
+    refs, components = msgspec.json.schema_components(types, schema_hook=schema_hook, ref_template=REF)
+    schemas = dict(zip(map(repr, types), refs, strict=True))
+    components["Problem"]["additionalProperties"] = True
+    if "RefusedTicket" in components:
+        components["RefusedTicket"]["additionalProperties"] = True
+    paths: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        paths.setdefault(row.path, {})[row.method.lower()] = _operation(row, schemas)
+    return {
+        "openapi": "3.1.0",
+        "jsonSchemaDialect": "https://spec.openapis.org/oas/3.1/dialect/base",
+        "info": {"title": TITLE, "version": _version(), "description": ABOUT, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "terminal": {
+                    "type": "apiKey", "in": "header", "name": "Authorization", "description": "Cardcore-HMAC signature; see the description.",
+                },
+                "operator": {"type": "http", "scheme": "bearer", "description": "The token that login gave."},
+            },
+        },
+        "x-problems": {code: {"status": kind.status, "title": kind.title} for code, kind in PROBLEMS.items()},
+    }  # fmt: skip
+
+
+def _version() -> str:
+    try:
+        return version("cardcore")
+    except PackageNotFoundError:
+        return "0"
+
+
+def _operation(row: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "operationId": row.id,
+        "summary": row.summary,
+        "tags": [row.tag],
+        "parameters": _parameters(row),
+        "responses": _responses(row, schemas),
+        "x-scope": row.scope,
+        "x-roles": sorted(row.roles),
+        "security": _security(row),
+    }
+    if row.asked is not None:
+        media: dict[str, Any] = {"schema": schemas[repr(row.asked)]}
+        if row.id in EXAMPLES:
+            media["example"] = EXAMPLES[row.id]
+        out["requestBody"] = {"required": True, "content": {"application/json": media}}
+        out["description"] = (row.asked.__doc__ or "").strip()
+    return out
+
+
+def _security(row: Operation) -> list[dict[str, list[str]]]:
+    if not row.roles:
+        return []
+    accepted: list[dict[str, list[str]]] = []
+    if "terminal" in row.roles:
+        accepted.append({"terminal": []})
+    if row.roles - {"terminal"}:
+        accepted.append({"operator": []})
+    return accepted
+
+
+_PATH_SCHEMAS: dict[str, dict[str, Any]] = {
+    "card": {"type": "string", "pattern": "^[0-9]{8,32}$"},
+    "ticket": {"type": "string", "pattern": "^[0-9a-f]{2}-[0-9a-f]{12}$"},
+}
+_QUERY_SCHEMAS: dict[str, tuple[bool, str, dict[str, Any]]] = {
+    "cursor": (False, "From `next_cursor` of the page before.", {"type": "string", "maxLength": 512}),
+    "limit": (False, "Rows of a page.", {"type": "integer", "minimum": 1, "maximum": 200}),
+    "client_key": (True, "The key the call was made under.", {"type": "string", "pattern": "^[ -~]{1,255}$"}),
+    "client": (False, "Whose key: `terminal:<id>` or `operator:<id>`; the caller itself when left out.", {"type": "string", "maxLength": 64}),
+}
+
+
+def _parameters(row: Operation) -> list[dict[str, Any]]:
+    out: list[dict[str, Any]] = []
+    for name in re.findall(r"\{(\w+)\}", row.path):
+        out.append({"name": name, "in": "path", "required": True, "schema": _PATH_SCHEMAS.get(name, {"type": "string"})})
+    for name in row.query:
+        required, text, schema = _QUERY_SCHEMAS[name]
+        out.append({"name": name, "in": "query", "required": required, "description": text, "schema": schema})
+    if row.keyed:
+        out.append({
+            "name": "Idempotency-Key", "in": "header", "required": True, "description": "Made by the caller before its first try; kept for ever.",
+            "schema": {"type": "string", "pattern": "^[ -~]{1,255}$", "minLength": 1, "maxLength": 255},
+        })  # fmt: skip
+    return out
+
+
+def _responses(row: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
+    done: dict[str, Any] = {"description": "Done." if row.status != 202 else "Accepted; waits for a second person."}
+    if row.told is not None:
+        done["content"] = {row.media: {"schema": schemas[repr(row.told)]}}
+    out: dict[str, Any] = {str(row.status): done}
+    by_status: dict[int, list[str]] = {}
+    for code in problem_codes(row):
+        by_status.setdefault(PROBLEMS[code].status, []).append(code)
+    for status, codes in sorted(by_status.items()):
+        content = {"schema": {"$ref": REF.format(name="Problem")}, "examples": {code: {"value": _example(code)} for code in codes}}
+        out[str(status)] = {"description": ", ".join(codes), "content": {"application/problem+json": content}}
+    return out
+
+
+def _example(code: str) -> dict[str, Any]:
+    kind = PROBLEMS[code]
+    return {"type": TYPE_PREFIX + code, "title": kind.title, "status": kind.status, "detail": kind.title, "code": code}

@@ -1,0 +1,216 @@
+"""The one table of operations: id, method, path, schemas, who may, how far it reaches, and the handler.
+
+Routes, the hot path, the OpenAPI document and the access tests all read this table; what is not in it does not exist (R1).
+`roles` empty means public. `scope` says what is compared with the caller's reach (R2):
+    public   nothing
+    caller   the unit the caller acts at: its terminal's, or its session's
+    reached  a unit, ticket or card that the request names; the handler compares, and refused looks like absent (R4)
+    issuer   the whole organisation: a role at the topmost unit
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from cardapi.http import approve, books, cards, corrections, login, lookups, sales, staff, status
+from cardapi.http import card_schemas as card
+from cardapi.http import money_schemas as money
+from cardapi.http import staff_schemas as people
+from cardapi.http.call import Handler
+from cardapi.people import roles
+
+MIB = 1 << 20
+
+_TILL = frozenset({roles.TERMINAL, roles.CASHIER, roles.MANAGER, roles.HQ, roles.ADMIN})
+_TERMINAL = frozenset({roles.TERMINAL})
+_CASHIER = frozenset({roles.CASHIER, roles.MANAGER, roles.HQ, roles.ADMIN})
+_MANAGER = frozenset({roles.MANAGER, roles.HQ, roles.ADMIN})
+_HQ = frozenset({roles.HQ, roles.ADMIN})
+_ADMIN = frozenset({roles.ADMIN})
+_AUDIT = frozenset({roles.AUDITOR, roles.HQ, roles.ADMIN})
+_READ = frozenset({roles.AUDITOR, roles.MANAGER, roles.HQ, roles.ADMIN})
+_LOOK = _TILL | {roles.AUDITOR}
+_PUBLIC: frozenset[str] = frozenset()
+
+PAGED = ("cursor", "limit")
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One row."""
+
+    id: str
+    method: str
+    path: str
+    handler: Handler
+    roles: frozenset[str]
+    scope: str
+    summary: str
+    tag: str
+    asked: type | None = None  # request body
+    told: Any = None  # answer body; None for none
+    status: int = 200
+    keyed: bool = False  # needs an Idempotency-Key
+    query: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()  # codes beyond those every such call can answer
+    hot: bool = False  # served by the thin path in front of FastAPI
+    body_max: int = MIB
+    media: str = "application/json"
+
+
+_SALE_PROBLEMS = (
+    "unknown_card", "card_not_active", "card_lost", "card_expired", "holder_excluded", "insufficient_funds", "insufficient_points",
+    "not_covered", "points_not_allowed", "pin_required", "pin_wrong", "pin_locked", "pin_not_set", "limit_exceeded", "too_soon",
+    "used_up_today", "key_voided", "invalid_command", "amount_out_of_range",
+)  # fmt: skip
+_NAMED_PROBLEMS = ("unknown_ticket", "not_same_card", "card_not_active", "invalid_command")
+_STEP_PROBLEMS = ("unknown_card", "state_not_allowed")
+
+
+def _money(name: str, path: str, handler: Handler, asked: type, allowed: frozenset[str], summary: str, *more: str, **facts: Any) -> Operation:
+    facts.setdefault("scope", "caller")
+    facts.setdefault("told", money.Ticket)
+    facts.setdefault("keyed", True)
+    return Operation(
+        name, "POST", f"/v1/{path}", handler, allowed, summary=summary, tag="money", asked=asked, hot=True, problems=more, **facts
+    )
+
+
+def _step(name: str, verb: str, asked: type, allowed: frozenset[str], summary: str, *more: str, handler: Handler | None = None) -> Operation:
+    """A life cycle step of one card: issuer-wide for tills, within reach for back-office roles."""
+    own = roles.TERMINAL not in allowed and roles.CASHIER not in allowed
+    return Operation(
+        name, "POST", f"/v1/cards/{{card}}/{verb.replace('_', '-')}", handler or cards.life(verb, own_cards_only=own), allowed,
+        "reached" if own else "caller", summary, "cards", asked, card.CardStep, keyed=True, problems=(*_STEP_PROBLEMS, *more),
+    )  # fmt: skip
+
+
+_MONEY = (
+    _money("quote", "quote", sales.quote, money.Quote, _TILL, "Price a sale without writing anything", *_SALE_PROBLEMS, keyed=False),
+    _money("settle", "settle", sales.settle, money.Settle, _TILL, "Pay a ticket at once", *_SALE_PROBLEMS),
+    _money("hold", "hold", sales.hold, money.Hold, _TILL, "Reserve the amount of a ticket", *_SALE_PROBLEMS),
+    _money("capture", "capture", corrections.capture, money.Capture, _TILL, "Turn a hold into a sale, in full or in part",
+           "hold_not_open", "over_hold", *_NAMED_PROBLEMS, scope="reached"),
+    _money("void", "void", corrections.void, money.Void, _TILL, "Undo a whole sale, release a hold, or forbid a key not yet seen",
+           "already_reversed", "not_refundable", *_NAMED_PROBLEMS, scope="reached"),
+    _money("refund", "refund", corrections.refund, money.Refund, _TILL, "Give back a sale in full, in part or by line",
+           "over_refund", "not_refundable", "already_reversed", *_NAMED_PROBLEMS, scope="reached"),
+    _money("reverse", "reverse", corrections.reverse, money.Reverse, _MANAGER, "Undo a top-up, transfer or adjustment exactly",
+           "value_spent", "already_reversed", "not_refundable", *_NAMED_PROBLEMS, scope="reached"),
+    _money("topUp", "topup", sales.topup, money.TopUp, _TILL, "Sell value: money with its bonus, or a product",
+           "unknown_card", "card_not_active", "topup_not_allowed", "unknown_product", "limit_exceeded", "key_voided", "invalid_command"),
+    _money("transfer", "transfer", corrections.transfer, money.Transfer, _TILL, "Move money from one card to another",
+           "unknown_card", "card_not_active", "insufficient_funds", "transfer_not_allowed", "same_card", "currency_mismatch",
+           "limit_exceeded", "pin_required", "pin_wrong", "pin_locked"),
+    _money("adjust", "adjust", corrections.adjust, money.Adjust, _MANAGER, "Ask for a correction of a purse; a second person approves",
+           "unknown_card", scope="reached", told=people.PendingApproval, status=202),
+    _money("expire", "expire", corrections.expire, money.Expire, _MANAGER, "Write off what has lapsed on a card", "unknown_card",
+           "nothing_to_do", scope="reached"),
+    _money("settleBatch", "settle-batch", sales.settle_batch, money.SettleBatch, _TERMINAL, "Pay many tickets, each under its own key",
+           told=money.BatchAnswer, keyed=False, body_max=8 * MIB),
+    Operation("getTicket", "GET", "/v1/tickets/{ticket}", lookups.get_ticket, _LOOK, "reached", "What a ticket did", "money",
+              told=money.Ticket | card.CardStep | money.RefusedTicket, problems=("unknown_ticket",)),
+    Operation("getByClientKey", "GET", "/v1/tickets", lookups.get_by_client_key, _LOOK, "reached",
+              "What a client key did: for a till that lost the answer", "money",
+              told=money.Ticket | card.CardStep | money.RefusedTicket, query=("client_key", "client"), problems=("unknown_ticket",)),
+)  # fmt: skip
+
+_CARDS = (
+    Operation("issueCards", "POST", "/v1/cards", cards.issue, _MANAGER, "caller", "Make cards of a programme", "cards", card.IssueCards,
+              card.IssuedCards, 201, keyed=True, problems=("unknown_programme", "number_taken", "invalid_payload", "state_not_allowed")),
+    Operation("getCard", "GET", "/v1/cards/{card}", cards.get_card, _LOOK, "caller", "A card and what is on it", "cards", told=card.CardView,
+              problems=("unknown_card",)),
+    Operation("cardStatement", "GET", "/v1/cards/{card}/statement", cards.statement, _LOOK, "reached", "Newest entries of a card", "cards",
+              told=card.Statement, query=PAGED, problems=("unknown_card",)),
+    _step("activateCard", "activate", card.Plain, _TILL, "Put an issued card into use"),
+    _step("setPin", "set_pin", card.SetPin, _TILL, "Set or change the PIN", "pin_required", "pin_wrong", "pin_locked", handler=cards.set_pin),
+    _step("verifyPin", "verify_pin", card.VerifyPin, _TILL, "Try a PIN", "pin_wrong", "pin_locked", "pin_not_set", handler=cards.verify_pin),
+    _step("unlockPin", "unlock_pin", card.Because, _MANAGER, "Let a locked PIN be tried again"),
+    _step("reportLost", "lost", card.Lost, _TILL, "Report a loss"),
+    _step("freeze", "freeze", card.Because, _MANAGER, "Freeze a card"),
+    _step("unfreeze", "unfreeze", card.Because, _MANAGER, "Unfreeze a card"),
+    _step("swapCard", "swap", card.Replace, _MANAGER, "Exchange a card for a new one", "number_taken"),
+    _step("reissueCard", "reissue", card.Replace, _MANAGER, "Replace a lost card", "number_taken"),
+    _step("cancelCard", "cancel", card.Because, _MANAGER, "Cancel a card"),
+    _step("takeBackCard", "take_back", card.Plain, _CASHIER, "Take back a spent gift card", "value_spent"),
+    _step("destroyCard", "destroy", card.Because, _HQ, "Destroy a card that was taken back", "maker_is_checker", handler=cards.destroy),
+)  # fmt: skip
+
+_STAFF_PROBLEMS = ("not_found", "exists", "invalid_document")
+_PEOPLE = (
+    Operation("login", "POST", "/v1/login", login.login, _PUBLIC, "public", "Open an operator's session", "people", people.Login,
+              people.Session, problems=("login_failed", "too_many_requests"), body_max=16_384),
+    Operation("logout", "POST", "/v1/logout", login.logout, _CASHIER | _AUDIT, "caller", "End this session", "people", status=204),
+    Operation("createUnit", "POST", "/v1/units", staff.create_unit, _HQ, "reached", "Add a unit to the organisation", "people",
+              people.CreateUnit, people.UnitView, 201, keyed=True, problems=_STAFF_PROBLEMS),
+    Operation("listUnits", "GET", "/v1/units", staff.list_units, _READ, "reached", "Units within reach", "people", told=people.Units,
+              query=PAGED),
+    Operation("createTerminal", "POST", "/v1/terminals", staff.create_terminal, _MANAGER, "reached", "Add a terminal; answers with its key",
+              "people", people.CreateTerminal, people.TerminalKey, 201, keyed=True, problems=_STAFF_PROBLEMS),
+    Operation("listTerminals", "GET", "/v1/terminals", staff.list_terminals, _READ, "reached", "Terminals within reach", "people",
+              told=people.Terminals, query=PAGED),
+    Operation("revokeTerminal", "POST", "/v1/terminals/{terminal}/revoke", staff.revoke_terminal, _MANAGER, "reached",
+              "Stop a terminal at once", "people", people.Revoke, people.TerminalView, keyed=True, problems=("not_found",)),
+    Operation("rotateTerminalKey", "POST", "/v1/terminals/{terminal}/rotate-key", staff.rotate_terminal_key, _MANAGER, "reached",
+              "Give a terminal a new key", "people", people.Revoke, people.TerminalKey, keyed=True, problems=("not_found",)),
+    Operation("createOperator", "POST", "/v1/operators", staff.create_operator, _MANAGER, "reached", "Add an operator with a first role",
+              "people", people.CreateOperator, people.OperatorView, 201, keyed=True,
+              problems=(*_STAFF_PROBLEMS, "grant_exceeds_own", "weak_password"), body_max=16_384),
+    Operation("listOperators", "GET", "/v1/operators", staff.list_operators, _READ, "reached", "Operators within reach", "people",
+              told=people.Operators, query=PAGED),
+    Operation("grantRole", "POST", "/v1/operators/{operator}/grants", staff.grant_role, _MANAGER, "reached", "Give an operator one more role",
+              "people", people.GrantRole, people.OperatorView, 201, keyed=True, problems=("not_found", "grant_exceeds_own", "maker_is_checker")),
+    Operation("revokeOperator", "POST", "/v1/operators/{operator}/revoke", staff.revoke_operator, _MANAGER, "reached",
+              "Stop an operator at once", "people", people.Revoke, people.OperatorView, keyed=True, problems=("not_found", "grant_exceeds_own")),
+    Operation("listApprovals", "GET", "/v1/approvals", approve.list_approvals, _READ, "reached", "Requests that wait for a second person",
+              "people", told=people.Approvals, query=PAGED),
+    Operation("approve", "POST", "/v1/approvals/{approval}/approve", approve.approve, _MANAGER, "reached",
+              "Approve and execute somebody else's request", "people", people.Approve, money.Ticket, keyed=True,
+              problems=("not_found", "maker_is_checker", "approval_closed", "approval_expired", "insufficient_funds", "limit_exceeded")),
+)  # fmt: skip
+
+_BOOKS = (
+    Operation("publishScheme", "POST", "/v1/schemes", books.publish_scheme, _HQ, "issuer", "Publish a programme version", "books",
+              people.PublishScheme, people.SchemeView, 201, keyed=True, problems=("invalid_pack", "exists", "invalid_document")),
+    Operation("listSchemes", "GET", "/v1/schemes", books.list_schemes, _READ | _CASHIER, "caller", "Published programme versions", "books",
+              told=people.Schemes, query=PAGED),
+    Operation("closeDay", "POST", "/v1/closes", books.close_day, _MANAGER, "issuer", "Close a day: the Z report per store and terminal", "books",
+              people.CloseDay, people.Report, problems=("close_refused", "close_differs")),
+    Operation("trialBalance", "GET", "/v1/trial-balance", books.trial_balance, _AUDIT, "issuer", "Every ledger account's total", "books",
+              told=people.Report),
+    Operation("exportJournal", "GET", "/v1/journal", books.export_journal, _AUDIT, "issuer", "The journal as lines of postings", "books",
+              told=people.JournalPage, query=PAGED),
+    Operation("verifyLedger", "POST", "/v1/verify", books.verify_ledger, _AUDIT, "issuer", "Replay the journal and name the first bad place",
+              "books", told=people.Verdict),
+)  # fmt: skip
+
+_SERVICE = (
+    Operation("health", "GET", "/health", status.health, _PUBLIC, "public", "Alive and able to acknowledge", "service", told=people.Health,
+              problems=("not_ready",)),
+    Operation("ready", "GET", "/ready", status.ready, _PUBLIC, "public", "Ready for work", "service", told=people.Health,
+              problems=("not_ready",)),
+    Operation("metrics", "GET", "/metrics", status.metrics, _AUDIT, "issuer", "Counters and histograms for Prometheus", "service",
+              told=str, media="text/plain"),
+    Operation("openapi", "GET", "/openapi.json", status.openapi, _PUBLIC, "public", "This document", "service", told=dict[str, Any]),
+    Operation("docs", "GET", "/docs", status.page, _PUBLIC, "public", "This document as a page", "service", told=str, media="text/html"),
+    Operation("docsFile", "GET", "/docs/{file}", status.page_file, _PUBLIC, "public", "Script and style of the page", "service", told=str,
+              media="text/plain", problems=("not_found",)),
+)  # fmt: skip
+
+OPERATIONS: tuple[Operation, ...] = (*_MONEY, *_CARDS, *_PEOPLE, *_BOOKS, *_SERVICE)
+BY_ID = {operation.id: operation for operation in OPERATIONS}
+
+TWO_PERSON = {"adjust": approve.TwoPerson(money.Adjust, BY_ID["adjust"].roles, corrections.adjust_request)}
+
+
+def check(operations: Iterable[Operation]) -> None:
+    """What must hold of the table as such; called when it is built into an application."""
+    seen: set[tuple[str, str]] = set()
+    for operation in operations:
+        assert (operation.method, operation.path) not in seen, f"{operation.id} repeats {operation.method} {operation.path}"
+        seen.add((operation.method, operation.path))
+        assert operation.scope in ("public", "caller", "reached", "issuer"), f"{operation.id} has no scope"
+        assert bool(operation.roles) == (operation.scope != "public"), f"{operation.id} must name who may call it"
+        assert not operation.hot or "{" not in operation.path, f"{operation.id} cannot be hot: its path has parameters"
