@@ -80,7 +80,7 @@ class Hold(Sale):
     hold_seconds: Annotated[int, Meta(ge=1, le=31 * 86_400)] = 7 * 86_400
 
 
-class BatchTicket(Sale):
+class BatchTicket(Sale, kw_only=True):
     """One sale of a batch, under its own client key."""
 
     client_key: ClientKey
@@ -121,7 +121,7 @@ class Void(Asked):
     reason: Text = ""
 
 
-class Refund(Asked):
+class Refund(Asked, kw_only=True):
     """Give back part of a sale: an amount, whole lines by index from 0, or (neither) all that is left (P01, M8)."""
 
     ticket_id: TicketIdOrNone = ""
@@ -132,7 +132,7 @@ class Refund(Asked):
     explain: bool = False
 
 
-class Reverse(Asked):
+class Reverse(Asked, kw_only=True):
     """Undo a top-up, transfer or adjustment exactly."""
 
     ticket_id: TicketIdOrNone = ""
@@ -210,9 +210,9 @@ class Ticket(Told, omit_defaults=True):
     balance_fen: int
     points: int
     expires_at: int
-    lines: list[TicketLine] = []
-    receipt: list[str] = []
-    explanation: list[str] = []
+    lines: tuple[TicketLine, ...] = ()
+    receipt: tuple[str, ...] = ()
+    explanation: tuple[str, ...] = ()
 
 
 class Problem(Told, omit_defaults=True):

@@ -82,20 +82,24 @@ class Tickets:
         name = self.known_name(entry.card) or await self._read_name(entry.card)
         return self.view(settlement, self.version(name, settlement.programme_version), entry, FULL if explain else LINES)
 
-    def view(self, settlement: Settlement, programme: Programme, entry: Entry | None, detail: int, at_us: int = 0, card: str = "") -> Ticket:
+    def view(
+        self, settlement: Settlement, programme: Programme, entry: Entry | None, detail: int, at_us: int = 0, card: str = ""
+    ) -> Ticket:
         """`entry` is None for a quote, which has no place in the journal. `detail` is PLAIN, LINES or FULL."""
-        lines, slip, words = [], [], []
+        lines: tuple[TicketLine, ...] = ()
+        slip: tuple[str, ...] = ()
+        words: tuple[str, ...] = ()
         if detail >= LINES:
-            lines = [
+            lines = tuple(
                 TicketLine(
                     amount_fen=line.amount_fen, quantity=line.quantity, discount_fen=line.discount_fen,
                     coupon_fen=line.coupon_fen, covered_fen=line.covered_fen, net_fen=line.net_fen,
                 )
                 for line in settlement.lines()
-            ]  # fmt: skip
+            )  # fmt: skip
         if detail == FULL:
-            slip = receipt.lines(settlement, programme, self._heading(entry, at_us, card))
-            words = receipt.explain(settlement, programme)
+            slip = tuple(receipt.lines(settlement, programme, self._heading(entry, at_us, card)))
+            words = tuple(receipt.explain(settlement, programme))
         return Ticket(
             ticket_id=ticket_id(entry.partition, entry.position) if entry else "",
             journal_position=entry.position if entry else 0,
