@@ -24,7 +24,7 @@ from cardapi.people.registry import Registry
 from cardapi.store import backup, sqlite, verify
 from cardapi.store.chain import start_head
 from cardapi.store.checkpoint import Checkpoint, Checkpointer, CheckpointError, CheckpointFile, compare
-from cardapi.store.port import Head
+from cardapi.store.port import Head, Store
 from cardcore.errors import CardcoreError
 
 DATABASE = "cardcore.db"
@@ -120,6 +120,12 @@ class Shop:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def verify(self, store: Store) -> verify.Report:
+        """Replay the journal as `store` (a reader of this shop's) has it: chain, balances and signed checkpoints (U)."""
+        marks = list(self.checkpoints.read())  # before the snapshot, so that none is ahead of it
+        with store.snapshot():
+            return verify.verify(store, self.custody.chain_key, checkpoints=marks)
 
     def close(self) -> None:
         """Stop the desk and give the data directory back. Safe to call twice."""

@@ -247,26 +247,42 @@ cdef Fault word(const unsigned char* text, Py_ssize_t* at) noexcept nogil:
     return NONE
 
 
-cdef inline bint repeated(const unsigned char* text, const Key* keys, int first, int last) noexcept nogil:
-    """Whether the key at `last` is one of those before it in the same object, which begin at `first`."""
+cdef Fault member(
+    const unsigned char* text, Py_ssize_t* where, Py_ssize_t length, Key* keys, int first, int* key_count, int keys_max
+) noexcept nogil:
+    """Step over a key and its colon; the keys of this object are keys[first:key_count], to which it is added."""
+    cdef Key* new = &keys[key_count[0]]
     cdef int k
-    for k in range(first, last):
+    cdef Fault fault
+    if text[where[0]] != c'"':
+        return TRUNCATED if where[0] == length else SYNTAX
+    if key_count[0] - first >= keys_max or key_count[0] == KEYS_LIMIT:
+        return TOO_MANY_KEYS
+    fault = string(text, where, length, True, new)
+    if fault != NONE:
+        return fault
+    for k in range(first, key_count[0]):
         if (
-            keys[k].hash == keys[last].hash
-            and keys[k].length == keys[last].length
-            and memcmp(text + keys[k].start, text + keys[last].start, keys[k].length) == 0
+            keys[k].hash == new.hash
+            and keys[k].length == new.length
+            and memcmp(text + keys[k].start, text + new.start, new.length) == 0
         ):
-            return True
-    return False
+            where[0] = new.start - 1
+            return DUPLICATE_KEY
+    key_count[0] += 1
+    where[0] = blank(text, where[0])
+    if text[where[0]] != c':':
+        return TRUNCATED if where[0] == length else SYNTAX
+    where[0] = blank(text, where[0] + 1)
+    return NONE
 
 
 cdef Fault scan(const unsigned char* text, Py_ssize_t length, int depth_max, int keys_max, Py_ssize_t* where) noexcept nogil:
     """The whole document. `where` is the offset reached: that of the fault when there is one."""
-    cdef Key keys[KEYS_LIMIT]  # of all objects that are open, outermost first
+    cdef Key keys[KEYS_LIMIT + 1]  # of all objects that are open, outermost first
     cdef int first_key[DEPTH_LIMIT]  # index of the first key of each open object, -1 for an array
     cdef int key_count = 0
     cdef int depth = 0
-    cdef int k
     cdef bint opened = False  # just behind "{" or "[", where it may close at once
     cdef bint want_key = False
     cdef Fault fault
@@ -281,22 +297,9 @@ cdef Fault scan(const unsigned char* text, Py_ssize_t length, int depth_max, int
         else:
             opened = False
             if want_key:
-                if text[where[0]] != c'"':
-                    return TRUNCATED if where[0] == length else SYNTAX
-                k = first_key[depth - 1]
-                if key_count - k >= keys_max or key_count == KEYS_LIMIT:
-                    return TOO_MANY_KEYS
-                fault = string(text, where, length, True, &keys[key_count])
+                fault = member(text, where, length, keys, first_key[depth - 1], &key_count, keys_max)
                 if fault != NONE:
                     return fault
-                if repeated(text, keys, k, key_count):
-                    where[0] = keys[key_count].start - 1
-                    return DUPLICATE_KEY
-                key_count += 1
-                where[0] = blank(text, where[0])
-                if text[where[0]] != c':':
-                    return TRUNCATED if where[0] == length else SYNTAX
-                where[0] = blank(text, where[0] + 1)
                 want_key = False
             if text[where[0]] == c'{' or text[where[0]] == c'[':
                 if depth >= depth_max:

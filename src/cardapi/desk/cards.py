@@ -177,6 +177,15 @@ def set_pin(work: Work, request: Request) -> Entry:
     return _record(work, request, [before], [after])
 
 
+def unlock_pin(work: Work, request: Request) -> Entry:
+    """Let a locked PIN be tried again; the PIN stays what it was."""
+    card = _known(work, request)
+    if not card.pin_value:
+        raise Declined("pin_not_set")
+    before, after = card_images(card, pin_tries=0)
+    return _record(work, request, [before], [after])
+
+
 def verify_pin(work: Work, request: Request) -> Entry:
     """Check a PIN alone; counts like any other try (N)."""
     card = _known(work, request)
@@ -204,7 +213,7 @@ def change(work: Work, request: Request) -> Entry:
 HANDLERS: dict[str, Callable[[Work, Request], Entry]] = {
     "stock": stock, "issue": issue, "activate": step, "freeze": step, "unfreeze": step, "lost": lost, "cancel": end, "take_back": end,
     "expire_card": end, "destroy": destroy, "swap": exchange, "reissue": exchange, "exclude": exclude, "set_pin": set_pin,
-    "verify_pin": verify_pin, "change": change,
+    "verify_pin": verify_pin, "unlock_pin": unlock_pin, "change": change,
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ class Request(msgspec.Struct):
 
     Money verbs (with `command`): settle hold capture void refund reverse topup transfer adjust expire.
     Life cycle: stock issue activate lost freeze unfreeze swap reissue cancel expire_card take_back destroy exclude.
-    PIN: set_pin verify_pin. Registry: change.
+    PIN: set_pin verify_pin unlock_pin. Registry: change.
     """
 
     verb: str

@@ -45,6 +45,7 @@ def _scheme(published: ProgrammeVersion) -> ask.SchemeView:
 
 
 async def list_schemes(service: Service, call: Call) -> Answer:
+    """Every published version, by name and date."""
     rows = [version for name in service.registry.programme_names() for version in service.registry.versions(name)]
     chosen, cursor = lists.page(call, rows, lambda version: f"{version.name}@{version.version}")
     return ok(ask.Schemes(schemes=[_scheme(version) for version in chosen], next_cursor=cursor))
@@ -128,5 +129,4 @@ def _some(entries: Iterator[Entry], most: int) -> Iterator[Entry]:
 async def verify_ledger(service: Service, call: Call) -> Answer:
     """Replay the chain, the balances and the checkpoints; names the first bad place."""
     del call
-    found = await service.report(lambda _: service.shop.verify())
-    return ok(found)
+    return ok(await service.report(service.shop.verify))

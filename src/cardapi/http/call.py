@@ -74,9 +74,9 @@ class Service:
         self.passwords.close()
 
     def desk_gauges(self) -> dict[str, int]:
-        """What the desk tells about its queue and commits, if it does."""
-        stats = getattr(self.desk, "stats", None)
-        return {f"desk_{name}": value for name, value in stats().items()} if callable(stats) else {}
+        """The desk's queue and the end of the journal."""
+        head = self.desk.head
+        return {"desk_waiting": self.desk.waiting, "journal_position": head.position, "liability_fen": head.liability_fen}
 
     def now(self) -> int:
         """Epoch seconds."""

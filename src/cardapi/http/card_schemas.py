@@ -42,6 +42,7 @@ class Replace(Asked):
     """Swap or reissue: value and benefits follow the holder to the new number, the old one is dead (L01)."""
 
     to_card: CardOrNew = ""
+    valid_until: Second = 0
     prefix: Prefix = "62"
     reason: Text = ""
 
@@ -80,10 +81,14 @@ class CardStep(Told):
 
 
 class IssuedCards(Told):
+    """The cards made, in the order of their entries."""
+
     cards: list[CardStep]
 
 
 class Balance(Told):
+    """What one purse holds now, in its unit."""
+
     purse: str
     unit: str
     amount: int

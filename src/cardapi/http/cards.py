@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from cardapi.desk import Problem, Request
+from cardapi.desk import Request
 from cardapi.http import card_schemas as ask
 from cardapi.http import lists
 from cardapi.http.call import Call, Handler, Service, ok
@@ -15,7 +15,9 @@ from cardapi.http.tickets import MONEY_VERBS, card_step, step, time_text
 from cardapi.ids import ticket_id
 from cardapi.people import roles
 from cardapi.store.port import Entry, Found
+from cardcore.errors import CardcoreError
 from cardcore.settlement import Account, Settlement
+from cardcore.settlement.lifecycle import state_at
 
 STATEMENT_MAX = 200
 RESETS_PIN = frozenset({roles.MANAGER, roles.HQ, roles.ADMIN})
@@ -31,12 +33,13 @@ async def issue(service: Service, call: Call) -> Answer:
     asked: ask.IssueCards = call.data
     if asked.card and asked.count != 1:
         raise HttpProblem("bad_value", "a card number names one card", field="count")
+    if asked.stock and asked.activate:
+        raise HttpProblem("bad_value", "a card in stock cannot be active", field="activate")
     facts: dict[str, Any] = {"programme": asked.programme, "kind": asked.kind, "valid_until": asked.valid_until, "prefix": asked.prefix}
-    if asked.stock:
-        facts["stock"] = True
-    requests = [service.request(call, "issue", card=asked.card, payload=facts) for _ in range(asked.count)]
+    verb = "stock" if asked.stock else "issue"
+    requests = [service.request(call, verb, card=asked.card, payload=facts) for _ in range(asked.count)]
     for number, request in enumerate(requests[1:], start=2):
-        request.client_key = derived_key(call.key, f"issue:{number}")
+        request.client_key = derived_key(call.key, f"card:{number}")
     entries = await _all(service, requests)
     if asked.activate:
         steps = [_follow(service, call, request, "activate", entry.card) for request, entry in zip(requests, entries, strict=True)]
@@ -55,7 +58,7 @@ async def _all(service: Service, requests: list[Request]) -> list[Entry]:
     """Do all; the first problem or refusal is the answer. What is done stays done, and a retry of the key goes on from there."""
     entries: list[Entry] = []
     for done in await service.desk.execute_many(requests):
-        if isinstance(done, Problem):
+        if isinstance(done, CardcoreError):
             raise done
         if done.outcome != "applied":
             raise HttpProblem(done.code, client_key=done.client_key)
@@ -70,35 +73,20 @@ def life(verb: str, *, own_cards_only: bool) -> Handler:
         number = call.path["card"]
         if own_cards_only:
             await need_card(service, call, number)
-        request = service.request(call, verb, card=number, payload=_facts(service, verb, call.data), reason=call.data.reason)
+        request = service.request(call, verb, card=number, payload=_facts(verb, call.data), reason=call.data.reason)
         return card_step(await service.desk.execute(request))
 
     handle.__doc__ = f"Life cycle step {verb} (L01)."
     return handle
 
 
-def _facts(service: Service, verb: str, asked: Any) -> dict[str, Any]:
+def _facts(verb: str, asked: Any) -> dict[str, Any]:
     if verb == "lost":
-        return {"effective_at": asked.effective_at or service.now()}
+        return {"effective_at": asked.effective_at}
     if verb in ("swap", "reissue"):
-        return {"to": asked.to_card, "prefix": asked.prefix}
+        facts: dict[str, Any] = {"to": asked.to_card, "prefix": asked.prefix}
+        return {**facts, "valid_until": asked.valid_until} if asked.valid_until else facts
     return {}
-
-
-async def destroy(service: Service, call: Call) -> Answer:
-    """The second step of taking a gift card out of the world; not by who took it back (C11, R3)."""
-    number = call.path["card"]
-    await need_card(service, call, number)
-    if not await service.is_retry(call):
-        found = await read(service, number)
-        taken = await service.desk.ask(lambda store: _last_step(store.statement(found.account.account_id, None, STATEMENT_MAX), number))
-        if taken is not None and taken.operator and taken.operator == call.caller.operator:
-            raise HttpProblem("maker_is_checker")
-    return card_step(await service.desk.execute(service.request(call, "destroy", card=number, reason=call.data.reason)))
-
-
-def _last_step(entries: list[Entry], number: str) -> Entry | None:
-    return next((entry for entry in entries if entry.verb == "take_back" and entry.card == number and entry.outcome == "applied"), None)
 
 
 # ---------------------------------------------------------------- PIN
@@ -144,7 +132,8 @@ async def get_card(service: Service, call: Call) -> Answer:
     units = zip(programme.purses, programme.purse_units, strict=True)
     balances = [ask.Balance(purse=name, unit=unit, amount=account.balance(index, now)) for index, (name, unit) in enumerate(units)]
     view = ask.CardView(
-        card=card.number, programme=card.programme, state=card.state, kind=card.kind, unit=card.unit, valid_until=card.valid_until,
+        card=card.number, programme=card.programme, state=state_at(card.state, card.state_from, now), kind=card.kind, unit=card.unit,
+        valid_until=card.valid_until,
         pin_set=bool(card.pin_value), pin_locked=card.pin_tries >= service.shop.settings.pin_tries_max,
         tier=programme.tiers[account.tier], balance_fen=account.money_fen(programme, now),
         held_fen=sum(hold.amount_fen for hold in account.holds()), points=sum(b.amount for b in balances if b.unit == "points"),
@@ -164,7 +153,8 @@ async def statement(service: Service, call: Call) -> Answer:
     entries = await service.report(lambda store: store.statement(found.account.account_id, before, most + 1))
     shown = entries[:most]
     cursor = lists.cursor_text(str(shown[-1].position)) if len(entries) > most else ""
-    return ok(ask.Statement(card=number, entries=[_statement_line(entry) for entry in shown], next_cursor=cursor))
+    lines = [_statement_line(entry) for entry in shown]
+    return ok(ask.Statement(card=number, entries=lines, next_cursor=cursor))
 
 
 def _statement_line(entry: Entry) -> ask.StatementLine:

@@ -9,8 +9,8 @@ from cardapi.http import approve
 from cardapi.http import money_schemas as ask
 from cardapi.http.call import Call, Service
 from cardapi.http.problems import Answer, HttpProblem
+from cardapi.http.tickets import card_step
 from cardapi.ids import parse_ticket_id
-from cardapi.store.port import Entry
 from cardcore.settlement import Adjust, Capture, Command, Expire, Refund, Reverse, Transfer, Void
 
 
@@ -41,16 +41,9 @@ async def _named(service: Service, call: Call, verb: str, command: Command, *, e
     """Do a verb on the entry that the body names."""
     name = await _reference(service, call)
     entry = await service.desk.execute(service.request(call, verb, command=command, reason=reason, **name))
-    if entry.outcome == "applied" and entry.verb == "tombstone":
-        return await tombstone(service, entry)
+    if entry.outcome == "applied" and not entry.body:
+        return card_step(entry)  # a void of a key that never arrived: nothing moved, and nothing will (O6)
     return await service.tickets.answer(entry, explain=explain)
-
-
-async def tombstone(service: Service, entry: Entry) -> Answer:
-    """A void of a key that never arrived: nothing moved, and nothing will (O6)."""
-    from cardapi.http.tickets import card_step
-
-    return card_step(entry)
 
 
 async def _reference(service: Service, call: Call) -> dict[str, Any]:

@@ -21,7 +21,8 @@ def render(document: dict[str, Any]) -> str:
     )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(document["info"]["title"])} API</title><link rel="stylesheet" href="/docs/page.css"><script src="/docs/page.js" defer></script></head>
+<title>{escape(document["info"]["title"])} API</title>
+<link rel="stylesheet" href="/docs/page.css"><script src="/docs/page.js" defer></script></head>
 <body><header><h1>{escape(document["info"]["title"])} <small>API {escape(document["info"]["version"])}</small></h1>
 <label>Find <input id="find" type="search" placeholder="operation, path, field, code" autocomplete="off"></label>
 <p id="none" hidden>Nothing matches.</p></header>
@@ -59,7 +60,8 @@ def _operation(method: str, path: str, row: dict[str, Any], schemas: dict[str, A
     parts.append("<h4>Answers</h4>" + _answers(row["responses"], schemas))
     return (
         f"<details class='operation' id='{escape(row['operationId'])}'><summary><b class='{method}'>{method.upper()}</b> "
-        f"<code>{escape(path)}</code> <i>{escape(row['operationId'])}</i> <span>{escape(row['summary'])}</span></summary>{''.join(parts)}</details>"
+        f"<code>{escape(path)}</code> <i>{escape(row['operationId'])}</i> <span>{escape(row['summary'])}</span></summary>"
+        f"{''.join(parts)}</details>"
     )
 
 
@@ -104,7 +106,8 @@ def _fields(schema: dict[str, Any], schemas: dict[str, Any]) -> str:
 def _collect(prefix: str, schema: dict[str, Any], schemas: dict[str, Any], rows: list[tuple[str, str, str]], depth: int) -> None:
     resolved = _resolve(schema, schemas)
     for name, field in resolved.get("properties", {}).items():
-        need = "required" if name in resolved.get("required", ()) else f"default {json.dumps(field['default'])}" if "default" in field else "optional"
+        default = f"default {json.dumps(field['default'])}" if "default" in field else "optional"
+        need = "required" if name in resolved.get("required", ()) else default
         rows.append((prefix + name, f"{_type(field)}, {need}", field.get("description", "")))
         inner = field.get("items", field)
         if isinstance(inner, dict) and "$ref" in inner and depth < 3:
@@ -129,7 +132,8 @@ def _answers(responses: dict[str, Any], schemas: dict[str, Any]) -> str:
     for status, response in responses.items():
         content = response.get("content", {})
         if "application/problem+json" in content:
-            links = ", ".join(f"<a href='#problem-{escape(code)}'>{escape(code)}</a>" for code in content["application/problem+json"]["examples"])
+            codes = content["application/problem+json"]["examples"]
+            links = ", ".join(f"<a href='#problem-{escape(code)}'>{escape(code)}</a>" for code in codes)
             out.append(f"<p class='problem'><b>{status}</b> {links}</p>")
             continue
         shown = "".join(_fields(media["schema"], schemas) for media in content.values())

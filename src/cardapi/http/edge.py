@@ -51,7 +51,9 @@ class Edge:
 
     def __init__(self, service: Service, operations: tuple[Operation, ...]) -> None:
         self.service = service
-        self._decoders = {op.id: msgspec.json.Decoder(op.asked, dec_hook=decode_hook) for op in operations if op.asked is not None}
+        self._decoders: dict[str, msgspec.json.Decoder[Any]] = {
+            row.id: msgspec.json.Decoder(row.asked, dec_hook=decode_hook) for row in operations if row.asked is not None
+        }
         self._uploads = asyncio.Semaphore(UPLOADS_MAX)
         self._running = 0
         # A5: each denial is counted in the metrics; a line names who and what, at a rate no flood can raise.

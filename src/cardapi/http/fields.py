@@ -15,11 +15,11 @@ from cardapi.custody import Pin, Secret
 from cardcore.money import AMOUNT_MAX
 
 
-class Asked(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True, kw_only=True):
+class Asked(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """Base of every request body."""
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class Told(msgspec.Struct, kw_only=True):
     """Base of every answer body."""
 
 
@@ -43,7 +43,9 @@ Word = Annotated[str, Meta(max_length=64)]
 Text = Annotated[str, Meta(max_length=200)]
 Reason = Annotated[str, Meta(min_length=1, max_length=200, description="Why; kept in the journal (A1).", examples=["returned goods"])]
 TicketId = Annotated[str, Meta(pattern="^[0-9a-f]{2}-[0-9a-f]{12}$", examples=["00-00000000002a"])]
-TicketIdOrNone = Annotated[str, Meta(pattern="^([0-9a-f]{2}-[0-9a-f]{12})?$", description="The ticket, or empty when `client_key` names it.")]
+TicketIdOrNone = Annotated[
+    str, Meta(pattern="^([0-9a-f]{2}-[0-9a-f]{12})?$", description="The ticket, or empty when `client_key` names it.")
+]
 KEY_PATTERN = "^[ -~]{1,255}$"
 ClientKey = Annotated[str, Meta(pattern=KEY_PATTERN, description="Made by the caller before its first try: 1 to 255 printable ASCII.")]
 ClientKeyOrNone = Annotated[
@@ -51,7 +53,7 @@ ClientKeyOrNone = Annotated[
 ]
 Rate = Annotated[
     str,
-    Meta(pattern="^([0-9]{1,6}/[1-9][0-9]{0,5})?$", description="What is paid as an exact rate: 8折 is 8/10; empty is 1/1.", examples=["8/10"]),
+    Meta(pattern="^([0-9]{1,6}/[1-9][0-9]{0,5})?$", description="What is paid, exactly: 8折 is 8/10; empty is 1/1.", examples=["8/10"]),
 ]
 Tender = Annotated[str, Meta(pattern="^([a-z][a-z0-9_]{0,31})?$", description="An outside tender: cash, bank ...; empty is none.")]
 Flag = Literal["special", "redeem", "member_only", "no_discount", "cover"]

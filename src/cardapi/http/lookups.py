@@ -31,7 +31,7 @@ async def get_by_client_key(service: Service, call: Call) -> Answer:
 
 async def _show(service: Service, call: Call, entry: Entry | None) -> Answer:
     # Registry changes and sessions are not tickets; entries of other units look like none (R4).
-    if entry is None or not (entry.card or entry.verb == "tombstone"):
+    if entry is None or not (entry.card or entry.verb in ("tombstone", "void")):
         raise HttpProblem("unknown_ticket")
     if entry.client != call.caller.client:
         service.need_reach(call, entry.unit, "unknown_ticket")

@@ -237,6 +237,6 @@ class RefusedTicket(Problem):
 class BatchAnswer(Told):
     """One result per ticket, in the order asked: a Ticket, or a Problem."""
 
-    results: list[Ticket | dict[str, Any]]
+    results: list[Any]  # the OpenAPI document says: of Ticket or RefusedTicket
     applied: int
     refused: int

@@ -18,6 +18,7 @@ from cardapi.http.problems import PROBLEMS, TYPE_PREFIX
 from cardcore import strictjson
 
 TITLE = "cardcore"
+_LICENSE = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
 REF = "#/components/schemas/{name}"
 JSON_PROBLEMS = tuple(code for code in strictjson.CODES if code)
 BODY_PROBLEMS = (
@@ -71,19 +72,21 @@ def problem_codes(operation: Operation) -> list[str]:
 def document(operations: Iterable[Operation]) -> dict[str, Any]:
     """The whole document as plain values."""
     rows = list(operations)
-    types = list(dict.fromkeys([Problem, *(row.asked for row in rows if row.asked), *(row.told for row in rows if row.told is not None)]))
+    every = [Problem, *(kind for row in rows for kind in (row.asked, row.told, *row.or_told) if kind is not None)]
+    types = list(dict.fromkeys(every))
     refs, components = msgspec.json.schema_components(types, schema_hook=schema_hook, ref_template=REF)
     schemas = dict(zip(map(repr, types), refs, strict=True))
     components["Problem"]["additionalProperties"] = True
-    if "RefusedTicket" in components:
-        components["RefusedTicket"]["additionalProperties"] = True
+    components["RefusedTicket"]["additionalProperties"] = True
+    either = [{"$ref": REF.format(name=name)} for name in ("Ticket", "RefusedTicket")]
+    components["BatchAnswer"]["properties"]["results"] = {"type": "array", "items": {"anyOf": either}}
     paths: dict[str, dict[str, Any]] = {}
     for row in rows:
         paths.setdefault(row.path, {})[row.method.lower()] = _operation(row, schemas)
     return {
         "openapi": "3.1.0",
         "jsonSchemaDialect": "https://spec.openapis.org/oas/3.1/dialect/base",
-        "info": {"title": TITLE, "version": _version(), "description": ABOUT, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+        "info": {"title": TITLE, "version": _version(), "description": ABOUT, "license": _LICENSE},
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
@@ -91,7 +94,7 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
             "schemas": components,
             "securitySchemes": {
                 "terminal": {
-                    "type": "apiKey", "in": "header", "name": "Authorization", "description": "Cardcore-HMAC signature; see the description.",
+                    "type": "apiKey", "in": "header", "name": "Authorization", "description": "Cardcore-HMAC signature, see above.",
                 },
                 "operator": {"type": "http", "scheme": "bearer", "description": "The token that login gave."},
             },
@@ -146,21 +149,22 @@ _QUERY_SCHEMAS: dict[str, tuple[bool, str, dict[str, Any]]] = {
     "cursor": (False, "From `next_cursor` of the page before.", {"type": "string", "maxLength": 512}),
     "limit": (False, "Rows of a page.", {"type": "integer", "minimum": 1, "maximum": 200}),
     "client_key": (True, "The key the call was made under.", {"type": "string", "pattern": "^[ -~]{1,255}$"}),
-    "client": (False, "Whose key: `terminal:<id>` or `operator:<id>`; the caller itself when left out.", {"type": "string", "maxLength": 64}),
+    "client": (False, "Whose key: `terminal:<id>` or `operator:<id>`; the caller's own when left out.", {"type": "string"}),
 }
 
 
 def _parameters(row: Operation) -> list[dict[str, Any]]:
-    out: list[dict[str, Any]] = []
-    for name in re.findall(r"\{(\w+)\}", row.path):
-        out.append({"name": name, "in": "path", "required": True, "schema": _PATH_SCHEMAS.get(name, {"type": "string"})})
+    out: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": _PATH_SCHEMAS.get(name, {"type": "string"})}
+        for name in re.findall(r"\{(\w+)\}", row.path)
+    ]
     for name in row.query:
         required, text, schema = _QUERY_SCHEMAS[name]
         out.append({"name": name, "in": "query", "required": required, "description": text, "schema": schema})
     if row.keyed:
         out.append({
-            "name": "Idempotency-Key", "in": "header", "required": True, "description": "Made by the caller before its first try; kept for ever.",
-            "schema": {"type": "string", "pattern": "^[ -~]{1,255}$", "minLength": 1, "maxLength": 255},
+            "name": "Idempotency-Key", "in": "header", "required": True, "schema": {"type": "string", "pattern": "^[ -~]{1,255}$"},
+            "description": "Made by the caller before its first try; kept for ever.",
         })  # fmt: skip
     return out
 
@@ -168,7 +172,8 @@ def _parameters(row: Operation) -> list[dict[str, Any]]:
 def _responses(row: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     done: dict[str, Any] = {"description": "Done." if row.status != 202 else "Accepted; waits for a second person."}
     if row.told is not None:
-        done["content"] = {row.media: {"schema": schemas[repr(row.told)]}}
+        bodies = [schemas[repr(kind)] for kind in (row.told, *row.or_told)]
+        done["content"] = {row.media: {"schema": bodies[0] if len(bodies) == 1 else {"anyOf": bodies}}}
     out: dict[str, Any] = {str(row.status): done}
     by_status: dict[int, list[str]] = {}
     for code in problem_codes(row):

@@ -58,6 +58,7 @@ class Operation(msgspec.Struct, frozen=True):
     hot: bool = False  # served by the thin path in front of FastAPI
     body_max: int = MIB
     media: str = "application/json"
+    or_told: tuple[type, ...] = ()  # other bodies it may answer with
 
 
 _SALE_PROBLEMS = (
@@ -69,7 +70,9 @@ _NAMED_PROBLEMS = ("unknown_ticket", "not_same_card", "card_not_active", "invali
 _STEP_PROBLEMS = ("unknown_card", "state_not_allowed")
 
 
-def _money(name: str, path: str, handler: Handler, asked: type, allowed: frozenset[str], summary: str, *more: str, **facts: Any) -> Operation:
+def _money(
+    name: str, path: str, handler: Handler, asked: type, allowed: frozenset[str], summary: str, *more: str, **facts: Any
+) -> Operation:
     facts.setdefault("scope", "caller")
     facts.setdefault("told", money.Ticket)
     facts.setdefault("keyed", True)
@@ -78,7 +81,9 @@ def _money(name: str, path: str, handler: Handler, asked: type, allowed: frozens
     )
 
 
-def _step(name: str, verb: str, asked: type, allowed: frozenset[str], summary: str, *more: str, handler: Handler | None = None) -> Operation:
+def _step(
+    name: str, verb: str, asked: type, allowed: frozenset[str], summary: str, *more: str, handler: Handler | None = None
+) -> Operation:
     """A life cycle step of one card: issuer-wide for tills, within reach for back-office roles."""
     own = roles.TERMINAL not in allowed and roles.CASHIER not in allowed
     return Operation(
@@ -94,7 +99,7 @@ _MONEY = (
     _money("capture", "capture", corrections.capture, money.Capture, _TILL, "Turn a hold into a sale, in full or in part",
            "hold_not_open", "over_hold", *_NAMED_PROBLEMS, scope="reached"),
     _money("void", "void", corrections.void, money.Void, _TILL, "Undo a whole sale, release a hold, or forbid a key not yet seen",
-           "already_reversed", "not_refundable", *_NAMED_PROBLEMS, scope="reached"),
+           "already_reversed", "not_refundable", *_NAMED_PROBLEMS, scope="reached", or_told=(card.CardStep,)),
     _money("refund", "refund", corrections.refund, money.Refund, _TILL, "Give back a sale in full, in part or by line",
            "over_refund", "not_refundable", "already_reversed", *_NAMED_PROBLEMS, scope="reached"),
     _money("reverse", "reverse", corrections.reverse, money.Reverse, _MANAGER, "Undo a top-up, transfer or adjustment exactly",
@@ -111,22 +116,26 @@ _MONEY = (
     _money("settleBatch", "settle-batch", sales.settle_batch, money.SettleBatch, _TERMINAL, "Pay many tickets, each under its own key",
            told=money.BatchAnswer, keyed=False, body_max=8 * MIB),
     Operation("getTicket", "GET", "/v1/tickets/{ticket}", lookups.get_ticket, _LOOK, "reached", "What a ticket did", "money",
-              told=money.Ticket | card.CardStep | money.RefusedTicket, problems=("unknown_ticket",)),
+              told=money.Ticket, or_told=(card.CardStep, money.RefusedTicket), problems=("unknown_ticket",)),
     Operation("getByClientKey", "GET", "/v1/tickets", lookups.get_by_client_key, _LOOK, "reached",
               "What a client key did: for a till that lost the answer", "money",
-              told=money.Ticket | card.CardStep | money.RefusedTicket, query=("client_key", "client"), problems=("unknown_ticket",)),
+              told=money.Ticket, or_told=(card.CardStep, money.RefusedTicket), query=("client_key", "client"),
+              problems=("unknown_ticket",)),
 )  # fmt: skip
 
 _CARDS = (
     Operation("issueCards", "POST", "/v1/cards", cards.issue, _MANAGER, "caller", "Make cards of a programme", "cards", card.IssueCards,
               card.IssuedCards, 201, keyed=True, problems=("unknown_programme", "number_taken", "invalid_payload", "state_not_allowed")),
-    Operation("getCard", "GET", "/v1/cards/{card}", cards.get_card, _LOOK, "caller", "A card and what is on it", "cards", told=card.CardView,
+    Operation("getCard", "GET", "/v1/cards/{card}", cards.get_card, _LOOK, "caller", "A card and what is on it", "cards",
+              told=card.CardView,
               problems=("unknown_card",)),
     Operation("cardStatement", "GET", "/v1/cards/{card}/statement", cards.statement, _LOOK, "reached", "Newest entries of a card", "cards",
               told=card.Statement, query=PAGED, problems=("unknown_card",)),
     _step("activateCard", "activate", card.Plain, _TILL, "Put an issued card into use"),
-    _step("setPin", "set_pin", card.SetPin, _TILL, "Set or change the PIN", "pin_required", "pin_wrong", "pin_locked", handler=cards.set_pin),
-    _step("verifyPin", "verify_pin", card.VerifyPin, _TILL, "Try a PIN", "pin_wrong", "pin_locked", "pin_not_set", handler=cards.verify_pin),
+    _step("setPin", "set_pin", card.SetPin, _TILL, "Set or change the PIN", "pin_required", "pin_wrong", "pin_locked",
+    handler=cards.set_pin),
+    _step("verifyPin", "verify_pin", card.VerifyPin, _TILL, "Try a PIN", "pin_wrong", "pin_locked", "pin_not_set",
+    handler=cards.verify_pin),
     _step("unlockPin", "unlock_pin", card.Because, _MANAGER, "Let a locked PIN be tried again"),
     _step("reportLost", "lost", card.Lost, _TILL, "Report a loss"),
     _step("freeze", "freeze", card.Because, _MANAGER, "Freeze a card"),
@@ -134,8 +143,8 @@ _CARDS = (
     _step("swapCard", "swap", card.Replace, _MANAGER, "Exchange a card for a new one", "number_taken"),
     _step("reissueCard", "reissue", card.Replace, _MANAGER, "Replace a lost card", "number_taken"),
     _step("cancelCard", "cancel", card.Because, _MANAGER, "Cancel a card"),
-    _step("takeBackCard", "take_back", card.Plain, _CASHIER, "Take back a spent gift card", "value_spent"),
-    _step("destroyCard", "destroy", card.Because, _HQ, "Destroy a card that was taken back", "maker_is_checker", handler=cards.destroy),
+    _step("takeBackCard", "take_back", card.Plain, _CASHIER, "Take back a spent gift card"),
+    _step("destroyCard", "destroy", card.Because, _HQ, "Destroy a card that was taken back", "maker_is_checker"),
 )  # fmt: skip
 
 _STAFF_PROBLEMS = ("not_found", "exists", "invalid_document")
@@ -160,10 +169,13 @@ _PEOPLE = (
               problems=(*_STAFF_PROBLEMS, "grant_exceeds_own", "weak_password"), body_max=16_384),
     Operation("listOperators", "GET", "/v1/operators", staff.list_operators, _READ, "reached", "Operators within reach", "people",
               told=people.Operators, query=PAGED),
-    Operation("grantRole", "POST", "/v1/operators/{operator}/grants", staff.grant_role, _MANAGER, "reached", "Give an operator one more role",
-              "people", people.GrantRole, people.OperatorView, 201, keyed=True, problems=("not_found", "grant_exceeds_own", "maker_is_checker")),
+    Operation("grantRole", "POST", "/v1/operators/{operator}/grants", staff.grant_role, _MANAGER, "reached",
+              "Give an operator one more role",
+              "people", people.GrantRole, people.OperatorView, 201, keyed=True, problems=("not_found", "grant_exceeds_own",
+              "maker_is_checker")),
     Operation("revokeOperator", "POST", "/v1/operators/{operator}/revoke", staff.revoke_operator, _MANAGER, "reached",
-              "Stop an operator at once", "people", people.Revoke, people.OperatorView, keyed=True, problems=("not_found", "grant_exceeds_own")),
+              "Stop an operator at once", "people", people.Revoke, people.OperatorView, keyed=True, problems=("not_found",
+              "grant_exceeds_own")),
     Operation("listApprovals", "GET", "/v1/approvals", approve.list_approvals, _READ, "reached", "Requests that wait for a second person",
               "people", told=people.Approvals, query=PAGED),
     Operation("approve", "POST", "/v1/approvals/{approval}/approve", approve.approve, _MANAGER, "reached",
@@ -176,13 +188,15 @@ _BOOKS = (
               people.PublishScheme, people.SchemeView, 201, keyed=True, problems=("invalid_pack", "exists", "invalid_document")),
     Operation("listSchemes", "GET", "/v1/schemes", books.list_schemes, _READ | _CASHIER, "caller", "Published programme versions", "books",
               told=people.Schemes, query=PAGED),
-    Operation("closeDay", "POST", "/v1/closes", books.close_day, _MANAGER, "issuer", "Close a day: the Z report per store and terminal", "books",
+    Operation("closeDay", "POST", "/v1/closes", books.close_day, _MANAGER, "issuer",
+              "Close a day: the Z report per store and terminal", "books",
               people.CloseDay, people.Report, problems=("close_refused", "close_differs")),
     Operation("trialBalance", "GET", "/v1/trial-balance", books.trial_balance, _AUDIT, "issuer", "Every ledger account's total", "books",
               told=people.Report),
     Operation("exportJournal", "GET", "/v1/journal", books.export_journal, _AUDIT, "issuer", "The journal as lines of postings", "books",
               told=people.JournalPage, query=PAGED),
-    Operation("verifyLedger", "POST", "/v1/verify", books.verify_ledger, _AUDIT, "issuer", "Replay the journal and name the first bad place",
+    Operation("verifyLedger", "POST", "/v1/verify", books.verify_ledger, _AUDIT, "issuer",
+              "Replay the journal and name the first bad place",
               "books", told=people.Verdict),
 )  # fmt: skip
 

@@ -20,7 +20,7 @@ Answer = tuple[int, Headers, bytes]
 
 
 class Kind(NamedTuple):
-    """How a code is answered."""
+    """What a code means to HTTP."""
 
     status: int
     title: str
@@ -89,6 +89,9 @@ _INNER = {
     "unknown_card": Kind(404, "There is no such card, or not for this caller"),
     "unknown_ticket": Kind(404, "There is no such ticket, or not for this caller"),
     "unknown_programme": Kind(422, "There is no such programme"),
+    "unknown_verb": Kind(422, "There is no such verb"),
+    "outcome_unknown": Kind(500, "Whether it happened is not known; ask by its client key"),
+    "internal_error": Kind(500, "Something broke that should not; ask by the client key what happened"),
     "invalid_record": Kind(500, "Stored bytes are damaged; run verify"),
 }
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import msgspec
 
-from cardapi.desk import Problem, Request
+from cardapi.desk import Request
 from cardapi.http import money_schemas as ask
 from cardapi.http.call import JSON, Call, Service, ok
 from cardapi.http.problems import Answer, from_error
@@ -112,7 +112,7 @@ async def settle_batch(service: Service, call: Call) -> Answer:
     applied = 0
     for place, done in zip(places, await service.desk.execute_many(requests), strict=True):
         asked = tickets[place]
-        if isinstance(done, Problem):
+        if isinstance(done, CardcoreError):
             results[place] = problem(done, asked.client_key)
         elif done.outcome != "applied":
             results[place] = refused(done)

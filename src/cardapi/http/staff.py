@@ -28,6 +28,7 @@ async def _alter(service: Service, call: Call, kind: str, name: str, document: d
 
 # ---------------------------------------------------------------- units
 async def create_unit(service: Service, call: Call) -> Answer:
+    """Add a unit below one in reach."""
     asked: ask.CreateUnit = call.data
     service.need_reach(call, asked.parent)
     await _create(service, call, "unit", {"id": asked.id, "name": asked.name, "kind": asked.kind, "parent": asked.parent})
@@ -37,6 +38,7 @@ async def create_unit(service: Service, call: Call) -> Answer:
 
 
 async def list_units(service: Service, call: Call) -> Answer:
+    """Units in reach, by id."""
     rows = [unit for unit in service.registry.units() if service.reaches(call, unit.id)]
     chosen, cursor = lists.page(call, rows, lambda unit: unit.id)
     return ok(ask.Units(units=[_unit_view(unit) for unit in chosen], next_cursor=cursor))
@@ -48,6 +50,7 @@ def _unit_view(unit: Unit) -> ask.UnitView:
 
 # ---------------------------------------------------------------- terminals
 async def create_terminal(service: Service, call: Call) -> Answer:
+    """Add a terminal; its key is in the answer, also of a retry."""
     asked: ask.CreateTerminal = call.data
     service.need_reach(call, asked.unit)
     document = {"id": asked.id, "unit": asked.unit, "name": asked.name, "state": "active", "key_version": 1}
@@ -68,11 +71,16 @@ def _terminal(service: Service, call: Call) -> Terminal:
     return terminal
 
 
+def _terminal_document(terminal: Terminal, **changed: Any) -> dict[str, Any]:
+    kept = {"id": terminal.id, "unit": terminal.unit, "name": terminal.name, "state": terminal.state, "key_version": terminal.key_version}
+    return {**kept, **changed}
+
+
 async def revoke_terminal(service: Service, call: Call) -> Answer:
     """From the next request on its signatures are refused (R5)."""
     async with service.changes:
         terminal = _terminal(service, call)
-        document = {"id": terminal.id, "unit": terminal.unit, "name": terminal.name, "key_version": terminal.key_version, "state": "revoked"}
+        document = _terminal_document(terminal, state="revoked")
         await _alter(service, call, "terminal", terminal.id, document)
     return ok(ask.TerminalView(**document))
 
@@ -82,16 +90,14 @@ async def rotate_terminal_key(service: Service, call: Call) -> Answer:
     async with service.changes:
         terminal = _terminal(service, call)
         retry = await service.is_retry(call)
-        document = {
-            "id": terminal.id, "unit": terminal.unit, "name": terminal.name, "state": "active",
-            "key_version": terminal.key_version if retry else terminal.key_version + 1,
-        }  # fmt: skip
-        if not retry:
+        document = _terminal_document(terminal, state="active", key_version=terminal.key_version + (not retry))
+        if not retry:  # a retry gets the key as it is now
             await _alter(service, call, "terminal", terminal.id, document)
     return ok(_terminal_key(service, document))
 
 
 async def list_terminals(service: Service, call: Call) -> Answer:
+    """Terminals in reach, by id."""
     rows = [document for _, document in service.registry.documents("terminal") if service.reaches(call, document["unit"])]
     chosen, cursor = lists.page(call, rows, lambda document: document["id"])
     views = [ask.TerminalView(**{key: document[key] for key in ask.TerminalView.__struct_fields__}) for document in chosen]
@@ -100,6 +106,7 @@ async def list_terminals(service: Service, call: Call) -> Answer:
 
 # ---------------------------------------------------------------- operators
 async def create_operator(service: Service, call: Call) -> Answer:
+    """Add an operator with a first role."""
     asked: ask.CreateOperator = call.data
     _need_grant(service, call, asked.role, asked.unit)
     try:
@@ -168,6 +175,7 @@ async def revoke_operator(service: Service, call: Call) -> Answer:
 
 
 async def list_operators(service: Service, call: Call) -> Answer:
+    """Operators with a grant in reach, by id."""
     rows = [
         document
         for _, document in service.registry.documents("operator")
@@ -176,8 +184,9 @@ async def list_operators(service: Service, call: Call) -> Answer:
     chosen, cursor = lists.page(call, rows, lambda document: document["id"])
     views = [
         ask.OperatorView(
-            id=document["id"], name=document["name"], state=document["state"], grants=[ask.GrantView(**grant) for grant in document["grants"]]
+            id=document["id"], name=document["name"], state=document["state"],
+            grants=[ask.GrantView(**grant) for grant in document["grants"]],
         )
         for document in chosen
-    ]
+    ]  # fmt: skip
     return ok(ask.Operators(operators=views, next_cursor=cursor))

@@ -37,6 +37,8 @@ class CreateUnit(Asked):
 
 
 class UnitView(Told):
+    """A unit; `path` runs from the issuer down to it."""
+
     id: str
     name: str
     kind: str
@@ -53,6 +55,8 @@ class CreateTerminal(Asked):
 
 
 class TerminalView(Told):
+    """A terminal without its key."""
+
     id: str
     unit: str
     name: str
@@ -84,11 +88,15 @@ class GrantRole(Asked):
 
 
 class GrantView(Told):
+    """A role at a unit."""
+
     role: str
     unit: str
 
 
 class OperatorView(Told):
+    """An operator; never the password or its hash."""
+
     id: str
     name: str
     state: str
@@ -109,6 +117,8 @@ class PublishScheme(Asked):
 
 
 class SchemeView(Told):
+    """A published programme version."""
+
     name: str
     version: int
     valid_from: int
@@ -181,22 +191,32 @@ class Page(Told):
 
 
 class Units(Page):
+    """A page of units."""
+
     units: list[UnitView]
 
 
 class Terminals(Page):
+    """A page of terminals."""
+
     terminals: list[TerminalView]
 
 
 class Operators(Page):
+    """A page of operators."""
+
     operators: list[OperatorView]
 
 
 class Approvals(Page):
+    """A page of approvals."""
+
     approvals: list[ApprovalView]
 
 
 class Schemes(Page):
+    """A page of programme versions."""
+
     schemes: list[SchemeView]
 
 
@@ -222,5 +242,7 @@ class JournalPage(Page):
 
 
 class Health(Told):
+    """`status` is ok; anything else is a problem with status 503."""
+
     status: str
     detail: str = ""

@@ -9,7 +9,10 @@ from cardapi.http.problems import Answer, HttpProblem
 from cardapi.http.staff_schemas import Health
 
 # Nothing may run or load but what this page brings itself; it calls nothing and cannot be framed.
-PAGE_POLICY = b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+PAGE_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 STATIC = {"page.js": b"text/javascript; charset=utf-8", "page.css": b"text/css; charset=utf-8"}
 
 

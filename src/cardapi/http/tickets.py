@@ -14,7 +14,7 @@ from cardapi.http.money_schemas import Ticket, TicketLine
 from cardapi.http.problems import Answer, HttpProblem, answer, body
 from cardapi.ids import ticket_id
 from cardapi.people.registry import Registry
-from cardapi.store.port import Entry
+from cardapi.store.port import CardRow, Entry
 from cardcore.settlement import VERBS, Programme, Settlement, receipt
 
 MONEY_VERBS = frozenset(VERBS) - {"quote"}
@@ -23,12 +23,22 @@ PLAIN, LINES, FULL = 0, 1, 2  # how much of a ticket an answer shows
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = msgspec.json.Encoder().encode
-_unpack = msgspec.msgpack.Decoder().decode
 
 
 def time_text(at_us: int) -> str:
     """Microseconds since 1970 as ISO 8601 with offset, exactly."""
     return (_EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds")
+
+
+class CardRows(msgspec.Struct, array_like=True):
+    """The part of a life cycle entry's body that answers show: the card rows before and after it."""
+
+    before: list[CardRow]
+    after: list[CardRow]
+
+
+_unpack = msgspec.msgpack.Decoder(dict[str, Any]).decode
+_step_body = msgspec.msgpack.Decoder(CardRows).decode
 
 
 class Tickets:
@@ -145,7 +155,7 @@ class Tickets:
         """What any entry did, for look-ups: a Ticket, a CardStep, or the problem document of a refusal. Never an error."""
         if entry.outcome != "applied":
             return refused(entry)
-        if entry.verb in MONEY_VERBS:
+        if entry.verb in MONEY_VERBS and entry.body:
             return await self.ticket(entry, explain=True)
         return step(entry)
 
@@ -157,9 +167,8 @@ def till_time(at_us: int) -> str:
 
 def refused(entry: Entry) -> dict[str, Any]:
     """The problem document of a refused entry; its facts were recorded with it."""
-    facts = _unpack(entry.body) if entry.body else {}
     return body(
-        entry.code, facts=facts if isinstance(facts, dict) else {}, ticket_id=ticket_id(entry.partition, entry.position),
+        entry.code, facts=_unpack(entry.body) if entry.body else {}, ticket_id=ticket_id(entry.partition, entry.position),
         journal_position=entry.position, client_key=entry.client_key, outcome="refused",
     )  # fmt: skip
 
@@ -172,8 +181,9 @@ def refusal(entry: Entry) -> Answer:
 
 def step(entry: Entry) -> CardStep:
     """A life cycle entry as an answer."""
-    facts = _unpack(entry.body) if entry.body else {}
-    new = facts.get("to", "") if isinstance(facts, dict) else ""
+    new = ""
+    if entry.verb in ("swap", "reissue"):
+        new = _step_body(entry.body).after[-1].number
     return CardStep(
         ticket_id=ticket_id(entry.partition, entry.position), journal_position=entry.position, client_key=entry.client_key,
         verb=entry.verb, outcome=entry.outcome, card=entry.card, at=time_text(entry.at_us), new_card=new,

@@ -123,7 +123,7 @@ def drawer_change(done: Settlement) -> int:
 
 def settled(entry: Entry) -> Settlement | None:
     """The decoded body of an applied money entry, else None. Raises InvalidRecord on damaged bytes."""
-    if entry.outcome == "applied" and entry.verb in MONEY_VERBS:
+    if entry.outcome == "applied" and entry.verb in MONEY_VERBS and entry.body:  # the void of an unseen key has none (O6)
         return Settlement.unpack(entry.body)
     return None
 

@@ -17,7 +17,7 @@ from cardcore.settlement import VERBS, Account, Settlement
 MONEY_VERBS = frozenset(VERBS)
 CARD_VERBS = frozenset({
     "stock", "issue", "activate", "lost", "freeze", "unfreeze", "swap", "reissue", "cancel", "expire_card", "take_back", "destroy",
-    "exclude", "set_pin", "verify_pin", "pin_cleared",
+    "exclude", "set_pin", "verify_pin", "unlock_pin", "pin_cleared",
 })  # fmt: skip
 
 

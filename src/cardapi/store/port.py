@@ -7,6 +7,7 @@ atomically and durably (O3). SQL, files and connections are the adapters' busine
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import msgspec
@@ -101,6 +102,10 @@ class Store(Protocol):
 
     def reader(self) -> Store:
         """A read-only view for one other thread. Close it when done."""
+        ...
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Everything read inside sees one commit, whatever is written meanwhile (for `verify` beside a running service)."""
         ...
 
     def partitions(self) -> dict[int, bytes]:

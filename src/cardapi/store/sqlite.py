@@ -12,6 +12,7 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,15 @@ class SqliteStore:
     # ------------------------------------------------------------ reads
     def reader(self) -> SqliteStore:
         return SqliteStore(self.path, read_only=True)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """One deferred read transaction; for a `reader()`, never for the writer's connection."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("ROLLBACK")
 
     def partitions(self) -> dict[int, bytes]:
         return dict(self._connection.execute(sql.PARTITIONS).fetchall())

@@ -1,0 +1,109 @@
+"""Serve an opened shop with uvicorn: one worker, uvloop where it is installed, no access log, a graceful end.
+
+F2: when the desk has failed nothing is acknowledged any more, so the process ends and says so with exit code 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from cardapi.http.app import Application, build_app
+
+if TYPE_CHECKING:
+    from cardapi.app import Shop
+
+DRAIN_S = 20
+WATCH_S = 0.25
+BACKLOG = 1024
+
+
+class Server(uvicorn.Server):
+    """uvicorn that announces its address once it accepts, and leaves when the desk has failed."""
+
+    def __init__(self, config: uvicorn.Config, application: Application, announce: str) -> None:
+        super().__init__(config)
+        self.application = application
+        self.announce = announce
+        self._watching: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM end the serving, not the process: the shop still has to be closed behind us."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept; then say where."""
+        await super().startup(sockets)
+        self._watching = asyncio.create_task(self._watch())
+        print(self.announce, flush=True)  # the line that whoever started us waits for
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell load balancers first, then finish what runs."""
+        self.application.service.draining = True
+        if self._watching is not None:
+            self._watching.cancel()
+        await super().shutdown(sockets)
+
+    async def _watch(self) -> None:
+        while not self.should_exit:
+            if self.application.service.desk.failed is not None:
+                self.should_exit = True
+            await asyncio.sleep(WATCH_S)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket; port 0 picks a free one. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def serve(shop: Shop, host: str = "127.0.0.1", port: int = 0) -> int:
+    """Serve until a signal or a failed desk; prints `listening on <url> port <port>`. Returns the exit code: 0, or 1 after a failure.
+
+    The caller closes the shop afterwards, which drains the desk. Raises OSError when the address cannot be bound.
+    """
+    application = build_app(shop)
+    bound = listen(host, port)
+    chosen = bound.getsockname()[1]
+    shown = f"[{host}]" if ":" in host else host
+    config = uvicorn.Config(
+        application, loop="auto", http="httptools", ws="none", lifespan="on", log_level="warning", access_log=False, server_header=False,
+        backlog=BACKLOG, timeout_keep_alive=75, timeout_graceful_shutdown=DRAIN_S,
+    )  # fmt: skip
+    server = Server(config, application, f"listening on http://{shown}:{chosen} port {chosen}")
+    # Signatures of the second we started in are refused (see http.signature); accept only from the next one on.
+    while application.service.now() < application.service.signatures.ready_at:
+        time.sleep(0.02)
+    try:
+        server.run(sockets=[bound])
+    finally:
+        bound.close()
+    failed = shop.desk.failed
+    if failed is not None:
+        print(f"stopped: {failed.detail}", file=sys.stderr, flush=True)
+    return 1 if failed is not None else 0
