@@ -11,17 +11,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, date, datetime, time, timedelta, timezone
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from cardapi.reports.export import time_text
-from cardapi.reports.figures import Figures, Progress, journal, settled
-from cardapi.store.port import Store
+from cardapi.reports.figures import Figures, Ledger, Progress, journal, settled
 from cardcore.errors import CardcoreError
 
 Document = dict[str, Any]
-Ask = Callable[[Callable[[Store], Any]], Awaitable[Any]]
+Ask = Callable[[Callable[[Ledger], Any]], Awaitable[Any]]
 Submit = Callable[[str, Document], Awaitable[object]]
 
 CLIENT = "system"
@@ -52,7 +52,7 @@ def latest(closes: Iterable[Document]) -> Document | None:
     return max(closes, key=lambda document: document["number"], default=None)
 
 
-def plan_close(store: Store, closes: Iterable[Document], day: date, *, zone: timezone, now_us: int) -> Document:
+def plan_close(store: Ledger, closes: Iterable[Document], day: date, *, zone: timezone, now_us: int) -> Document:
     """The document of the close that is to be made for `day`. Raises CloseRefused."""
     last = latest(closes)
     if last is not None and day.isoformat() <= last["day"]:
@@ -81,7 +81,7 @@ def plan_close(store: Store, closes: Iterable[Document], day: date, *, zone: tim
     return document
 
 
-def fold(store: Store, document: Document, progress: Progress | None = None) -> dict[str, Any]:
+def fold(store: Ledger, document: Document, progress: Progress | None = None) -> dict[str, Any]:
     """The Z report of one close: `total`, `stores` and `terminals` (see `Figures`), customers' money before and after."""
     tills: dict[tuple[str, str], Figures] = {}
     ranges = [(row["partition"], row["after"], row["upto"]) for row in document["ranges"]]
@@ -115,7 +115,7 @@ def digest(figures: dict[str, Any]) -> str:
     return hashlib.sha256(msgspec.json.encode(figures, order="sorted")).hexdigest()
 
 
-def report(store: Store, document: Document, progress: Progress | None = None) -> dict[str, Any]:
+def report(store: Ledger, document: Document, progress: Progress | None = None) -> dict[str, Any]:
     """The close with its figures, folded again. Raises CloseDiffers when they are not what they were."""
     figures = fold(store, document, progress)
     if digest(figures) != document["digest"]:
@@ -134,8 +134,8 @@ async def close_day(
     for attempt in range(TRIES):
         known = [document for document in closes() if document["id"] == day.isoformat()]
         if known:
-            made = known[0]
-            return await ask(lambda store, made=made: report(store, made))
+            again: dict[str, Any] = await ask(partial(report, document=known[0]))
+            return again
         document = await ask(lambda store: plan_close(store, closes(), day, zone=zone, now_us=now_us))
         try:
             await submit(close_key(document["number"]), document)
@@ -151,7 +151,7 @@ def _day_end_us(day: date, zone: timezone) -> int:
     return (ends - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
-def _last_before(store: Store, partition: int, after: int, head: int, ends_us: int) -> int:
+def _last_before(store: Ledger, partition: int, after: int, head: int, ends_us: int) -> int:
     """The last position before the first entry at or past `ends_us`: a cut in the sequence, whatever clocks did later."""
     upto = after
     if head > after:
@@ -162,7 +162,7 @@ def _last_before(store: Store, partition: int, after: int, head: int, ends_us: i
     return upto
 
 
-def _liability(store: Store, partition: int, position: int) -> int:
+def _liability(store: Ledger, partition: int, position: int) -> int:
     if position == 0:
         return 0
     entry = store.entry(partition, position)

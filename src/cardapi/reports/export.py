@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from cardapi.ids import ticket_id
-from cardapi.reports.figures import Progress, journal, settled, whole
-from cardapi.store.port import Entry, Store
+from cardapi.reports.figures import Ledger, Progress, journal, settled, whole
+from cardapi.store.port import Entry
 
 FIELDS = ("position", "time", "account", "unit", "amount", "reference", "partition", "ticket_id", "verb", "terminal")
 
@@ -58,7 +58,7 @@ def export_entry(entry: Entry) -> Iterator[dict[str, Any]]:
 
 
 def export_rows(
-    store: Store, *, after: int = 0, upto: int | None = None, partition: int | None = None, progress: Progress | None = None
+    store: Ledger, *, after: int = 0, upto: int | None = None, partition: int | None = None, progress: Progress | None = None
 ) -> Iterator[dict[str, Any]]:
     """Lines of the whole journal, or of positions (after, upto] of each or one partition."""
     ranges = [
@@ -70,7 +70,7 @@ def export_rows(
         yield from export_entry(entry)
 
 
-def export_lines(store: Store, form: str = "json", **bounds: Any) -> Iterator[str]:
+def export_lines(store: Ledger, form: str = "json", **bounds: Any) -> Iterator[str]:
     """`export_rows` as text lines without line ends: JSON lines, or CSV with a heading."""
     if form == "csv":
         yield ",".join(FIELDS)

@@ -6,11 +6,11 @@ One `Figures` serves a terminal, a store, a whole close or the whole journal; th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
-from cardapi.store.port import Entry, Head, Store
+from cardapi.store.port import Entry, Head
 from cardcore.settlement import VERBS, Settlement
 
 MONEY_VERBS = frozenset(VERBS) - {"quote"}
@@ -23,11 +23,19 @@ Progress = Callable[[int], None]
 PROGRESS_STEP = 2_000
 
 
+class Ledger(Protocol):
+    """The part of the store port that reports read."""
+
+    def heads(self) -> list[Head]: ...
+    def entry(self, partition: int, position: int) -> Entry | None: ...
+    def journal(self, partition: int, after: int = 0, upto: int | None = None) -> Iterator[Entry]: ...
+
+
 class Figures(msgspec.Struct):
     """Counts, and amounts in fen unless the name says points. Money fields are exact sums of the entries' own fields."""
 
     tickets: int = 0  # settle and capture
-    gross_fen: int = 0
+    gross_fen: int = 0  # of a capture: what was held, so gross less the reductions exceeds net by what a partial capture let go
     discount_fen: int = 0
     coupon_fen: int = 0
     covered_fen: int = 0
@@ -49,6 +57,7 @@ class Figures(msgspec.Struct):
     adjustments: int = 0
     expiries: int = 0
     holds: int = 0
+    releases: int = 0  # holds voided
     refused: int = 0
     other_entries: int = 0  # card life cycle, PIN, registry changes, tombstones
     liability_delta_fen: int = 0  # change of all customers' money
@@ -68,8 +77,11 @@ class Figures(msgspec.Struct):
         if verb in SALES:
             self._add_sale(done)
         elif verb in GIVEN_BACK:
-            self.refunds += 1
-            self.refund_fen += done.net_fen
+            if any(posting.source == "held" for posting in done.postings()):
+                self.releases += 1
+            else:
+                self.refunds += 1
+                self.refund_fen += done.net_fen
         elif verb == "topup":
             self.topups += 1
             self.topup_fen += done.outside_fen
@@ -106,7 +118,8 @@ class Figures(msgspec.Struct):
             self.drawer_fen[tender] = self.drawer_fen.get(tender, 0) + amount
 
     def as_json(self) -> dict[str, Any]:
-        return msgspec.to_builtins(self)
+        built: dict[str, Any] = msgspec.to_builtins(self)
+        return built
 
 
 _COUNTERS = {"reverse": "reversals", "transfer": "transfers", "adjust": "adjustments", "expire": "expiries", "hold": "holds"}
@@ -128,7 +141,7 @@ def settled(entry: Entry) -> Settlement | None:
     return None
 
 
-def journal(store: Store, ranges: Iterable[tuple[int, int, int]], progress: Progress | None = None) -> Iterator[Entry]:
+def journal(store: Ledger, ranges: Iterable[tuple[int, int, int]], progress: Progress | None = None) -> Iterator[Entry]:
     """Entries of several `(partition, after, upto)` ranges, partition by partition, reporting progress."""
     seen = 0
     for partition, after, upto in ranges:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from cardapi.reports.figures import Figures, Progress, journal, settled, whole
-from cardapi.store.port import Store
+from cardapi.reports.figures import Figures, Ledger, Progress, journal, settled, whole
 
 CUSTOMER_MONEY = ("customer", "held")
 
 
-def trial_balance(store: Store, *, terminals: bool = True, progress: Progress | None = None) -> dict[str, Any]:
+def trial_balance(store: Ledger, *, terminals: bool = True, progress: Progress | None = None) -> dict[str, Any]:
     """Fold the journal up to its present heads.
 
     Answer: `ok`; `heads` [{partition, position, liability_fen}]; `accounts` [{account, unit, debit, credit, balance}] where
@@ -39,7 +38,7 @@ def trial_balance(store: Store, *, terminals: bool = True, progress: Progress | 
             source, target = (posting.source, posting.unit), (posting.target, posting.unit)
             debit[source] = debit.get(source, 0) + posting.amount
             credit[target] = credit.get(target, 0) + posting.amount
-    accounts = []
+    accounts: list[dict[str, Any]] = []
     sums: dict[str, int] = {}
     for name, unit in sorted(debit.keys() | credit.keys()):
         out, into = debit.get((name, unit), 0), credit.get((name, unit), 0)
@@ -51,7 +50,7 @@ def trial_balance(store: Store, *, terminals: bool = True, progress: Progress | 
     for till in tills.values():
         total.merge(till)
     answer: dict[str, Any] = {
-        "ok": not any(sums.values()) and liability == carried == total.liability_delta_fen,
+        "ok": all(balance == 0 for balance in sums.values()) and liability == carried == total.liability_delta_fen,
         "heads": [{"partition": head.partition, "position": head.position, "liability_fen": head.liability_fen} for head in heads],
         "entries": entries,
         "accounts": accounts,

@@ -1,0 +1,5 @@
+"""`python -m cardapi.cli` is `cardcore`."""
+
+from cardapi.cli import main
+
+main()

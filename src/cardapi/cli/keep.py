@@ -1,0 +1,66 @@
+"""`cardcore backup` and `cardcore restore`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cardapi.cli.books import steps
+from cardapi.cli.options import DEFAULT_DATA, DataDir, Json
+from cardapi.cli.show import emit_json, progress, say, yuan
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new or empty folder.", show_default=False)],
+    data: DataDir = DEFAULT_DATA,
+    as_json: Json = False,
+) -> None:
+    """Copy a shop, running or not, into a folder: of one moment, whole, and without the root secret.
+
+    Keep the root secret (DIR/secrets/root.key) elsewhere: without it a backup can be read but not served.
+
+    Example: cardcore backup /backups/2026-11-22
+    """
+    from cardapi.app import backup_shop
+
+    with progress("copying") as advance:
+        made = backup_shop(data, target, steps(advance))
+    if as_json:
+        emit_json(made)
+    else:
+        liability = made["liability_fen"]
+        assert isinstance(liability, int)
+        say(f"backed up to {made['directory']}: up to journal position {made['position']}, customers' money {yuan(liability)}")
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder made by `cardcore backup`.", show_default=False)],
+    data: DataDir = DEFAULT_DATA,
+    reconcile: Annotated[
+        bool, typer.Option("--reconcile", help="Accept that entries after the backup are lost; the loss is signed and journaled.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Put a backup into a data directory that holds its root secret (secrets/root.key): verified, and compared with the newest checkpoint.
+
+    If a signed checkpoint is ahead of the backup, entries are missing: it says which and stops, unless --reconcile is given. A
+    database that is there already is set aside, not deleted.
+
+    Example: mkdir -p var/new/secrets && cp /safe/root.key var/new/secrets/ && cardcore restore /backups/2026-11-22 --data var/new
+    """
+    from cardapi.app import restore_shop
+
+    with progress("restoring") as advance:
+        done = restore_shop(source, data, reconcile=reconcile, progress=steps(advance))
+    if as_json:
+        emit_json(done)
+        return
+    say(f"restored {data} up to journal position {done['position']}; every entry verified")
+    if done["lost_upto"]:
+        say(
+            f"lost: positions {done['lost_after']} to {done['lost_upto']} (exclusive of the first); recorded in the journal and the checkpoints"
+        )
+    if done["set_aside"]:
+        say(f"the database that was there is kept as {done['set_aside']}")

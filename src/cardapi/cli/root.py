@@ -1,0 +1,31 @@
+"""The tree of commands."""
+
+from __future__ import annotations
+
+from cardapi.cli import books, card, keep, replay_command, scheme, serve, setup, sign, terminal, unit, user
+from cardapi.cli.group import group
+
+app = group(
+    "Stored-value and membership cards that a shop runs itself.\n\n"
+    "Start with cardcore init --data var/shop --demo and cardcore serve --data var/shop."
+)
+
+app.command("init")(setup.init)
+app.command("serve")(serve.serve)
+app.command("demo")(setup.demo)
+app.add_typer(scheme.app, name="scheme")
+app.add_typer(card.app, name="card")
+app.add_typer(terminal.app, name="terminal")
+app.add_typer(unit.app, name="unit")
+app.add_typer(user.app, name="user")
+app.command("replay")(replay_command.replay)
+app.command("close")(books.close)
+app.command("trial")(books.trial)
+app.command("verify")(books.verify)
+app.command("rebuild")(books.rebuild)
+app.command("export")(books.export)
+app.command("backup")(keep.backup)
+app.command("restore")(keep.restore)
+app.command("sign")(sign.sign)
+app.command("openapi")(serve.openapi)
+app.command("version")(serve.version)

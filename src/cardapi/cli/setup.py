@@ -1,0 +1,134 @@
+"""`cardcore init` makes a data directory, with `--demo` a shop to try things in; `cardcore demo` shows how."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import shutil
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from cardapi.cli.options import DEFAULT_DATA, DataDir, Json
+from cardapi.cli.show import Mistake, emit_json, note, say
+
+if TYPE_CHECKING:
+    from cardapi.cli.service import Service
+
+STORE = "store-1"
+TERMINAL = "till-1"
+PACKS = ("mall-vip", "spa", "gift-card", "replay")
+
+
+def init(
+    data: DataDir = DEFAULT_DATA,
+    name: Annotated[str, typer.Option("--name", help="The issuer's name.")] = "",
+    demo: Annotated[bool, typer.Option("--demo", help="Add a demo shop: store, till, people, programmes and cards with value.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a data directory: root secret, database, the issuer and a first operator. Shows the credentials; keep them.
+
+    Example: cardcore init --data var/shop --demo
+    """
+    from cardapi.app import create_shop, open_shop
+    from cardapi.cli.serve import write_private
+    from cardapi.cli.service import demo_file, inside
+
+    empty = not data.exists() or not any(data.iterdir())
+    made: dict[str, Any] = dict(create_shop(data, name=name or ("Demo shop" if demo else "Shop")))
+    if demo:
+        try:
+            with inside(open_shop(data), made["operator"]) as service:
+                made |= _furnish(service)
+            write_private(demo_file(data), msgspec.json.format(msgspec.json.encode(made), indent=1))
+        except BaseException:
+            if empty:  # half a demo shop helps nobody
+                shutil.rmtree(data, ignore_errors=True)
+            raise
+    if as_json:
+        emit_json(made)
+        return
+    say(f"made {data}: operator {made['operator']}, password {made['password']}")
+    say(f"keep a copy of {data / 'secrets' / 'root.key'} apart from the database; without it nobody can check or open the books")
+    if demo:
+        say(f"demo shop: cashier {made['cashier']}, password {made['cashier_password']}, cards {', '.join(made['cards'].values())}")
+        say(f"now: cardcore serve --data {shlex.quote(str(data))}")
+
+
+def _furnish(service: Service) -> dict[str, Any]:
+    """A store with a till and three people, the shipped programmes, and a card of each kind with value on it."""
+    from cardapi.shipped import pack_text
+
+    service.do("createUnit", {"id": STORE, "name": "Demo store", "kind": "store", "parent": "issuer"})
+    terminal = service.do("createTerminal", {"id": TERMINAL, "unit": STORE, "name": "Till 1"})
+    people = {}
+    for role in ("cashier", "manager"):
+        people[role] = secrets.token_urlsafe(9)
+        body = {"id": role, "name": role.capitalize(), "password": people[role], "role": role, "unit": STORE}
+        service.do("createOperator", body)
+    for pack in PACKS:
+        service.do("publishScheme", {"pack": pack_text(pack)})
+    cards = {}
+    for pack, paid_fen, product in (("mall-vip", 1000_00, ""), ("spa", 1000_00, ""), ("gift-card", 500_00, "")):
+        card = service.do("issueCards", {"programme": pack, "activate": True})["cards"][0]["card"]
+        service.do("topUp", {"card": card, "paid_fen": paid_fen, "tender": "cash", "product": product})
+        cards[pack] = card
+    return {
+        "store": STORE,
+        "terminal": terminal["id"],
+        "terminal_key": terminal["key"],
+        "terminal_key_version": terminal["key_version"],
+        "cashier": "cashier",
+        "cashier_password": people["cashier"],
+        "manager": "manager",
+        "manager_password": people["manager"],
+        "cards": cards,
+    }
+
+
+def demo(data: DataDir = DEFAULT_DATA, as_json: Json = False) -> None:
+    """Show a running demo shop: its address, who can log in, and lines to paste that buy something and print the receipt.
+
+    Example: cardcore serve --data var/shop &  then  cardcore demo --data var/shop
+    """
+    from cardapi.cli.service import Remote, Service, demo_credentials, service_address
+
+    made = demo_credentials(data)
+    if made is None:
+        raise Mistake("no_demo", f"{data} holds no demo shop: make one with `cardcore init --data DIR --demo`")
+    url = service_address(data)
+    with Service(Remote(url)) as service:
+        service.log_in(made["cashier"], made["cashier_password"])
+        if as_json:
+            emit_json({**made, "url": url, "token": service.token})
+        else:
+            say(demo_text(made, url, service.token))
+    if not as_json:
+        note("the token in these lines is a session of 12 hours")
+
+
+def demo_text(made: dict[str, Any], url: str, token: str) -> str:
+    """What a newcomer reads and pastes."""
+    card = made["cards"]["mall-vip"]
+    ticket = {"card": card, "lines": [{"amount_fen": 55_90}], "shortfall_tender": "cash", "explain": True}
+    body = msgspec.json.encode(ticket).decode()
+    receipt = "import json,sys; t=json.load(sys.stdin); print(*t.get('receipt') or [t], sep='\\n')"
+    return "\n".join(
+        [
+            f"demo shop at {url}  (API description: {url}/docs)",
+            f"  operator {made['operator']}  password {made['password']}",
+            f"  cashier  {made['cashier']}  password {made['cashier_password']}",
+            f"  terminal {made['terminal']}  key {made['terminal_key']}",
+            "  cards    " + "  ".join(f"{name} {number}" for name, number in made["cards"].items()),
+            "",
+            "buy something for ¥55.90 with the gold card and see the receipt (paste the whole block):",
+            f"  TOKEN={token}",
+            f'  curl -s {url}/v1/settle -H "Authorization: Bearer $TOKEN" -H "Idempotency-Key: demo-$(date +%s%N)" \\',
+            f"    -H 'Content-Type: application/json' -d '{body}' \\",
+            f'    | python3 -c "{receipt}"',
+            "",
+            "what is on the card now:",
+            f'  curl -s {url}/v1/cards/{card} -H "Authorization: Bearer $TOKEN"',
+        ]
+    )
