@@ -22,15 +22,18 @@ from cardapi.store import schema
 from cardapi.store import statements as sql
 from cardapi.store.chain import unpack_further
 from cardapi.store.port import AccountRow, Batch, CardRow, Entry, Found, Head
+from cardapi.store.rows import Insert, read_cards
 from cardcore.errors import CardcoreError
 
 POSITION_MASK = (1 << 48) - 1
 CHUNK = 1_000  # rows fetched at a time when the journal is read through
 LOG_PAGES_COPIED = 2_000  # pages in the write-ahead log before the copier runs
 LOG_PAGES_MAX = 50_000  # pages before the committing thread copies by itself (bound on the file)
-FEW = 8  # up to this many keys are looked up one statement each
+STATEMENTS_KEPT = 512  # prepared statements: an insert has one for each count of rows
 
 _astuple = msgspec.structs.astuple
+_insert_entries = Insert(sql.INSERT_ENTRIES, len(sql.ENTRY_COLUMNS.split(", ")))
+_upsert_accounts = Insert(sql.UPSERT_ACCOUNTS, 3, sql.UPSERT_ACCOUNTS_END)
 
 
 class StoreError(CardcoreError):
@@ -42,7 +45,9 @@ class StoreError(CardcoreError):
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """One connection with the settings every connection needs; transactions are explicit."""
     uri = path.absolute().as_uri() + ("?mode=ro" if read_only else "")
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=64, timeout=10)
+    connection = sqlite3.connect(
+        uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS_KEPT, timeout=10
+    )
     for pragma in ("foreign_keys = ON", "synchronous = FULL", "cache_size = -65536", "mmap_size = 268435456", "temp_store = MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
     return connection
@@ -130,9 +135,8 @@ class SqliteStore:
     def find_keys(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Entry]:
         execute = self._connection.execute
         rows: list[tuple[Any, ...]] = []
-        if len(keys) <= FEW:
-            for key in keys:
-                rows += execute(sql.FIND_KEY, key)
+        if len(keys) == 1:
+            rows += execute(sql.FIND_KEY, keys[0])
         else:
             by_client: dict[str, list[str]] = {}
             for client, client_key in keys:
@@ -146,11 +150,9 @@ class SqliteStore:
 
     def read(self, numbers: Sequence[str]) -> dict[str, Found]:
         execute = self._connection.execute
-        if len(numbers) <= FEW:
-            rows = [row for number in numbers for row in execute(sql.READ_CARD, (number,))]
-        else:
-            rows = execute(sql.READ_CARDS, (json.dumps(numbers),)).fetchall()
-        return {row[0]: _found(row) for row in rows}
+        if len(numbers) == 1:
+            return {row[0]: _found(row) for row in execute(sql.READ_CARD, (numbers[0],))}
+        return {found.card.number: found for found in read_cards(self._connection, numbers)}
 
     def read_accounts(self, account_ids: Sequence[int]) -> dict[int, Found]:
         rows = [row for account_id in account_ids for row in self._connection.execute(sql.READ_ACCOUNT, (account_id,))]
@@ -236,9 +238,9 @@ class SqliteStore:
         try:
             connection.execute("BEGIN IMMEDIATE")
             if batch.entries:
-                connection.executemany(sql.INSERT_ENTRY, [_entry_row(entry) for entry in batch.entries])
+                _insert_entries(connection, [_entry_row(entry) for entry in batch.entries])
             if batch.accounts:
-                connection.executemany(sql.UPSERT_ACCOUNT, [(row.account_id, row.state, row.changed_at) for row in batch.accounts])
+                _upsert_accounts(connection, [(row.account_id, row.state, row.changed_at) for row in batch.accounts])
             if batch.cards:
                 connection.executemany(sql.UPSERT_CARD, map(_astuple, batch.cards))
             if batch.documents:

@@ -9,11 +9,11 @@ ENTRY_COLUMNS_E = ", ".join("e." + name for name in ENTRY_COLUMNS.split(", "))
 CARD_COLUMNS = "number, account_id, programme, state, state_from, unit, kind, valid_until, flags, pin_value, pin_tries, changed_at"
 CARD_COLUMNS_C = ", ".join("c." + name for name in CARD_COLUMNS.split(", "))
 
-INSERT_ENTRY = f"INSERT INTO entry ({ENTRY_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-UPSERT_ACCOUNT = (
-    "INSERT INTO account (account_id, state, changed_at) VALUES (?,?,?) "
-    "ON CONFLICT (account_id) DO UPDATE SET state = excluded.state, changed_at = excluded.changed_at"
-)
+# Written many rows a statement; see `rows.Insert`.
+INSERT_ENTRIES = f"INSERT INTO entry ({ENTRY_COLUMNS}) VALUES"
+UPSERT_ACCOUNTS = "INSERT INTO account (account_id, state, changed_at) VALUES"
+UPSERT_ACCOUNTS_END = "ON CONFLICT (account_id) DO UPDATE SET state = excluded.state, changed_at = excluded.changed_at"
+UPSERT_ACCOUNT = f"{UPSERT_ACCOUNTS} (?,?,?) {UPSERT_ACCOUNTS_END}"
 UPSERT_CARD = f"REPLACE INTO card ({CARD_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
 UPSERT_DOCUMENT = "REPLACE INTO document (kind, id, body) VALUES (?,?,?)"
 INSERT_PARTITION = "INSERT INTO partition (number, genesis) VALUES (?,?)"
@@ -21,9 +21,10 @@ INSERT_PARTITION = "INSERT INTO partition (number, genesis) VALUES (?,?)"
 FIND_KEY = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE client = ? AND client_key = ?"
 FIND_KEYS = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE client = ? AND client_key IN (SELECT value FROM json_each(?))"
 READ_CARD = f"SELECT {CARD_COLUMNS_C}, a.state, a.changed_at FROM card c JOIN account a USING (account_id) WHERE c.number = ?"
+# All cards of a batch as one row, a JSON array: one step of the statement, so one hand-over of the interpreter lock.
 READ_CARDS = (
-    f"SELECT {CARD_COLUMNS_C}, a.state, a.changed_at FROM json_each(?) j "
-    "CROSS JOIN card c ON c.number = j.value CROSS JOIN account a ON a.account_id = c.account_id"
+    f"SELECT json_group_array(json_array({CARD_COLUMNS_C.replace('c.pin_value', 'hex(c.pin_value)')}, hex(a.state), a.changed_at)) "
+    "FROM json_each(?) j CROSS JOIN card c ON c.number = j.value CROSS JOIN account a ON a.account_id = c.account_id"
 )
 READ_ACCOUNT = (
     f"SELECT {CARD_COLUMNS_C}, a.state, a.changed_at FROM account a JOIN card c USING (account_id) "
