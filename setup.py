@@ -36,7 +36,7 @@ setup(
     packages=[*INSIDE, *OUTSIDE],
     package_dir={"": "src", **OUTSIDE},
     package_data={"": ["*.pyi", "*.pxd", "py.typed"]},
-    exclude_package_data={"": ["*.c", "*.pyx"]},
+    exclude_package_data={"": ["*.c", "*.h", "*.pyx", "*.pxi"]},
     ext_modules=cythonize(
         [extension(pyx) for pyx in sorted(SOURCE.rglob("*.pyx"))],
         include_path=[str(SOURCE)],

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cardapi import shipped
-from tests.tidy.tree import ROOT
+from tests.tidy.tree import ROOT, Tree
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +25,15 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_packs_stubs_and_migrations_are_packaged(built: Path) -> None:
+def test_packs_stubs_pages_and_migrations_are_packaged(built: Path) -> None:
     assert shipped.packs(), "no pack ships"
     packed = {path.stem for path in (built / "cardapi" / "schemes").glob("*.toml")}
     assert packed == set(shipped.packs())
-    for source in [*(ROOT / "src").rglob("*.py"), *(ROOT / "src").rglob("*.pyi"), *(ROOT / "src").rglob("*.mako")]:
-        assert (built / source.relative_to(ROOT / "src")).exists(), f"{source.name} is not packaged"
+    for source in Tree(ROOT).files:
+        if source.is_relative_to(ROOT / "src") and source.suffix not in {".pyx", ".pxi", ".c", ".h"}:
+            assert (built / source.relative_to(ROOT / "src")).exists(), f"{source.name} is not packaged"
     assert (built / "cardcore" / "py.typed").exists()
-    assert not list(built.rglob("*.pyx")) + list(built.rglob("*.c")), "sources of the compiled core belong in the source archive only"
+    assert not [*built.rglob("*.pyx"), *built.rglob("*.c"), *built.rglob("*.h")], "sources of the compiled core belong in the source archive only"
 
 
 def test_the_shipped_packs_are_read() -> None:
