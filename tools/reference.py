@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-import click
+from typing import Any
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
 
@@ -43,7 +42,7 @@ def operations() -> str:
     """Every operation of the API, by tag."""
     from cardapi.http.operations import OPERATIONS
 
-    text = "\n## Operations\n\n`key` means that the call needs an `Idempotency-Key`. Roles are those that may call it, within their scope.\n"
+    text = "\n## Operations\n\n(key): the call needs an `Idempotency-Key`. Roles: who may call it, within their scope.\n"
     for tag in dict.fromkeys(operation.tag for operation in OPERATIONS):
         rows = [
             (
@@ -65,10 +64,11 @@ def commands() -> str:
 
     from cardapi.cli.root import app
 
-    def walk(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
-        if isinstance(command, click.Group):
-            for child in sorted(command.commands):
-                yield from walk(command.commands[child], f"{name} {child}")
+    def walk(command: Any, name: str) -> Iterator[tuple[str, str]]:
+        children = getattr(command, "commands", {})
+        if children:
+            for child in sorted(children):
+                yield from walk(children[child], f"{name} {child}")
         elif not command.hidden:
             yield f"`{name}`", " ".join((command.help or "").split("\n\n")[0].split())
 
