@@ -10,9 +10,8 @@ import pytest
 from tests.oracle.drive import episode, invariants
 from tests.support import sized
 
-CHUNKS = 12
-EPISODES = sized(160, 1600)  # of each chunk; about 60 decisions each
-SEEN: Counter[str] = Counter()
+CHUNKS = 6
+EPISODES = sized(320, 3200)  # of each chunk; about 60 decisions each
 
 MUST_MEET = [
     "quote applied", "settle applied", "settle declined:insufficient_funds", "settle declined:insufficient_points",
