@@ -48,7 +48,8 @@ def test_twice_in_one_batch_is_one_effect(till: Till) -> None:
     requests.append(till.request("settle", card=card, key="sale", meaning="other", command=Sale("settle", [(10_00, 1)])))
     answers = till.shop.desk.call_many(requests)
     assert all(answer == answers[0] for answer in answers[:5])
-    assert isinstance(answers[5], Problem) and answers[5].code == "key_reused"
+    assert isinstance(answers[5], Problem)
+    assert answers[5].code == "key_reused"
     assert till.balance(card) == 90_00
     till.sound()
 
@@ -94,7 +95,8 @@ def test_a_refusal_uses_up_its_key(till: Till) -> None:
 def test_nothing_is_recorded_for_an_unknown_card(till: Till) -> None:
     before = till.shop.desk.head
     for verb, fields in (
-        ("settle", {"command": Sale("settle", [(1, 1)])}), ("topup", {"command": TopUp(1)}), ("activate", {}), ("lost", {}), ("set_pin", {}),
+        ("settle", {"command": Sale("settle", [(1, 1)])}), ("topup", {"command": TopUp(1)}), ("activate", {}), ("lost", {}),
+        ("set_pin", {}),
     ):  # fmt: skip
         assert till.problem(verb, card="8801000000000009", key="k", **fields) == "unknown_card"
     assert till.problem("refund", ref=10**9, command=Refund()) == "unknown_ticket"

@@ -47,7 +47,8 @@ class Till:
         self.shop: Shop = open_shop(directory)
         for pack in (PLAIN, GUARDED):
             name = pack.split('"')[1] + "@1"
-            self.ask("change", key=f"publish {name}", payload={"kind": "programme", "id": name, "document": {"valid_from": 0, "pack": pack}})
+            document = {"valid_from": 0, "pack": pack}
+            self.ask("change", key=f"publish {name}", payload={"kind": "programme", "id": name, "document": document})
 
     def request(self, verb: str, *, key: str = "", meaning: object = None, **fields: Any) -> Request:
         key = key or f"key-{next(self.numbers)}"

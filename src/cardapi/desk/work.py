@@ -12,6 +12,7 @@ from cardapi.store.chain import pack_further, seal
 from cardapi.store.fold import Fold
 from cardapi.store.port import Batch, CardRow, Entry, Found, Head, Store
 from cardcore.settlement import Account, Settlement
+from cardcore.settlement.lifecycle import GONE
 
 _NO_FINGERPRINT = bytes(16)
 
@@ -116,14 +117,14 @@ class Work(Fold):
         return row
 
     def card_of(self, account_id: int) -> CardRow | None:
-        """The newest card on an account."""
+        """The card that stands for an account (`Store.read_accounts`)."""
         found = self.store.read_accounts([account_id]).get(account_id)
         if found is not None:
             self.admit(found)
         on_it = [self.cards[number] for number in self.cards_touched if self.cards[number].account_id == account_id]
         if found is not None:
             on_it.append(self.cards[found.card.number])
-        return max(on_it, key=lambda row: row.changed_at, default=None)
+        return min(on_it, key=lambda row: (row.state in GONE, -row.changed_at, row.number), default=None)
 
     def named(self, request: Request) -> Entry | None:
         """The entry that `ref` or `ref_key` names, None when there is none."""

@@ -28,7 +28,7 @@ READ_CARDS = (
 )
 READ_ACCOUNT = (
     f"SELECT {CARD_COLUMNS_C}, a.state, a.changed_at FROM account a JOIN card c USING (account_id) "
-    "WHERE a.account_id = ? ORDER BY c.changed_at DESC, c.number LIMIT 1"
+    "WHERE a.account_id = ? ORDER BY c.state IN ('swapped', 'destroyed'), c.changed_at DESC, c.number LIMIT 1"
 )
 ENTRY_BY_ID = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE id = ?"
 FOLLOWERS = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE ref = ? AND id BETWEEN ? AND ? ORDER BY id"

@@ -29,6 +29,7 @@ STEPS: Final[dict[str, tuple[frozenset[str], str]]] = {
     "take_back": (frozenset({"active", "expired"}), "cancelled"),  # an empty gift card handed in at a store
     "destroy": (frozenset({"stock", "cancelled", "expired", "swapped"}), "destroyed"),
 }
+GONE: Final = frozenset({"swapped", "destroyed"})  # numbers that no longer stand for their account
 TAKES_OVER: Final = frozenset({"stock", "issued"})  # states of a number that swap or reissue may move an account to
 
 # States in which what was already agreed may be finished or undone, though nothing new may be bought.
