@@ -13,14 +13,18 @@ from setuptools import Extension, find_namespace_packages, find_packages, setup
 ROOT = Path(__file__).parent
 SOURCE = Path("src")
 DEBUG = os.environ.get("CARDCORE_DEBUG") == "1"
+# C sources that belong to a module. Each names the instruction set it needs itself, so all are compiled with the same flags.
+KERNELS = {"cardcore.crypto.kernel": SOURCE / "cardcore/crypto/kernels"}
 
 
 def extension(pyx: Path) -> Extension:
-    """The extension of one .pyx."""
+    """The extension of one .pyx, with the C kernels that belong to it."""
     name = ".".join(pyx.relative_to(SOURCE).with_suffix("").parts)
+    kernels = KERNELS.get(name)
     return Extension(
         name,
-        [str(pyx)],
+        [str(pyx), *(sorted(map(str, kernels.glob("*.c"))) if kernels else ())],
+        depends=sorted(map(str, kernels.glob("*.h"))) if kernels else [],
         include_dirs=[numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=["-O0", "-g"] if DEBUG else ["-O3", "-g0", "-fno-strict-aliasing"],

@@ -27,53 +27,68 @@ static inline AES __m128i sub_words(__m128i words) {
     return _mm_aesenclast_si128(_mm_shuffle_epi8(words, unshift), _mm_setzero_si128());
 }
 
+/* Four items' key octets at..at+15 into four vectors, each one word of every item. */
+static inline AES void columns(__m128i out[4], const uint8_t *const key[4], int at) {
+    __m128i k[4];
+    for (int i = 0; i < 4; i++) k[i] = _mm_loadu_si128((const __m128i *)(key[i] + at));
+    __m128i a = _mm_unpacklo_epi32(k[0], k[1]), b = _mm_unpacklo_epi32(k[2], k[3]);
+    __m128i c = _mm_unpackhi_epi32(k[0], k[1]), d = _mm_unpackhi_epi32(k[2], k[3]);
+    out[0] = _mm_unpacklo_epi64(a, b);
+    out[1] = _mm_unpackhi_epi64(a, b);
+    out[2] = _mm_unpacklo_epi64(c, d);
+    out[3] = _mm_unpackhi_epi64(c, d);
+}
+
 /* FIPS 197, 5.2, for four items a vector and two vectors at a time: word w of items 0..3 (4..7) in word[0][w] (word[1][w]). */
-static AES int expand(scratch *s, const uint8_t *keys, size_t stride, int key_octets, size_t items) {
+static inline __attribute__((always_inline)) AES int expand_words(scratch *s, const uint8_t *keys, size_t stride, int key_words,
+                                                                  size_t items) {
     const __m128i rotate = _mm_setr_epi8(1, 2, 3, 0, 5, 6, 7, 4, 9, 10, 11, 8, 13, 14, 15, 12);
-    int key_words = key_octets / 4, rounds = key_words + 6;
+    int rounds = key_words + 6;
     const uint8_t *key[LANES];
     for (size_t i = 0; i < LANES; i++) {
-        if (stride == 0) { key[i] = keys; continue; }
+        key[i] = keys + i * stride;
+        if (key_words != 6 && (i < items || stride == 0)) continue;
         memset(s->spare[i], 0, sizeof s->spare[i]);
-        if (i < items) memcpy(s->spare[i], keys + i * stride, key_octets);
+        if (i < items || stride == 0) memcpy(s->spare[i], key[i], 4 * key_words);
         key[i] = s->spare[i];
     }
-    for (int w = 0; w < key_words; w++)
-        for (int h = 0; h < 2; h++) {
-            uint32_t v[4];
-            for (int i = 0; i < 4; i++) memcpy(&v[i], key[4 * h + i] + 4 * w, 4);
-            s->word[h][w] = _mm_setr_epi32(v[0], v[1], v[2], v[3]);
-        }
+    for (int half = 0; 4 * half < key_words; half++) /* a 24-octet key reads past its end, into the zeros of `spare` */
+        for (int h = 0; h < 2; h++) columns(&s->word[h][4 * half], key + 4 * h, 16 * half);
     int rcon = 1;
+    __m128i last[2] = {s->word[0][key_words - 1], s->word[1][key_words - 1]};
     for (int w = key_words; w < 4 * (rounds + 1); w++)
         for (int h = 0; h < 2; h++) {
-            __m128i t = s->word[h][w - 1];
+            __m128i t = last[h];
             if (w % key_words == 0) {
                 t = _mm_xor_si128(sub_words(_mm_shuffle_epi8(t, rotate)), _mm_set1_epi32(rcon));
                 if (h == 1) rcon = (rcon << 1) ^ (rcon >> 7) * 0x11B;
             } else if (key_words > 6 && w % key_words == 4) {
                 t = sub_words(t);
             }
-            s->word[h][w] = _mm_xor_si128(s->word[h][w - key_words], t);
+            last[h] = s->word[h][w] = _mm_xor_si128(s->word[h][w - key_words], t);
         }
     for (int r = 0; r <= rounds; r++)
         for (int h = 0; h < 2; h++) {
-            const __m128i *w = &s->word[h][4 * r];
-            __m128i a = _mm_unpacklo_epi32(w[0], w[1]), b = _mm_unpacklo_epi32(w[2], w[3]);
-            __m128i c = _mm_unpackhi_epi32(w[0], w[1]), d = _mm_unpackhi_epi32(w[2], w[3]);
-            s->round[r][4 * h + 0] = _mm_unpacklo_epi64(a, b);
-            s->round[r][4 * h + 1] = _mm_unpackhi_epi64(a, b);
-            s->round[r][4 * h + 2] = _mm_unpacklo_epi64(c, d);
-            s->round[r][4 * h + 3] = _mm_unpackhi_epi64(c, d);
+            __m128i *w = &s->word[h][4 * r];
+            const uint8_t *const row[4] = {(uint8_t *)w, (uint8_t *)(w + 1), (uint8_t *)(w + 2), (uint8_t *)(w + 3)};
+            columns(&s->round[r][4 * h], row, 0); /* back: the transposition is its own inverse */
         }
     return rounds;
 }
 
-static inline AES void encrypt(__m128i x[LANES], __m128i round[15][LANES], int rounds) {
-    for (int i = 0; i < LANES; i++) x[i] = _mm_xor_si128(x[i], round[0][i]);
+/* One copy for each key length, so that the compiler sees its divisions and unrolls its loops. */
+static AES int expand(scratch *s, const uint8_t *keys, size_t stride, int key_octets, size_t items) {
+    if (key_octets == 16) return expand_words(s, keys, stride, 4, items);
+    if (key_octets == 24) return expand_words(s, keys, stride, 6, items);
+    return expand_words(s, keys, stride, 8, items);
+}
+
+static inline AES void encrypt(__m128i block[LANES], __m128i round[15][LANES], int rounds) {
+    __m128i x[LANES]; /* a local copy stays in registers */
+    for (int i = 0; i < LANES; i++) x[i] = _mm_xor_si128(block[i], round[0][i]);
     for (int r = 1; r < rounds; r++)
         for (int i = 0; i < LANES; i++) x[i] = _mm_aesenc_si128(x[i], round[r][i]);
-    for (int i = 0; i < LANES; i++) x[i] = _mm_aesenclast_si128(x[i], round[rounds][i]);
+    for (int i = 0; i < LANES; i++) block[i] = _mm_aesenclast_si128(x[i], round[rounds][i]);
 }
 
 static AES void decrypt(__m128i x[LANES], scratch *s, int rounds) {
