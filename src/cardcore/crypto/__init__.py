@@ -1,0 +1,27 @@
+"""Card cryptography: keys and octets in, keys and octets out. No I/O, clock or randomness; randoms arrive as arguments.
+
+`key` and `cipher` hold the primitives (through `cryptography`); `mac`, `diversify`, `pboc`, `desfire_ev1`, `desfire_ev2`, `tmac`,
+`sun` and `lrp` the constructions, one item at a time; `batch` the same for whole files, in C kernels.
+Importing the package runs the self-test of every kernel; when one fails, the import fails (docs/crypto.md).
+"""
+
+from __future__ import annotations
+
+from cardcore.crypto import selftest
+from cardcore.crypto.backends import available
+from cardcore.crypto.errors import BackendUnavailable, CryptoError, InvalidCryptoInput, InvalidKey, InvalidMac, SelfTestFailed
+from cardcore.crypto.key import Key, wipe
+
+selftest.run()
+
+__all__ = [
+    "BackendUnavailable",
+    "CryptoError",
+    "InvalidCryptoInput",
+    "InvalidKey",
+    "InvalidMac",
+    "Key",
+    "SelfTestFailed",
+    "available",
+    "wipe",
+]

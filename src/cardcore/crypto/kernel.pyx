@@ -8,7 +8,7 @@ import numpy as np
 
 from cardcore.crypto.key cimport Key
 
-from cardcore.crypto.errors import BackendUnavailable, InvalidCryptoInput, InvalidKey, SelfTestFailed
+from cardcore.crypto.errors import BackendUnavailable, InvalidCryptoInput, InvalidKey
 
 
 cdef extern from "kernels/wipe.h" nogil:

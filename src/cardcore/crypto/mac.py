@@ -1,0 +1,107 @@
+"""Message authentication codes: CMAC, and ISO/IEC 9797-1 algorithms 1 and 3. Verification raises, in constant time."""
+
+from __future__ import annotations
+
+from hmac import compare_digest
+
+from typing_extensions import Buffer
+
+from cardcore.crypto.cipher import block_octets, decrypt_ecb, encrypt_cbc, encrypt_ecb
+from cardcore.crypto.errors import InvalidCryptoInput, InvalidKey, InvalidMac
+from cardcore.crypto.key import Key, wipe
+from cardcore.crypto.padding import pad_bit, pad_zeros
+
+# The constants R of NIST SP 800-38B, 5.3, by block size.
+_R = {8: 0x1B, 16: 0x87}
+
+
+def _double(block: Buffer) -> bytearray:
+    """Multiply by x in GF(2^n), without a branch on the top bit."""
+    view = memoryview(block)
+    size = view.nbytes
+    value = int.from_bytes(view, "big")
+    carry = value >> (8 * size - 1)
+    return bytearray(((value << 1) & ((1 << 8 * size) - 1) ^ carry * _R[size]).to_bytes(size, "big"))
+
+
+def cmac_sub_keys(key: Key) -> tuple[bytearray, bytearray]:
+    """K1 and K2 (NIST SP 800-38B, 6.1). They are secrets of the key: wipe them after use."""
+    first = _double(encrypt_ecb(key, bytes(block_octets(key))))
+    return first, _double(first)
+
+
+def cmac_into(key: Key, message: Buffer, vector: bytes | None = None, least: int = 0) -> bytearray:
+    """`cmac` as a bytearray, for results that are keys; `least` pads to at least so many octets (AN10922)."""
+    block = block_octets(key)
+    padded = bytearray(memoryview(message).cast("B"))
+    whole = len(padded) > 0 and len(padded) % block == 0 and len(padded) >= least
+    if not whole:
+        padded += b"\x80"
+        padded += bytes(max(least - len(padded), -len(padded) % block))
+    sub_keys = cmac_sub_keys(key)
+    for i, octet in enumerate(sub_keys[0 if whole else 1], len(padded) - block):
+        padded[i] ^= octet
+    out = encrypt_cbc(key, padded, vector)
+    tag = out[-block:]
+    for secret in (*sub_keys, padded, out):
+        wipe(secret)
+    return tag
+
+
+def cmac(key: Key, message: Buffer, vector: bytes | None = None) -> bytes:
+    """CMAC (NIST SP 800-38B, RFC 4493), the whole block.
+
+    vector: the running IV of a DESFire EV1 session; zero, as the standard has it, when not given.
+    """
+    return bytes(cmac_into(key, message, vector))
+
+
+def odd_octets(tag: Buffer) -> bytes:
+    """Octets 1, 3, 5 ... of a tag: the 8-octet truncation of DESFire EV2, TMAC and NTAG 424 (AN12343, AN12196)."""
+    return bytes(memoryview(tag)[1::2])
+
+
+def _padded(message: Buffer, block: int, padding: int) -> bytes:
+    octets = bytes(memoryview(message))
+    if padding == 1:
+        return pad_zeros(octets, block)
+    if padding == 2:
+        return pad_bit(octets, block)
+    raise InvalidCryptoInput("padding is 1 or 2", padding=padding)
+
+
+def mac_algorithm1(key: Key, message: Buffer, padding: int = 2, vector: bytes | None = None) -> bytes:
+    """CBC-MAC: ISO/IEC 9797-1 MAC algorithm 1 with the key's cipher, the whole last block.
+
+    padding: 1 (zeros) or 2 (80 and zeros). vector: a card challenge where a profile chains from one; zero otherwise.
+    Raises InvalidCryptoInput.
+    """
+    block = block_octets(key)
+    return bytes(encrypt_cbc(key, _padded(message, block, padding), vector)[-block:])
+
+
+def mac_algorithm3(key: Key, message: Buffer, padding: int = 2, vector: bytes | None = None) -> bytes:
+    """Retail MAC: ISO/IEC 9797-1 MAC algorithm 3 with DES and a double-length key, 8 octets.
+
+    Raises InvalidKey unless the key is a 16-octet TDES key, InvalidCryptoInput.
+    """
+    if key.algorithm != "tdes" or len(key) != 16:
+        raise InvalidKey("the retail MAC needs a double-length TDES key", algorithm=key.algorithm)
+    with key.lend() as octets:
+        left, right = Key.take("des", octets[:8]), Key.take("des", octets[8:])
+    chained = encrypt_cbc(left, _padded(message, 8, padding), vector)[-8:]
+    tag = encrypt_ecb(left, decrypt_ecb(right, chained))
+    left.wipe()
+    right.wipe()
+    return bytes(tag)
+
+
+def require_equal(computed: Buffer, presented: Buffer) -> None:
+    """Compare in constant time. Raises InvalidMac, also for another length or an empty MAC."""
+    if not computed or not compare_digest(bytes(computed), bytes(presented)):
+        raise InvalidMac
+
+
+def verify_cmac(key: Key, message: Buffer, presented: bytes, vector: bytes | None = None) -> None:
+    """Raises InvalidMac unless `presented` is the whole CMAC of `message`."""
+    require_equal(cmac(key, message, vector), presented)

@@ -1,0 +1,106 @@
+"""Known answers every kernel must give before anything may use it. Run while the package is imported; a failure stops the import.
+
+Published vectors stand in every lane in turn, so that a fault in one lane shows; then every lane gets its own block, checked
+against `cryptography`. Rivest's iterated DES test (1985) is built so that a fault in any table entry or wire changes its end.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardcore.crypto import kernel
+from cardcore.crypto.cipher import encrypt_ecb
+from cardcore.crypto.errors import SelfTestFailed
+from cardcore.crypto.key import Key
+
+Octets = NDArray[np.uint8]
+
+RIVEST_START, RIVEST_END = "9474B8E8C73BCA7D", "1B1A2DDB4C642438"
+
+# (key, message, MAC, kind, padding): NIST TDES CMAC examples, ICAO 9303-11 D.3 and D.4, pyemv, RFC 4493, NIST SP 800-38B D.
+MACS = {
+    "des": (
+        ("0123456789ABCDEF23456789ABCDEF01456789ABCDEF0123", "6BC1BEE22E409F96E93D7E117393172A", "30239CF1F52E6609", "cmac", "cmac"),
+        ("0123456789ABCDEF23456789ABCDEF01", "6BC1BEE22E409F96E93D7E117393172AAE2D8A57", "C06D377ECD101969", "cmac", "cmac"),
+        ("7962D9ECE03D1ACD4C76089DCE131543", "72C29C2371CC9BDB65B779B8E8D37B29ECC154AA56A8799FAE2F498F76ED92F2", "5F1448EEA8AD90A7", "retail", "bit"),
+        ("AAAAAAAAAAAAAAAABBBBBBBBBBBBBBBB", "68656C6C6F20776F726C64", "78DA3D3DEB48FD4D", "retail", "zero"),
+        ("AAAAAAAAAAAAAAAABBBBBBBBBBBBBBBB", "68656C6C6F20776F726C64", "68D9038F23360DF3", "cbc", "zero"),
+        # Left half XOR right half is the key 133457799BBCDFF1 of Grabbe's worked example; one block, so the MAC is his cipher text.
+        ("AAAAAAAAAAAAAAAAB99EFDD33116755B", "0123456789ABCDEF", "85E813540F0AB405", "folded", "zero"),
+    ),
+    "aes": (
+        ("2B7E151628AED2A6ABF7158809CF4F3C", "", "BB1D6929E95937287FA37D129B756746", "cmac", "cmac"),
+        ("2B7E151628AED2A6ABF7158809CF4F3C", "6BC1BEE22E409F96E93D7E117393172A", "070A16B46B4D4144F79BDD9DD04A287C", "cmac", "cmac"),
+        ("8E73B0F7DA0E6452C810F32B809079E562F8EAD2522C6B7B", "6BC1BEE22E409F96E93D7E117393172A", "9E99A7BF31E710900662F65E617C5184", "cmac", "cmac"),
+        ("603DEB1015CA71BE2B73AEF0857D77811F352C073B6108D72D9810A30914DFF4", "6BC1BEE22E409F96E93D7E117393172AAE2D8A571E03AC9C9EB76FAC45AF8E5130C81C46A35CE411", "AAF3D8F1DE5640C232F5B169B9C911E6", "cmac", "cmac"),
+    ),
+}  # fmt: skip
+
+# (master key, factor, key): EMV Book 2, A1.4.1 option A, before parity.
+DIVERSIFIED = ("0123456789ABCDEFFEDCBA9876543210", "4567890123456701", "72AD54698CEE2935B0969956E2C718F0")
+
+# FIPS 197, appendix C: plain text 00112233..FF under keys 000102...
+AES_PLAIN = "00112233445566778899AABBCCDDEEFF"
+AES_BLOCKS = {16: "69C4E0D86A7B0430D8CDB78070B4C55A", 24: "DDA97CA4864CDFE06EAF70A0EC0D7191", 32: "8EA2B7CA516745BFEAFC49904B496089"}
+
+
+def _rows(text: str, items: int) -> Octets:
+    octets = np.frombuffer(bytes.fromhex(text), np.uint8)
+    return np.repeat(octets[None, :], items, axis=0)
+
+
+def _require(family: str, backend: str, what: str, got: Octets, expected: Octets) -> None:
+    if got.shape != expected.shape or not np.array_equal(got, expected):
+        raise SelfTestFailed(f"the {backend} kernel of {family} gives a wrong {what}", family=family, backend=backend, test=what)
+
+
+def _every_lane(family: str, backend: str, key: Key, octets: int, items: int) -> None:
+    """Another block in each lane, under one key and under a key an item, forth and back, against `cryptography`."""
+    blocks = np.random.default_rng(1977).integers(0, 256, (items, octets), np.uint8)  # the year of FIPS 46
+    expected = np.frombuffer(encrypt_ecb(key, blocks.tobytes()), np.uint8).reshape(items, octets)
+    _require(family, backend, f"block under a {len(key)}-octet key", kernel.crypt(family, backend, key, blocks), expected)
+    with key.lend() as secret:
+        keys = _rows(secret.hex(), items)
+    _require(family, backend, "block under a key an item", kernel.crypt(family, backend, keys, blocks), expected)
+    _require(family, backend, "decryption", kernel.crypt(family, backend, keys, expected, True), blocks)
+
+
+def _des(backend: str, items: int) -> None:
+    block = _rows(RIVEST_START, items)
+    for step in range(16):
+        block = kernel.crypt("des", backend, block, block, step % 2 == 1)
+    _require("des", backend, "Rivest test", block, _rows(RIVEST_END, items))
+    master, factor, expected = DIVERSIFIED
+    derived = kernel.diversify(backend, Key("tdes", bytes.fromhex(master)), _rows(factor, items))
+    _require("des", backend, "PBOC diversification", derived, _rows(expected, items))
+    for octets, algorithm in ((8, "des"), (16, "tdes"), (24, "tdes")):
+        _every_lane("des", backend, Key(algorithm, bytes(range(1, octets + 1))), 8, items)
+
+
+def _aes(backend: str, items: int) -> None:
+    for octets, expected in AES_BLOCKS.items():
+        keys = _rows(bytes(range(octets)).hex(), items)
+        _require("aes", backend, f"FIPS 197 block with {octets} octets", kernel.crypt("aes", backend, keys, _rows(AES_PLAIN, items)), _rows(expected, items))  # fmt: skip  # noqa: E501
+        _every_lane("aes", backend, Key("aes", bytes(range(octets))), 16, items)
+
+
+def _macs(family: str, backend: str, items: int) -> None:
+    for key, message, expected, kind, padding in MACS[family]:
+        keys, want = _rows(key, items), _rows(expected, items)
+        got = kernel.macs(family, backend, keys, _rows(message, items), kind=kind, padding=padding)
+        _require(family, backend, f"{kind} MAC", got, want)
+        wrong = want.copy()
+        wrong[::2, -1] ^= 1  # every second MAC has one wrong bit
+        verdicts = kernel.macs(family, backend, keys, _rows(message, items), kind=kind, padding=padding, presented=wrong)
+        if verdicts[::2].any() or not verdicts[1::2].all():
+            raise SelfTestFailed(f"the {backend} kernel of {family} verifies wrongly", family=family, backend=backend, test="verify")
+
+
+def run() -> None:
+    """Test every kernel this CPU can run. Raises SelfTestFailed."""
+    for family, special in (("des", _des), ("aes", _aes)):
+        for backend in kernel.available(family):
+            items = kernel.lanes(family, backend) + 3  # a full round and a part one
+            special(backend, items)
+            _macs(family, backend, items)
