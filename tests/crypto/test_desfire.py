@@ -64,7 +64,8 @@ def test_ev1_full_answer_is_checked_by_its_crc():
     key, data = Key("aes", bytes(range(16))), b"\x39\x30\x00\x00"
     sealed = bytes(encrypt_cbc(key, data + desfire_ev1.crc32(data + b"\x00") + bytes(8)))
     assert desfire_ev1.Session(key).decipher_answer(sealed, 4, 0) == data
-    for bent, length, status in ((sealed, 4, 1), (sealed, 5, 0), (sealed[:-1], 4, 0), (sealed + sealed, 4, 0), (b"", 4, 0), (sealed, -4, 0)):
+    wrong = ((sealed, 4, 1), (sealed, 5, 0), (sealed[:-1], 4, 0), (sealed + sealed, 4, 0), (b"", 4, 0), (sealed, -4, 0))
+    for bent, length, status in wrong:
         with pytest.raises(InvalidMac):
             desfire_ev1.Session(key).decipher_answer(bent, length, status)
 

@@ -24,7 +24,10 @@ def test_an10922(vector):
     assert reveal(derived) == octets(vector["expected"]["diversified_key"])
 
 
-@pytest.mark.parametrize(("algorithm", "size", "most"), [("aes", 16, 31), ("aes", 24, 31), ("aes", 32, 31), ("tdes", 16, 15), ("tdes", 24, 15)])
+MOST = [("aes", 16, 31), ("aes", 24, 31), ("aes", 32, 31), ("tdes", 16, 15), ("tdes", 24, 15)]
+
+
+@pytest.mark.parametrize(("algorithm", "size", "most"), MOST)
 def test_an10922_bounds_its_input(algorithm, size, most):
     master = Key(algorithm, bytes(size))
     an10922(master, bytes(most))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 
+import Crypto.Cipher.AES
+import Crypto.Cipher.DES3
+import Crypto.Hash.CMAC
 import pytest
-from Crypto.Cipher import AES as OtherAES
-from Crypto.Cipher import DES3 as OtherDES3
-from Crypto.Hash import CMAC as OtherCMAC
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.cmac import CMAC
 
@@ -67,7 +67,8 @@ def test_aes_cmac_sub_keys(vector):
     key = Key("aes", octets(vector["input"]["key"]))
     assert encrypt_ecb(key, bytes(16)) == octets(vector["expected"]["L"])
     first, second = cmac_sub_keys(key)
-    assert (first, second) == (octets(vector["expected"]["k1"]), octets(vector["expected"]["k2"]))
+    assert bytes(first) == octets(vector["expected"]["k1"])
+    assert bytes(second) == octets(vector["expected"]["k2"])
 
 
 @pytest.mark.parametrize("vector", cases("tdes_cmac", "tdes_cmac"))
@@ -91,9 +92,9 @@ def test_cmac_agrees_with_two_other_libraries():
         theirs = CMAC(AES(key))
         theirs.update(message)
         assert cmac(Key("aes", key), message) == theirs.finalize()
-        assert cmac(Key("aes", key), message) == OtherCMAC.new(key, message, ciphermod=OtherAES).digest()
+        assert cmac(Key("aes", key), message) == Crypto.Hash.CMAC.new(key, message, ciphermod=Crypto.Cipher.AES).digest()
         wide = draw.randbytes(24)
-        assert cmac(Key("tdes", wide), message) == OtherCMAC.new(wide, message, ciphermod=OtherDES3).digest()
+        assert cmac(Key("tdes", wide), message) == Crypto.Hash.CMAC.new(wide, message, ciphermod=Crypto.Cipher.DES3).digest()
 
 
 @pytest.mark.parametrize(("algorithm", "size"), [("des", 8), ("tdes", 16), ("tdes", 24), ("aes", 16), ("aes", 32), ("sm4", 16)])

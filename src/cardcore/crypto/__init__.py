@@ -7,12 +7,20 @@ Importing the package runs the self-test of every kernel; when one fails, the im
 
 from __future__ import annotations
 
+import sys
+
 from cardcore.crypto import selftest
 from cardcore.crypto.backends import available
 from cardcore.crypto.errors import BackendUnavailable, CryptoError, InvalidCryptoInput, InvalidKey, InvalidMac, SelfTestFailed
 from cardcore.crypto.key import Key, wipe
 
-selftest.run()
+try:
+    selftest.run()
+except BaseException:
+    # Fail closed for good: what was already loaded must not be found by a later import that skips this file.
+    for _name in [name for name in sys.modules if name.startswith(f"{__name__}.")]:
+        del sys.modules[_name]
+    raise
 
 __all__ = [
     "BackendUnavailable",

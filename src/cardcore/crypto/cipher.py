@@ -7,20 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TypeAlias
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
-from cryptography.hazmat.primitives.ciphers import BlockCipherAlgorithm, Cipher, algorithms, modes
-from typing_extensions import Buffer
+from cryptography.hazmat.primitives.ciphers import BlockCipherAlgorithm, Cipher, CipherContext, algorithms, modes
 
 from cardcore.crypto.errors import InvalidCryptoInput
 from cardcore.crypto.key import Key, wipe
 
 BLOCK_OCTETS = {"des": 8, "tdes": 8, "aes": 16, "sm4": 16}
 
-
-class _Context(Protocol):
-    def update_into(self, data: Buffer, buf: Buffer) -> int: ...
+Octets: TypeAlias = bytes | bytearray | memoryview
 
 
 def block_octets(key: Key) -> int:
@@ -33,7 +30,7 @@ def primitive(key: Key) -> Iterator[BlockCipherAlgorithm]:
     """The key as an algorithm object of `cryptography`; the octets behind it are overwritten at the end."""
     with key.lend() as octets:
         if key.algorithm == "aes":
-            yield algorithms.AES(octets)  # type: ignore[arg-type]
+            yield algorithms.AES(octets)
             return
         if key.algorithm == "sm4":
             yield algorithms.SM4(octets)  # type: ignore[arg-type]
@@ -47,7 +44,7 @@ def primitive(key: Key) -> Iterator[BlockCipherAlgorithm]:
             wipe(wide)
 
 
-def _run(context: _Context, data: Buffer, block: int) -> bytearray:
+def _run(context: CipherContext, data: Octets, block: int) -> bytearray:
     # A bytearray, because the caller may have to overwrite the result; update_into asks for spare room of a block.
     size = memoryview(data).nbytes
     if size % block:
@@ -58,13 +55,13 @@ def _run(context: _Context, data: Buffer, block: int) -> bytearray:
     return out
 
 
-def encrypt_ecb(key: Key, blocks: Buffer) -> bytearray:
+def encrypt_ecb(key: Key, blocks: Octets) -> bytearray:
     """Each block on its own (NIST SP 800-38A, 6.1). Raises InvalidCryptoInput for part blocks, InvalidKey for a wiped key."""
     with primitive(key) as algorithm:
         return _run(Cipher(algorithm, modes.ECB()).encryptor(), blocks, block_octets(key))  # noqa: S305 - the cards are made so
 
 
-def decrypt_ecb(key: Key, blocks: Buffer) -> bytearray:
+def decrypt_ecb(key: Key, blocks: Octets) -> bytearray:
     """The reverse of `encrypt_ecb`."""
     with primitive(key) as algorithm:
         return _run(Cipher(algorithm, modes.ECB()).decryptor(), blocks, block_octets(key))  # noqa: S305
@@ -79,14 +76,14 @@ def _vector(key: Key, vector: bytes | None) -> bytes:
     return bytes(vector)
 
 
-def encrypt_cbc(key: Key, blocks: Buffer, vector: bytes | None = None) -> bytearray:
+def encrypt_cbc(key: Key, blocks: Octets, vector: bytes | None = None) -> bytearray:
     """Chained (NIST SP 800-38A, 6.2) from `vector`, zero when not given. Raises like `encrypt_ecb`."""
     mode = modes.CBC(_vector(key, vector))
     with primitive(key) as algorithm:
         return _run(Cipher(algorithm, mode).encryptor(), blocks, block_octets(key))
 
 
-def decrypt_cbc(key: Key, blocks: Buffer, vector: bytes | None = None) -> bytearray:
+def decrypt_cbc(key: Key, blocks: Octets, vector: bytes | None = None) -> bytearray:
     """The reverse of `encrypt_cbc`."""
     mode = modes.CBC(_vector(key, vector))
     with primitive(key) as algorithm:

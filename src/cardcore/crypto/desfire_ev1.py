@@ -26,9 +26,9 @@ def crc16(octets: bytes) -> bytes:
     """CRC_A of ISO/IEC 14443-3, 6.2.4: preset 6363, 2 octets little endian."""
     register = 0x6363
     for octet in octets:
-        octet = (octet ^ register) & 0xFF
-        octet = (octet ^ octet << 4) & 0xFF
-        register = register >> 8 ^ octet << 8 ^ octet << 3 ^ octet >> 4
+        low = (octet ^ register) & 0xFF
+        mixed = (low ^ low << 4) & 0xFF
+        register = register >> 8 ^ mixed << 8 ^ mixed << 3 ^ mixed >> 4
     return register.to_bytes(2, "little")
 
 

@@ -5,13 +5,14 @@ What it cannot promise: copies made by the interpreter, by `cryptography` inside
 
 from typing import Any, ClassVar, NoReturn, final
 
-from typing_extensions import Buffer
+import numpy as np
+from numpy.typing import NDArray
 
 @final
 class Loan:
     """The octets for the length of a `with` block, overwritten at its end."""
 
-    def __init__(self, key: Key) -> None: ...
+    def __new__(cls, key: Key) -> Loan: ...
     def __enter__(self) -> bytearray: ...
     def __exit__(self, *_: object) -> None: ...
 
@@ -23,7 +24,7 @@ class Key:
     Raises InvalidKey for any other length or name, and whenever a wiped key is used.
     """
 
-    def __init__(self, algorithm: str, octets: Buffer) -> None: ...
+    def __init__(self, algorithm: str, octets: bytes | bytearray | memoryview) -> None: ...
     @property
     def algorithm(self) -> str: ...
     @staticmethod
@@ -46,12 +47,12 @@ class Key:
     def __len__(self) -> int:
         """Octets of the key; 0 once wiped."""
 
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other: object, /) -> bool:
         """Same algorithm and octets, compared in constant time. A wiped key equals only itself."""
 
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn: ...
 
-def wipe(octets: Buffer) -> None:
+def wipe(octets: bytearray | memoryview | NDArray[np.uint8]) -> None:
     """Overwrite a writable buffer (bytearray, numpy array) with zeros."""

@@ -5,10 +5,12 @@ For the LRP mode of NTAG 424 DNA and DESFire Light. The tables depend on the key
 
 from __future__ import annotations
 
-from cardcore.crypto.cipher import decrypt_ecb, encrypt_ecb
+from collections.abc import Callable
+
+from cardcore.crypto.cipher import Octets, decrypt_ecb, encrypt_ecb
 from cardcore.crypto.errors import InvalidCryptoInput
 from cardcore.crypto.key import Key, wipe
-from cardcore.crypto.mac import require_equal
+from cardcore.crypto.mac import doubled, require_equal
 from cardcore.crypto.padding import pad_bit, unpad_bit
 
 _PLAINTEXTS = 16
@@ -19,7 +21,7 @@ def _nibbles(octets: bytes) -> list[int]:
     return [nibble for octet in octets for nibble in (octet >> 4, octet & 15)]
 
 
-def _encrypt(key: bytearray, block: bytes) -> bytearray:
+def _encrypt(key: bytearray, block: Octets) -> bytearray:
     return encrypt_ecb(Key("aes", key), block)
 
 
@@ -76,22 +78,20 @@ class Lrp:
         plain, following = self._indexed(counter, bytes(data), updated, decrypt_ecb)
         return (unpad_bit(plain) if padding else plain), following
 
-    def _indexed(self, counter: bytes, data: bytes, updated: int, operation: object) -> tuple[bytes, bytes]:
+    def _indexed(self, counter: bytes, data: bytes, updated: int, operation: Callable[[Key, Octets], bytearray]) -> tuple[bytes, bytes]:
         if not data or len(data) % 16:
             raise InvalidCryptoInput("LRICB takes whole blocks", octets=len(data))
         number, out = int.from_bytes(counter, "big"), bytearray()
         for i in range(0, len(data), 16):
             block_key = Key.take("aes", self.evaluate(updated, _nibbles(number.to_bytes(len(counter), "big")), final=True))
-            out += operation(block_key, data[i : i + 16])  # type: ignore[operator]
+            out += operation(block_key, data[i : i + 16])
             number = (number + 1) % (1 << 8 * len(counter))
         return bytes(out), number.to_bytes(len(counter), "big")
 
     def sub_keys(self) -> tuple[bytes, bytes]:
         """The CMAC sub-keys: EvalLRP of a zero block, times x and times x squared in GF(2^128) (algorithm 6)."""
-        from cardcore.crypto.mac import _double
-
-        first = _double(self.evaluate(0, [0] * 32, final=True))
-        return bytes(first), bytes(_double(first))
+        first = doubled(self.evaluate(0, [0] * 32, final=True))
+        return bytes(first), bytes(doubled(first))
 
     def cmac(self, message: bytes) -> bytes:
         """LRP-CMAC, 16 octets (algorithm 7), under updated key 0."""

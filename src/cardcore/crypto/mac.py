@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from hmac import compare_digest
 
-from typing_extensions import Buffer
-
-from cardcore.crypto.cipher import block_octets, decrypt_ecb, encrypt_cbc, encrypt_ecb
+from cardcore.crypto.cipher import Octets, block_octets, decrypt_ecb, encrypt_cbc, encrypt_ecb
 from cardcore.crypto.errors import InvalidCryptoInput, InvalidKey, InvalidMac
 from cardcore.crypto.key import Key, wipe
 from cardcore.crypto.padding import pad_bit, pad_zeros
@@ -15,7 +13,7 @@ from cardcore.crypto.padding import pad_bit, pad_zeros
 _R = {8: 0x1B, 16: 0x87}
 
 
-def _double(block: Buffer) -> bytearray:
+def doubled(block: Octets) -> bytearray:
     """Multiply by x in GF(2^n), without a branch on the top bit."""
     view = memoryview(block)
     size = view.nbytes
@@ -26,11 +24,11 @@ def _double(block: Buffer) -> bytearray:
 
 def cmac_sub_keys(key: Key) -> tuple[bytearray, bytearray]:
     """K1 and K2 (NIST SP 800-38B, 6.1). They are secrets of the key: wipe them after use."""
-    first = _double(encrypt_ecb(key, bytes(block_octets(key))))
-    return first, _double(first)
+    first = doubled(encrypt_ecb(key, bytes(block_octets(key))))
+    return first, doubled(first)
 
 
-def cmac_into(key: Key, message: Buffer, vector: bytes | None = None, least: int = 0) -> bytearray:
+def cmac_into(key: Key, message: Octets, vector: bytes | None = None, least: int = 0) -> bytearray:
     """`cmac` as a bytearray, for results that are keys; `least` pads to at least so many octets (AN10922)."""
     block = block_octets(key)
     padded = bytearray(memoryview(message).cast("B"))
@@ -48,7 +46,7 @@ def cmac_into(key: Key, message: Buffer, vector: bytes | None = None, least: int
     return tag
 
 
-def cmac(key: Key, message: Buffer, vector: bytes | None = None) -> bytes:
+def cmac(key: Key, message: Octets, vector: bytes | None = None) -> bytes:
     """CMAC (NIST SP 800-38B, RFC 4493), the whole block.
 
     vector: the running IV of a DESFire EV1 session; zero, as the standard has it, when not given.
@@ -56,12 +54,12 @@ def cmac(key: Key, message: Buffer, vector: bytes | None = None) -> bytes:
     return bytes(cmac_into(key, message, vector))
 
 
-def odd_octets(tag: Buffer) -> bytes:
+def odd_octets(tag: Octets) -> bytes:
     """Octets 1, 3, 5 ... of a tag: the 8-octet truncation of DESFire EV2, TMAC and NTAG 424 (AN12343, AN12196)."""
     return bytes(memoryview(tag)[1::2])
 
 
-def _padded(message: Buffer, block: int, padding: int) -> bytes:
+def _padded(message: Octets, block: int, padding: int) -> bytes:
     octets = bytes(memoryview(message))
     if padding == 1:
         return pad_zeros(octets, block)
@@ -70,7 +68,7 @@ def _padded(message: Buffer, block: int, padding: int) -> bytes:
     raise InvalidCryptoInput("padding is 1 or 2", padding=padding)
 
 
-def mac_algorithm1(key: Key, message: Buffer, padding: int = 2, vector: bytes | None = None) -> bytes:
+def mac_algorithm1(key: Key, message: Octets, padding: int = 2, vector: bytes | None = None) -> bytes:
     """CBC-MAC: ISO/IEC 9797-1 MAC algorithm 1 with the key's cipher, the whole last block.
 
     padding: 1 (zeros) or 2 (80 and zeros). vector: a card challenge where a profile chains from one; zero otherwise.
@@ -80,7 +78,7 @@ def mac_algorithm1(key: Key, message: Buffer, padding: int = 2, vector: bytes | 
     return bytes(encrypt_cbc(key, _padded(message, block, padding), vector)[-block:])
 
 
-def mac_algorithm3(key: Key, message: Buffer, padding: int = 2, vector: bytes | None = None) -> bytes:
+def mac_algorithm3(key: Key, message: Octets, padding: int = 2, vector: bytes | None = None) -> bytes:
     """Retail MAC: ISO/IEC 9797-1 MAC algorithm 3 with DES and a double-length key, 8 octets.
 
     Raises InvalidKey unless the key is a 16-octet TDES key, InvalidCryptoInput.
@@ -96,12 +94,12 @@ def mac_algorithm3(key: Key, message: Buffer, padding: int = 2, vector: bytes | 
     return bytes(tag)
 
 
-def require_equal(computed: Buffer, presented: Buffer) -> None:
+def require_equal(computed: Octets, presented: Octets) -> None:
     """Compare in constant time. Raises InvalidMac, also for another length or an empty MAC."""
     if not computed or not compare_digest(bytes(computed), bytes(presented)):
         raise InvalidMac
 
 
-def verify_cmac(key: Key, message: Buffer, presented: bytes, vector: bytes | None = None) -> None:
+def verify_cmac(key: Key, message: Octets, presented: bytes, vector: bytes | None = None) -> None:
     """Raises InvalidMac unless `presented` is the whole CMAC of `message`."""
     require_equal(cmac(key, message, vector), presented)
