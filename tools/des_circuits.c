@@ -112,17 +112,18 @@ static void shuffle(int *v, int n) { for (int i = n - 1; i > 0; i--) { int j = r
 
 static void print(int box, circuit *c, int *out) {
     static const char *form[] = {"%s & %s", "%s | %s", "%s ^ %s", "%s & ~%s"};
-    char name[GATES][8];
-    for (int i = 0; i < c->n; i++) snprintf(name[i], 8, i < 6 ? "a%d" : "g%d", i < 6 ? i + 1 : i - 5);
+    char name[GATES][16];
+    for (int i = 0; i < c->n; i++) snprintf(name[i], sizeof name[i], i < 6 ? "a%d" : "g%d", i < 6 ? i + 1 : i - 5);
     printf("/* %d gates */\nstatic inline __attribute__((always_inline)) void s%d(word a1, word a2, word a3, word a4, word a5, word a6,\n"
-           "                                                      word *o1, word *o2, word *o3, word *o4) {\n", c->n - 6, box + 1);
+           "                                                        word *o1, word *o2, word *o3, word *o4) {\n", c->n - 6, box + 1);
     for (int i = 6; i < c->n; i++) {
-        printf("    word %s = ", name[i]);
+        printf("%sword %s = ", (i - 6) % 4 ? " " : "    ", name[i]);
         if (c->op[i] == NOT) printf("~%s", name[c->a[i]]); else printf(form[c->op[i]], name[c->a[i]], name[c->b[i]]);
-        printf(";\n");
+        printf((i - 6) % 4 == 3 || i + 1 == c->n ? ";\n" : ";");
     }
-    for (int o = 0; o < 4; o++) printf("    *o%d ^= %s;\n", o + 1, name[out[o]]);
-    printf("}\n\n");
+    printf("   ");
+    for (int o = 0; o < 4; o++) printf(" *o%d ^= %s;", o + 1, name[out[o]]);
+    printf("\n}\n%s", box < 7 ? "\n" : "");
 }
 
 int main(int argc, char **argv) {

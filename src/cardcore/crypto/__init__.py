@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sys
 
-from cardcore.crypto import selftest
-from cardcore.crypto.backends import available
+from cardcore.crypto import batch, cipher, desfire_ev1, desfire_ev2, diversify, lrp, mac, pboc, selftest, sun, tmac
+from cardcore.crypto.backends import available, force
 from cardcore.crypto.errors import BackendUnavailable, CryptoError, InvalidCryptoInput, InvalidKey, InvalidMac, SelfTestFailed
 from cardcore.crypto.key import Key, wipe
 
@@ -31,5 +31,16 @@ __all__ = [
     "Key",
     "SelfTestFailed",
     "available",
+    "batch",
+    "cipher",
+    "desfire_ev1",
+    "desfire_ev2",
+    "diversify",
+    "force",
+    "lrp",
+    "mac",
+    "pboc",
+    "sun",
+    "tmac",
     "wipe",
 ]

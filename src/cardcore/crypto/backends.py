@@ -1,12 +1,10 @@
-"""Which build of the batch kernels is used: the widest this CPU has, unless the environment or the caller says otherwise.
+"""Which build of the batch kernels is used: the widest this CPU has, unless a caller forces another.
 
-CARDCORE_DES = avx512 | avx2 | portable and CARDCORE_AES = aesni | cryptography force one for the process, read at import.
-Forcing exists for tests and for measuring; every choice gives the same answers.
+Forcing is for tests and for measuring; every choice gives the same answers. One call is forced by its `backend` argument, the
+process by `force`; the tests and the benchmark read CARDCORE_DES and CARDCORE_AES and call that, since the core reads no environment.
 """
 
 from __future__ import annotations
-
-import os
 
 from cardcore.crypto import kernel
 from cardcore.crypto.errors import BackendUnavailable
@@ -15,13 +13,11 @@ FALLBACK = "cryptography"
 
 
 def available(family: str) -> tuple[str, ...]:
-    """Usable backends of "des" or "aes", best first. AES always ends with `cryptography`, which needs no CPU support."""
+    """Usable backends of "des" (avx512, avx2, portable) or "aes" (aesni, cryptography), best first; the last needs no CPU support."""
     return (*kernel.available(family), *((FALLBACK,) if family == "aes" else ()))
 
 
-def _default(family: str) -> str:
-    forced = os.environ.get(f"CARDCORE_{family.upper()}")
-    return require(family, forced) if forced else available(family)[0]
+_chosen = {family: available(family)[0] for family in ("des", "aes")}
 
 
 def require(family: str, name: str) -> str:
@@ -31,9 +27,11 @@ def require(family: str, name: str) -> str:
     return name
 
 
-DEFAULTS = {family: _default(family) for family in ("des", "aes")}
+def force(family: str, name: str | None) -> None:
+    """Use one backend for all calls that do not name theirs; None goes back to the best. Raises BackendUnavailable."""
+    _chosen[family] = available(family)[0] if name is None else require(family, name)
 
 
-def choose(family: str, forced: str | None) -> str:
-    """The backend to use: `forced` if given, else the default of the process. Raises BackendUnavailable."""
-    return DEFAULTS[family] if forced is None else require(family, forced)
+def choose(family: str, forced: str | None = None) -> str:
+    """The backend a call uses: `forced` if given, else that of the process. Raises BackendUnavailable."""
+    return _chosen[family] if forced is None else require(family, forced)

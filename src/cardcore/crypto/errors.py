@@ -6,9 +6,7 @@ from cardcore.errors import CardcoreError
 
 
 class CryptoError(CardcoreError):
-    """Root of the room's errors."""
-
-    code = "crypto_error"
+    """Root of the room's errors; only its leaves are raised."""
 
 
 class InvalidMac(CryptoError):
