@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import line_batch, line_core, line_growth, line_http, line_store
+from . import line_batch, line_core, line_crypto, line_growth, line_http, line_store
 from .harness import Opener
 
 LINES: dict[str, Opener] = {
@@ -12,4 +12,6 @@ LINES: dict[str, Opener] = {
     "http": line_http.settle,
     "http_batch": line_http.settle_batch,
     "growth": line_growth.growth,
+    "tac": line_crypto.tacs,
+    "diversify": line_crypto.diversification,
 }

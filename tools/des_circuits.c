@@ -5,6 +5,7 @@
  * other half as don't-care (the idea is Matthew Kwan's, "Reducing the gate count of bitslice DES"; the code is new).
  * Gates of earlier outputs are reused by later ones. Many random orders are tried and the smallest circuit is kept.
  *
+ * Run twice or more and keep the best of each box (the printed total is on stderr).
  * Run:  cc -O3 -march=native -o /tmp/des_circuits tools/des_circuits.c && /tmp/des_circuits SECONDS_PER_BOX SEED > des_sboxes.h
  * The result is checked by tests/crypto/test_des_circuits.py against the tables of FIPS 46-3, whoever found it.
  */

@@ -45,12 +45,14 @@ def test_circuit(box):
     every = (1 << 64) - 1
     wires = {f"a{i + 1}": sum((m >> (5 - i) & 1) << m for m in range(64)) for i in range(6)}
     outputs: dict[int, int] = {}
-    for line in body[1].splitlines():
-        if gate := re.fullmatch(r"\s*word (\w+) = (.*);", line):
-            assert re.fullmatch(r"(~?[ag]\d+)( [&|^] ~?[ag]\d+)?", gate[2]), "one gate a line"
+    for statement in body[1].split("{")[1].split(";"):
+        if gate := re.fullmatch(r"\s*word (\w+) = (.*)", statement):
+            assert re.fullmatch(r"(~?[ag]\d+)( [&|^] ~?[ag]\d+)?", gate[2]), "one gate a statement"
             wires[gate[1]] = eval(gate[2], {"__builtins__": {}}, wires) & every
-        elif out := re.fullmatch(r"\s*\*o(\d) \^= (\w+);", line):
+        elif out := re.fullmatch(r"\s*\*o(\d) \^= (\w+)", statement):
             outputs[int(out[1])] = wires[out[2]]
+        else:
+            assert not statement.strip(), "a circuit is gates and outputs"
     rows = fips_rows()[4 * (box - 1) : 4 * box]
     for m in range(64):
         found = sum((outputs[o] >> m & 1) << (4 - o) for o in range(1, 5))
