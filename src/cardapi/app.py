@@ -121,11 +121,11 @@ class Shop:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def verify(self, store: Store) -> verify.Report:
+    def verify(self, store: Store, progress: Callable[[int, int], None] | None = None) -> verify.Report:
         """Replay the journal as `store` (a reader of this shop's) has it: chain, balances and signed checkpoints (U)."""
         marks = list(self.checkpoints.read())  # before the snapshot, so that none is ahead of it
         with store.snapshot():
-            return verify.verify(store, self.custody.chain_key, checkpoints=marks)
+            return verify.verify(store, self.custody.chain_key, checkpoints=marks, progress=progress)
 
     def close(self) -> None:
         """Stop the desk and give the data directory back. Safe to call twice."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cardapi.app import Shop
 
 SESSION_S = 3_600
-TIMEOUT_S = 60
+TIMEOUT_S = 600  # verify and trial balance of a long journal take their time
 
 
 class Refused(CardcoreError):
@@ -156,11 +156,19 @@ class Remote:
 
     def send(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         try:
-            self._connection.request(method, target, body or None, headers)
-            answer = self._connection.getresponse()
-            return answer.status, answer.read()
+            try:
+                return self._exchange(method, target, headers, body)
+            except (ConnectionError, http.client.BadStatusLine):
+                # A connection kept open too long was closed meanwhile. Sending again is safe: what changes anything has a key.
+                self._connection.close()
+                return self._exchange(method, target, headers, body)
         except (OSError, http.client.HTTPException) as error:
             raise Mistake("unreachable", f"no service answers at {self._url} ({error or type(error).__name__})") from error
+
+    def _exchange(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        self._connection.request(method, target, body or None, headers)
+        answer = self._connection.getresponse()
+        return answer.status, answer.read()
 
     def close(self) -> None:
         self._connection.close()
