@@ -107,7 +107,8 @@ def test_mangled_dialogue_moves_all_or_nothing(data):
     loading = data.draw(st.booleans())
     last = till.open_load(card, 100) if loading else till.open_purchase(card, 100)
     for _ in range(data.draw(st.integers(0, 3))):
-        position = data.draw(st.integers(0, len(last) - 2))  # the last byte is Le, which asks for nothing
+        # Not Le, which asks for nothing, and not the upper half of the terminal number, which MAC1 does not cover (see below).
+        position = data.draw(st.integers(0, len(last) - 2).filter(lambda n: loading or n not in (5, 6)))
         changed = bytearray(last)
         changed[position] ^= data.draw(st.integers(1, 255))
         answers(card, [bytes(changed)])
@@ -115,6 +116,20 @@ def test_mangled_dialogue_moves_all_or_nothing(data):
             last = till.open_load(card, 100) if loading else till.open_purchase(card, 100)
     answers(card, [last] * data.draw(st.integers(0, 2)))
     assert Purse.read(card.store, 2).balance in (5000, 5100 if loading else 4900)
+
+
+def test_mac1_does_not_cover_the_upper_half_of_the_terminal_number():
+    """A weakness of the purse itself: the card debits, but its TAC is about the number that it saw, so the record does not verify."""
+    till, card = Till(), build.purse_card(balance=5000)
+    card.power_on()
+    honest = till.open_purchase(card, 100)
+    changed = honest[:5] + b"\xff" + honest[6:]
+    answer = ok(card, changed)
+    key = card.tac_key()
+    about = (100).to_bytes(4, "big") + b"\x06" + till.terminal
+    assert answer[:4] == card.suite.tac(key, about, changed[5:16])
+    assert answer[:4] != card.suite.tac(key, about, honest[5:16])
+    assert ok(till.sam, b"\x80\x72\0\0\x04" + answer[4:]) == b"", "the SAM sees nothing"
 
 
 @functools.cache
