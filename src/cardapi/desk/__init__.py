@@ -6,5 +6,6 @@ Idempotency, batching, PIN policy and card state live here, once. The desk owns 
 
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.writer import Desk
+from cardapi.store.fold import Step, is_settlement, unpack_facts, unpack_step
 
-__all__ = ["Desk", "Problem", "Request"]
+__all__ = ["Desk", "Problem", "Request", "Step", "is_settlement", "unpack_facts", "unpack_step"]

@@ -1,0 +1,56 @@
+"""A ledger of 300 entries with every kind of entry in it, made once and copied for each test that damages it."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from cardapi.custody import Pin
+from cardcore.settlement import Adjust, Capture, Refund, Reverse, Sale, Transfer, Void
+from tests.desk.till import Till
+
+ENTRIES = 300
+
+
+def build(directory: Path, entries: int = ENTRIES, seed: int = 7) -> None:
+    """Fill a new data directory with exactly this many entries."""
+    rng = random.Random(seed)
+    till = Till(directory)
+    cards = [till.card(rng.randint(1, 500_00)) for _ in range(5)] + [till.card(100_00, "guarded", "482913")]
+    till.done("void", ref_key=("terminal:t1", "never sent"), command=Void())
+    till.ask("verify_pin", card=cards[-1], pin=Pin.parse("000000"))
+    till.sale(cards[-1], 1_00, pin=Pin.parse("482913"))
+    till.done("expire_card", card=till.card())
+    till.done("swap", card=till.card(3_00), payload={"prefix": "8802"})
+    till.done("stock", payload={"programme": "plain", "prefix": "8803"})
+    till.ask("change", payload={"kind": "unit", "id": "s1", "document": {"name": "一店", "kind": "store", "parent": "issuer"}})
+    while till.shop.desk.head.position < entries:
+        _step(till, rng, cards)
+    assert till.shop.desk.head.position == entries
+    till.shop.close()
+
+
+def _step(till: Till, rng: random.Random, cards: list[str]) -> None:
+    card, other = rng.sample(cards[:5], 2)
+    match rng.randrange(9):
+        case 0:
+            entry = till.topup(card, rng.randint(1, 100_00))
+            if rng.random() < 0.3 and till.shop.desk.head.position < ENTRIES:
+                till.ask("reverse", ref=entry.position, command=Reverse())
+        case 1 | 2 | 3:
+            till.sale(card, rng.randint(1, 200_00))
+        case 4:
+            till.ask("settle", card=card, further=(other,), command=Sale("settle", [(rng.randint(1, 300_00), 1), (5_00, 2)]))
+        case 5:
+            till.ask("transfer", card=card, further=(other,), command=Transfer(rng.randint(1, 50_00)))
+        case 6:
+            till.ask("adjust", card=card, command=Adjust("principal", rng.choice([-1, 1]) * rng.randint(1, 10_00)))
+        case 7:
+            hold = till.sale(card, rng.randint(1, 50_00), verb="hold")
+            if hold.outcome == "applied" and rng.random() < 0.7 and till.shop.desk.head.position < ENTRIES:
+                till.ask("capture", ref=hold.position, command=Capture(rng.choice([-1, 1])))
+        case _:
+            sale = till.sale(card, rng.randint(1, 50_00))
+            if till.shop.desk.head.position < ENTRIES:
+                command = rng.choice([Refund(amount_fen=1), Refund(), Void()])
+                till.ask("void" if isinstance(command, Void) else "refund", ref=sale.position, command=command)
