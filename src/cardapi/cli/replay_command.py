@@ -215,7 +215,7 @@ def _report(result: dict[str, Any], as_json: bool) -> None:
         ("tickets with cash for the shortfall", f"{run['cash_tickets']:,} for {yuan(run['cash_fen'])}"),
         ("requests a second", f"{run['requests_a_second']:,}"),
         ("seconds", f"{run['seconds']:,}"),
-        ("latency " + " ".join(latency), " ".join(_milliseconds(value) for value in latency.values()) + " ms"),
+        ("latency " + " ".join(latency), " ".join(_milliseconds(value) for value in latency.values()) + " ms" if latency else "-"),
         ("retries", f"{run['retries']:,}"),
     ]
     table("This run", ["", ""], rows)

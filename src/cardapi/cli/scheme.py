@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from cardapi.cli.group import group
-from cardapi.cli.options import Json
-from cardapi.cli.show import Mistake, emit_json, listing, note, say, table, yuan
+from cardapi.cli.options import DEFAULT_DATA, DataDir, Json, Key, Operator, Token, Url
+from cardapi.cli.service import reach
+from cardapi.cli.show import Mistake, details, emit_json, listing, note, say, table, yuan
 
 app = group("Programme packs: the files that say what a card can do.")
 
@@ -73,6 +74,30 @@ def show(file: Pack, as_json: Json = False) -> None:
     if normal["products"]:
         products = ([product["name"], yuan(product["price_fen"])] for product in normal["products"])
         table("Products", ["product", "price"], products, right=["price"])
+
+
+@app.command()
+def publish(
+    file: Pack,
+    data: DataDir = DEFAULT_DATA,
+    url: Url = "",
+    token: Token = "",
+    operator: Operator = "",
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Publish a pack: cards can be issued by it from now on. What is published never changes; a change needs a new version.
+
+    Example: cardcore scheme publish my-cards.toml
+    """
+    from cardcore.settlement import pack
+
+    raw = _read(file)
+    pack.normalise(raw)  # InvalidPack names the lines; no need to ask the service
+    text = raw.decode()
+    with reach(data, url=url, token=token, operator=operator) as service:
+        made = service.do("publishScheme", {"pack": text}, key=key)
+    details("Published", made, as_json=as_json)
 
 
 def _reached(tier: dict[str, Any]) -> str:

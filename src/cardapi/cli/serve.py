@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import signal
-import socket
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,8 +15,8 @@ from cardapi.cli.show import Mistake, emit_json, note, say
 if TYPE_CHECKING:
     from cardapi.app import Shop
 
-BACKLOG = 2_048
-DRAIN_S = 10
+
+DEMO_SESSION_S = 30 * 86_400
 
 
 def serve(
@@ -30,75 +28,24 @@ def serve(
 
     Example: cardcore serve --data var/shop --port 8080
     """
+    raise typer.Exit(run(data, host, port))
+
+
+def run(data: Path, host: str, port: int) -> int:
+    """Serve until stopped; returns the exit code. Raises Mistake cannot_listen."""
     from cardapi.app import open_shop
-
-    listener = _listen(host, port)
-    try:
-        with open_shop(data) as shop:
-            failed = _serve(shop, data, listener, host)
-    finally:
-        listener.close()
-    if failed is not None:
-        # F2: after a storage error nothing is acknowledged any more; the process ends and says so.
-        raise failed
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise Mistake("cannot_listen", f"cannot listen on {host} port {port}: {error.strerror or error}") from error
-    listener.listen(BACKLOG)
-    return listener
-
-
-def _serve(shop: Shop, data: Path, listener: socket.socket, host: str) -> Any:
-    """Run until a signal or a storage error. Returns the error that stopped the desk, if one did."""
-    import uvicorn
-
     from cardapi.cli.service import service_file
-    from cardapi.http.app import build_app
+    from cardapi.http.server import serve as serve_shop
 
-    port = listener.getsockname()[1]
-    url = address(host, port)
-
-    class Server(uvicorn.Server):
-        """uvicorn, saying where it listens, and stopping when the desk has failed."""
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                write_private(service_file(data), b'{"url":"%s","pid":%d}\n' % (url.encode(), os.getpid()))
-                announce(shop, data, url)
-                say(f"listening on {url} port {port}")
-                sys.stdout.flush()
-
-        async def on_tick(self, counter: int) -> bool:
-            return await super().on_tick(counter) or shop.desk.failed is not None
-
-    config = uvicorn.Config(
-        build_app(shop), http="httptools", loop="uvloop" if _has_uvloop() else "asyncio", log_level="warning", access_log=False,
-        server_header=False, date_header=False, timeout_graceful_shutdown=DRAIN_S, backlog=BACKLOG,
-    )  # fmt: skip
-    # uvicorn raises the signal that stopped it again when it is done: by then the shop must still be closed by us.
-    previous = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        Server(config).run(sockets=[listener])
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-        service_file(data).unlink(missing_ok=True)
-    return shop.desk.failed
-
-
-def _has_uvloop() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("uvloop") is not None
+    with open_shop(data) as shop:
+        try:
+            return serve_shop(shop, host, port, lambda chosen: greeting(shop, data, address(host, chosen)))
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
+                raise
+            raise Mistake("cannot_listen", f"cannot listen on {host} port {port}: {error.strerror}") from error
+        finally:
+            service_file(data).unlink(missing_ok=True)
 
 
 def address(host: str, port: int) -> str:
@@ -107,15 +54,19 @@ def address(host: str, port: int) -> str:
     return f"http://[{reachable}]:{port}" if ":" in reachable and not reachable.startswith("[") else f"http://{reachable}:{port}"
 
 
-def announce(shop: Shop, data: Path, url: str) -> None:
-    """In a demo shop: who can log in, and a first purchase to paste. Its session lives as long as this process."""
-    from cardapi.cli.service import demo_credentials, vouch
+def greeting(shop: Shop, data: Path, url: str) -> str:
+    """Leave the address for other commands. In a demo shop: who can log in, and a first purchase to paste.
+
+    The session in it is in this process' memory only, and ends with it.
+    """
+    from cardapi.cli.service import demo_credentials, service_file, vouch
     from cardapi.cli.setup import demo_text
 
+    write_private(service_file(data), b'{"url":"%s","pid":%d}\n' % (url.encode(), os.getpid()))
     demo = demo_credentials(data)
-    if demo is not None:
-        say(demo_text(demo, url, vouch(shop, demo["cashier"])))
-        say()
+    if demo is None:
+        return ""
+    return demo_text(demo, url, vouch(shop, demo["cashier"], DEMO_SESSION_S)) + "\n\n"
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -137,8 +88,9 @@ def openapi(
     import msgspec
 
     from cardapi.http.openapi import document
+    from cardapi.http.operations import OPERATIONS
 
-    text = msgspec.json.format(msgspec.json.encode(document()), indent=2)
+    text = msgspec.json.format(msgspec.json.encode(document(OPERATIONS)), indent=2)
     if output is None:
         say(text.decode())
     else:

@@ -263,7 +263,7 @@ def inside(shop: Shop, operator: str = "") -> Service:
         raise
 
 
-def vouch(shop: Shop, operator: str) -> str:
+def vouch(shop: Shop, operator: str, lifetime_s: int = SESSION_S) -> str:
     """A session in this process' memory only: what it does is journaled under the operator's name, itself it is not written."""
     from cardapi.people import sessions
 
@@ -273,7 +273,7 @@ def vouch(shop: Shop, operator: str) -> str:
         raise Mistake("unknown_operator", f"there is no active operator {name!r} with a role in {shop.directory}")
     token = sessions.new_token()
     handle = sessions.session_id(token)
-    document = sessions.new_session(handle, name, known.grants[0].unit, int(time.time()), SESSION_S)
+    document = sessions.new_session(handle, name, known.grants[0].unit, int(time.time()), lifetime_s)
     shop.registry.put("session", handle, msgspec.json.encode(document))
     return token
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 import shlex
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -31,6 +33,19 @@ def init(
 
     Example: cardcore init --data var/shop --demo
     """
+    made = make(data, name=name, demo=demo)
+    if as_json:
+        emit_json(made)
+        return
+    say(f"made {data}: operator {made['operator']}, password {made['password']}")
+    say(f"keep a copy of {data / 'secrets' / 'root.key'} apart from the database; without it nobody can check or open the books")
+    if demo:
+        say(f"demo shop: cashier {made['cashier']}, password {made['cashier_password']}, cards {', '.join(made['cards'].values())}")
+        say(f"now: cardcore serve --data {shlex.quote(str(data))}")
+
+
+def make(data: Path, *, name: str = "", demo: bool = False) -> dict[str, Any]:
+    """Make the directory and tell what was made, credentials included. Raises ShopError exists."""
     from cardapi.app import create_shop, open_shop
     from cardapi.cli.serve import write_private
     from cardapi.cli.service import demo_file, inside
@@ -46,14 +61,7 @@ def init(
             if empty:  # half a demo shop helps nobody
                 shutil.rmtree(data, ignore_errors=True)
             raise
-    if as_json:
-        emit_json(made)
-        return
-    say(f"made {data}: operator {made['operator']}, password {made['password']}")
-    say(f"keep a copy of {data / 'secrets' / 'root.key'} apart from the database; without it nobody can check or open the books")
-    if demo:
-        say(f"demo shop: cashier {made['cashier']}, password {made['cashier_password']}, cards {', '.join(made['cards'].values())}")
-        say(f"now: cardcore serve --data {shlex.quote(str(data))}")
+    return made
 
 
 def _furnish(service: Service) -> dict[str, Any]:
@@ -87,13 +95,27 @@ def _furnish(service: Service) -> dict[str, Any]:
     }
 
 
-def demo(data: DataDir = DEFAULT_DATA, as_json: Json = False) -> None:
-    """Show a running demo shop: its address, who can log in, and lines to paste that buy something and print the receipt.
+def demo(
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Show the demo shop that is running on this data directory; else make one to throw away.")
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """A demo shop: its address, who can log in, and lines to paste that buy something and print the receipt.
 
-    Example: cardcore serve --data var/shop &  then  cardcore demo --data var/shop
+    Without --data it makes a shop in a temporary directory, serves it, and removes it when you press Ctrl-C.
+    With --data DIR it shows the lines for a demo shop that `cardcore serve` is serving.
     """
+    from cardapi.cli.serve import run
     from cardapi.cli.service import Remote, Service, demo_credentials, service_address
 
+    if data is None:
+        with tempfile.TemporaryDirectory(prefix="cardcore-demo-") as place:
+            shop = Path(place) / "shop"
+            make(shop, demo=True)
+            raise typer.Exit(run(shop, host, port))
     made = demo_credentials(data)
     if made is None:
         raise Mistake("no_demo", f"{data} holds no demo shop: make one with `cardcore init --data DIR --demo`")

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 FEN_PER_YUAN = 100
+PLAIN_WIDTH = 200
+TIMES = ("at", "closed_at")
+SECONDS = "2026-11-22T06:17:06"
 _YUAN = re.compile(r"([0-9]{1,13})(?:\.([0-9]{1,2}))?")
 
 
@@ -51,7 +54,8 @@ def console() -> Console:
     """The console for people; it drops colour by itself where output is not a terminal."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    # Where output is not a terminal nobody scrolls: lines may be as long as their content.
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=PLAIN_WIDTH)
 
 
 def say(text: str = "") -> None:
@@ -93,6 +97,7 @@ def listing(title: str, rows: Sequence[dict[str, Any]], columns: dict[str, str],
     if not rows:
         say(f"{title}: none")
         return
+    columns = {field: heading for field, heading in columns.items() if any(row.get(field) not in ("", None) for row in rows)}
     right = [heading for field, heading in columns.items() if field.endswith("_fen") or isinstance(rows[0].get(field), int)]
     table(title, list(columns.values()), ([_cell(field, row.get(field)) for field in columns] for row in rows), right=right)
 
@@ -111,6 +116,8 @@ def _cell(field: str, value: Any) -> str:
         return ""
     if field.endswith("_fen") and isinstance(value, int):
         return yuan(value)
+    if field in TIMES and isinstance(value, str) and len(value) > len(SECONDS):
+        return value[: len(SECONDS)].replace("T", " ") + value[-6:]
     if isinstance(value, list):
         return ", ".join(_cell("", item) for item in value)
     if isinstance(value, dict):

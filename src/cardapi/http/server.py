@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -82,10 +82,11 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-def serve(shop: Shop, host: str = "127.0.0.1", port: int = 0) -> int:
+def serve(shop: Shop, host: str = "127.0.0.1", port: int = 0, greet: Callable[[int], str] = lambda port: "") -> int:
     """Serve until a signal or a failed desk; prints `listening on <url> port <port>`. Returns the exit code: 0, or 1 after a failure.
 
-    The caller closes the shop afterwards, which drains the desk. Raises OSError when the address cannot be bound.
+    `greet` is told the port and gives lines to print before that one. The caller closes the shop afterwards, which drains
+    the desk. Raises OSError when the address cannot be bound.
     """
     application = build_app(shop)
     bound = listen(host, port)
@@ -95,7 +96,7 @@ def serve(shop: Shop, host: str = "127.0.0.1", port: int = 0) -> int:
         application, loop="auto", http="httptools", ws="none", lifespan="on", log_level="warning", access_log=False, server_header=False,
         backlog=BACKLOG, timeout_keep_alive=75, timeout_graceful_shutdown=DRAIN_S,
     )  # fmt: skip
-    server = Server(config, application, f"listening on http://{shown}:{chosen} port {chosen}")
+    server = Server(config, application, f"{greet(chosen)}listening on http://{shown}:{chosen} port {chosen}")
     # Signatures of the second we started in are refused (see http.signature); accept only from the next one on.
     while application.service.now() < application.service.signatures.ready_at:
         time.sleep(0.02)
