@@ -12,10 +12,10 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-ENTRY_BYTES = 420
+ENTRY_BYTES = 320
 """About what the entry of the benchmark's settlement takes in the product's journal, chain and columns included."""
 
-STATE_BYTES = 160
+STATE_BYTES = 60
 """About what the account of the benchmark's card takes."""
 
 SCHEMA = """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cardcore.settlement import Command
 
 
-class Request(msgspec.Struct):
+class Request(msgspec.Struct, gc=False):
     """One verb as an edge hands it in: who, what and under which client key. Scope was judged before (R1, R2).
 
     Money verbs (with `command`): settle hold capture void refund reverse topup transfer adjust expire.

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One effect in the journal: a ticket, another money verb, a card's life cycle step or a registry change.
 
     `mac` = HMAC-SHA256(chain key, previous mac || length-prefixed encoding of every other field) (A2).
@@ -43,7 +43,7 @@ class Entry(msgspec.Struct, frozen=True):
     mac: bytes
 
 
-class CardRow(msgspec.Struct):
+class CardRow(msgspec.Struct, gc=False):
     """A card as the store keeps it: a projection of its entries."""
 
     number: str
@@ -60,7 +60,7 @@ class CardRow(msgspec.Struct):
     changed_at: int  # position of the entry that last changed this row
 
 
-class AccountRow(msgspec.Struct):
+class AccountRow(msgspec.Struct, gc=False):
     """The value of one account as the store keeps it: a projection of its entries (M3)."""
 
     account_id: int
@@ -68,7 +68,7 @@ class AccountRow(msgspec.Struct):
     changed_at: int
 
 
-class Found(msgspec.Struct):
+class Found(msgspec.Struct, gc=False):
     """One card with its account, as read for a decision."""
 
     card: CardRow
