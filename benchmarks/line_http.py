@@ -34,7 +34,7 @@ class Load:
     """Slices against one server: builds enough requests for the time, by the rate seen last."""
 
     def __init__(
-        self, port: int, build: Build, seconds: float, connections: int, guess: float, *, items: int = 1, expect: bytes = b'"applied"'
+        self, port: int, build: Build, seconds: float, connections: int, guess: float, *, items: int = 1, expect: bytes = b'"outcome":"applied"'
     ) -> None:
         self._port, self._build, self._seconds, self._connections = port, build, seconds, connections
         self._rate, self._items, self._expect = guess, items, expect
@@ -69,7 +69,7 @@ class Requests:
         made = []
         for _ in range(count):
             items = b",".join(sale_json(card, lines, keys()) for card, lines in self._sales(BATCH))
-            made.append(post(SETTLE_BATCH, b'{"items":[' + items + b"]}", keys()))
+            made.append(post(SETTLE_BATCH, b'{"tickets":[' + items + b"]}", keys()))
         return made
 
     def _sales(self, count: int) -> Iterator[tuple[str, tuple[TicketLine, ...]]]:
