@@ -1,0 +1,166 @@
+"""A fault in each write and sync call of one settle (F2, O3, O4): nothing false is acknowledged, nothing is lost or doubled.
+
+A preloaded library makes the n-th system call on the database's files fail with EIO, for every n a settle makes, once as a
+passing fault and once as a disk that stays bad. Faults above the system calls are put into each statement of a commit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cardapi.desk import Problem
+from tests.desk.till import Till
+from tests.support import needs
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    needs("cc", "gcc")
+    target = tmp_path_factory.mktemp("fault") / "fault.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", target, HERE / "fault.c", "-ldl"], check=True)
+    return target
+
+
+@pytest.mark.skipif(not sysconfig.get_platform().startswith("linux"), reason="needs Linux: LD_PRELOAD and /proc")
+@pytest.mark.parametrize("sticky", [0, 1], ids=["passing", "staying"])
+def test_every_write_and_sync_of_a_settle(library: Path, tmp_path: Path, sticky: int) -> None:
+    root = HERE.parents[1]
+    environment = os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": f"{root / 'src'}:{root}"}
+    command = [sys.executable, "-m", "tests.desk.fault_child", str(tmp_path / "shop"), str(sticky)]
+    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    reached = [line for line in lines if line["fired"]]
+    assert len(reached) >= 4, "a settle makes more calls than that: the fault did not reach its window"
+    assert lines[-1]["fired"] == 0, "not every call of a settle was failed"
+    for line in reached:
+        assert line["told"] in ("applied", "unexpected"), line
+        if line["told"] == "applied":
+            assert line["kept"] == 1_00, f"acknowledged and lost: {line}"
+        else:
+            assert line["failed"], line
+            assert line["after_failure"] == "not_ready", f"acknowledged after a failure: {line}"
+            assert line["kept"] in (0, 1_00), line
+        assert line["retried"] == "applied", line
+        assert line["taken"] == 1_00, f"doubled or lost: {line}"
+        assert line["sound"], line
+    assert any(line["told"] == "unexpected" for line in reached), "no fault was noticed at all"
+
+
+class Faulty:
+    """A connection whose n-th statement fails, before or after it did its work."""
+
+    def __init__(self, real: sqlite3.Connection, at: int, *, after: bool) -> None:
+        self.real, self.at, self.after = real, at, after
+        self.calls: list[str] = []
+        self.fired = ""
+
+    def _call(self, name: str, statement: str, *arguments: Any) -> Any:
+        self.calls.append(statement)
+        hit = len(self.calls) == self.at
+        if hit:
+            self.fired = statement
+        if hit and not self.after:
+            raise sqlite3.OperationalError("disk I/O error")
+        result = getattr(self.real, name)(statement, *arguments)
+        if hit:
+            raise sqlite3.OperationalError("disk I/O error")
+        return result
+
+    def execute(self, statement: str, *arguments: Any) -> Any:
+        return self._call("execute", statement, *arguments)
+
+    def executemany(self, statement: str, *arguments: Any) -> Any:
+        return self._call("executemany", statement, *arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_every_statement_of_a_settle(till: Till, after: bool) -> None:
+    card = till.card(100_00)
+    fired: list[str] = []
+    for at in range(1, 20):
+        store = till.shop.store
+        faulty = Faulty(store._connection, at, after=after)
+        store._connection = faulty
+        before = till.balance(card)
+        try:
+            outcome = till.sale(card, 1_00, key=f"sale-{at}").outcome
+        except Problem as problem:
+            outcome = problem.code
+        store._connection = faulty.real
+        if not faulty.fired:
+            break
+        fired.append(faulty.fired.split()[0])
+        assert outcome == "unexpected"
+        assert till.shop.desk.failed is not None
+        assert till.problem("settle", card=card) == "not_ready"
+        kept = before - till.balance(card)
+        assert kept == (1_00 if after and faulty.fired == "COMMIT" else 0)
+        till.reopen()
+        assert till.sale(card, 1_00, key=f"sale-{at}").outcome == "applied"
+        assert till.balance(card) == before - 1_00
+    assert {"SELECT", "BEGIN", "INSERT", "COMMIT"} <= set(fired), fired
+    till.sound()
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_the_desk(till: Till) -> None:
+    card = till.card(100_00)
+    till.sale(card, 1_00)
+    path = till.shop.checkpoints.path
+    good = path.read_bytes()
+    path.unlink()
+    path.mkdir()
+    till.shop.close()
+    assert till.shop.desk.failed is not None
+    path.rmdir()
+    path.write_bytes(good)
+    till.reopen()
+    till.sound()
+
+
+def test_a_broken_invariant_stops_the_desk(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = till.card(100_00)
+
+    def broken(*_: object) -> None:
+        raise AssertionError("a lot below zero")
+
+    monkeypatch.setattr("cardapi.desk.work.Work.apply", broken)
+    assert till.problem("settle", card=card, command=None) == "invalid_payload"
+    from cardcore.settlement import TopUp
+
+    assert till.problem("topup", card=card, command=TopUp(1)) == "unexpected"
+    assert till.problem("topup", card=card, command=TopUp(1)) == "not_ready"
+    monkeypatch.undo()
+    till.reopen()
+    assert till.balance(card) == 100_00
+    till.sound()
+
+
+def test_a_poisonous_decision_does_not_stop_the_desk(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = till.card(100_00)
+
+    def poisonous(*_: object) -> None:
+        raise OverflowError("value too large")
+
+    monkeypatch.setattr("cardapi.desk.money.decide", poisonous)
+    from cardcore.settlement import TopUp
+
+    assert till.problem("topup", card=card, command=TopUp(1)) == "unexpected"
+    monkeypatch.undo()
+    assert till.shop.desk.failed is None
+    till.topup(card, 1)
+    till.sound()
