@@ -63,7 +63,8 @@ def parser() -> argparse.ArgumentParser:
     where.add_argument("--port", type=int, help=f"vpcd on this machine at another port than {DEFAULT_PORT}")
     made.add_argument("--state", type=Path, metavar="FILE", help="memory of the card, kept between runs; made when absent")
     made.add_argument("--serial", type=_hex(10), help="purse card: 10-byte application serial number, hex")
-    made.add_argument("--balance", type=int, default=0, metavar="FEN", help="purse card: first balance of the electronic purse")
+    made.add_argument("--balance", type=int, default=0, metavar="FEN", help="first balance of a new card")
+    made.add_argument("--blank", action="store_true", help="a new card before personalisation: transport keys, no application")
     made.add_argument("--pin", type=_hex(), help="purse card: PIN as BCD bytes, hex (123456)")
     made.add_argument("--terminal", type=_hex(6), default=build.TEST_TERMINAL, help="psam: 6-byte terminal id, hex")
     made.add_argument("--uid", type=_hex(7), help="desfire: 7-byte UID, hex")
@@ -86,7 +87,7 @@ def _card(options: argparse.Namespace) -> Card:
     identity = Identity(**{name: value for name in ("serial", "pin") if (value := getattr(options, name)) is not None})
     return build.new_card(
         options.card, memory, profile=options.profile, identity=identity, balance=options.balance,
-        terminal_id=options.terminal, uid=options.uid, entropy=entropy,
+        terminal_id=options.terminal, uid=options.uid, blank=options.blank, entropy=entropy,
     )  # fmt: skip
 
 

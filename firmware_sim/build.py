@@ -6,10 +6,12 @@ import secrets
 
 from firmware_sim import pboc
 from firmware_sim.card import Card, Entropy
-from firmware_sim.desfire import DesfireCard
+from firmware_sim.desfire import DesfireCard, ready
 from firmware_sim.nvm import Memory, Store
 from firmware_sim.pboc.layout import Purse
+from firmware_sim.pboc.personal import KEYS
 from firmware_sim.sam import LoadSam, PurchaseSam
+from firmware_sim.testkeys import known_key
 
 KINDS = ("pboc", "desfire", "psam", "isam")
 MAKE = b"make"
@@ -37,6 +39,39 @@ def purse_card(
     pboc.personalise(memory, identity, profile=made, electronic_purse=Purse(balance))
     _mark(memory, f"pboc {profile}")
     return pboc.PurseCard(memory, made, entropy)
+
+
+def blank_purse_card(
+    memory: Memory | None = None, *, profile: str = "pboc2-3des", entropy: Entropy = secrets.token_bytes
+) -> pboc.PurseCard:
+    """A purse card as its maker delivers it: files empty, serial number zero, every key the transport key.
+
+    The issuer authenticates with it (00 82), writes files (04 D6) and its keys (84 D4), the maintenance key last.
+    """
+    memory = memory or Memory()
+    made = pboc.PROFILES[profile]
+    nobody = pboc.Identity(serial=bytes(10), issuer=bytes(8), valid_from=bytes(4), valid_to=bytes(4), holder=b"")
+    transport = dict.fromkeys(KEYS, known_key("transport"))
+    pboc.personalise(memory, nobody, profile=made, master_keys={}, card_keys=transport, key_version=0)
+    _mark(memory, f"pboc {profile}")
+    return pboc.PurseCard(memory, made, entropy)
+
+
+def desfire_purse_card(
+    memory: Memory | None = None,
+    *,
+    uid: bytes | None = None,
+    ev2: bool = True,
+    balance: int = 0,
+    number: bytes = b"",
+    entropy: Entropy = secrets.token_bytes,
+) -> DesfireCard:
+    """A DESFire card with the purse of `desfire.ready` and a balance in fen; with a transaction MAC on EV2."""
+    memory = memory or Memory()
+    DesfireCard.fresh(memory, uid or TEST_UID)
+    ready.add_purse(memory, uid or TEST_UID, balance, number, transaction_mac=ev2)
+    _mark(memory, f"desfire {'ev2' if ev2 else 'ev1'}")
+    return DesfireCard(memory, entropy, ev2=ev2)
 
 
 def desfire_card(
@@ -106,15 +141,23 @@ def new_card(
     balance: int = 0,
     terminal_id: bytes = TEST_TERMINAL,
     uid: bytes | None = None,
+    blank: bool = False,
     entropy: Entropy = secrets.token_bytes,
 ) -> Card:
-    """A new card of one of `KINDS`. Raises ValueError for a profile that the kind does not have."""
+    """A new card of one of `KINDS`; `blank` before its issuer has personalised it. Raises ValueError for what the kind does not have."""
     known = ("ev1", "ev2") if kind == "desfire" else tuple(pboc.PROFILES)
     profile = profile or ("ev2" if kind == "desfire" else "pboc2-3des")
     if profile not in known:
         raise ValueError(f"{kind} has no profile {profile}; it has {', '.join(known)}")
+    if balance < 0 or (blank and (balance or kind in ("psam", "isam"))):
+        raise ValueError("a balance is not negative, a blank card has none, and a SAM is never blank")
     if kind == "desfire":
-        return desfire_card(memory, uid=uid, ev2=profile == "ev2", entropy=entropy)
+        ev2 = profile == "ev2"
+        if blank:
+            return desfire_card(memory, uid=uid, ev2=ev2, entropy=entropy)
+        return desfire_purse_card(memory, uid=uid, ev2=ev2, balance=balance, entropy=entropy)
+    if kind == "pboc" and blank:
+        return blank_purse_card(memory, profile=profile, entropy=entropy)
     if kind == "psam":
         return purchase_sam(memory, profile=profile, terminal_id=terminal_id, entropy=entropy)
     if kind == "isam":

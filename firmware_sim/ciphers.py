@@ -99,7 +99,8 @@ def retail_mac(key: bytes, data: bytes, iv: bytes = bytes(8)) -> bytes:
     return encrypt("des", key[:8], decrypt("des", key[8:], last))
 
 
-def _double(block: bytes) -> bytes:
+def double(block: bytes) -> bytes:
+    """The doubling of CMAC sub-keys in GF(2^128) or GF(2^64)."""
     size = len(block)
     value = int.from_bytes(block, "big") << 1
     if value >> (8 * size):
@@ -110,9 +111,9 @@ def _double(block: bytes) -> bytes:
 def cmac(cipher: str, key: bytes, data: bytes, iv: bytes | None = None) -> bytes:
     """CMAC (NIST SP 800-38B); DESFire EV1 starts it from a running IV instead of zero."""
     size = BLOCK[cipher]
-    sub = _double(encrypt(cipher, key, bytes(size)))
+    sub = double(encrypt(cipher, key, bytes(size)))
     if not data or len(data) % size:
-        data, sub = pad80(data, size), _double(sub)
+        data, sub = pad80(data, size), double(sub)
     return cbc_encrypt(cipher, key, iv or bytes(size), data[:-size] + xor(data[-size:], sub))[-size:]
 
 

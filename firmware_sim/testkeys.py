@@ -9,7 +9,7 @@ import hashlib
 
 SENTENCE = b"cardcore TEST KEY, not for production: "
 PURPOSES = (
-    "purchase", "load", "unload", "overdraw", "tac", "maintenance", "unblock-pin", "reload-pin", "external",
+    "purchase", "load", "unload", "overdraw", "tac", "maintenance", "unblock-pin", "reload-pin", "external", "transport",
     "desfire-master", "desfire-credit", "desfire-debit", "desfire-read", "desfire-transaction-mac",
 )  # fmt: skip
 
