@@ -223,7 +223,16 @@ class Shop(RuleBasedStateMachine):
             if entry.settlement.verb not in ("settle", "capture"):
                 continue
             back = list(entry.followers)
-            for name in ("net_fen", "principal_fen", "bonus_fen", "points_fen", "further_fen", "outside_fen", "points_earned", "points_used"):
+            for name in (
+                "net_fen",
+                "principal_fen",
+                "bonus_fen",
+                "points_fen",
+                "further_fen",
+                "outside_fen",
+                "points_earned",
+                "points_used",
+            ):
                 assert sum(getattr(settlement, name) for settlement in back) <= getattr(entry.settlement, name), name
             out: dict[tuple[int, int], int] = {}
             for posting in entry.settlement.postings():

@@ -32,12 +32,13 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "points_taken": ("扣回积分", "Points taken back"), "tier": ("等级", "Tier"), "balance": ("卡余额", "Card balance"),
     "after_points": ("累计积分", "Accumulated points"), "line": ("第 {} 行", "Line {}"), "stored": ("储值支付", "Stored value"),
     "further_card": ("其他卡支付", "Other card"), "outside": ("其他方式支付", "Other tender"), "earn": ("积分累积", "Points earned"),
-    "milestone": ("加赠积分", "Extra points"), "promote": ("等级变化", "Tier change"), "owed": ("抵还欠扣积分", "Owed points repaid"),
-    "clawback": ("扣回积分", "Points taken back"), "return": ("原路退回", "Returned to its source"),
-    "counter": ("柜台促销", "Counter's promotion"),
-    "release": ("解除占用", "Hold released"), "grant": ("发放", "Granted"), "lapse": ("到期作废", "Lapsed"),
-    "units_points": ("{} 分", "{} points"), "units_visits": ("{} 次", "{} visits"), "units_pass": ("{} 张", "{} passes"),
+    "milestone": ("加赠积分", "Extra points"), "promote": ("等级变化", "Tier change"), "owed": ("欠扣积分", "Owed points"),
+    "claw": ("扣回积分", "Points taken back"), "terminal": ("收银折让", "Till's discount"),
+    "counted": (",计分金额 {}", ", for {}"), "topped": (",充值 {}", ", for {} paid"), "return": ("原路退回", "Returned to its source"),
+    "counter": ("柜台促销", "Counter's promotion"), "grant": ("发放", "Granted"), "added": ("充入本金", "Value added"),
+    "added_bonus": ("充入赠送", "Bonus added"),
 }
+_UNITS: Final = {"points": ("分", "point", "points"), "visits": ("次", "visit", "visits"), "pass": ("张", "pass", "passes")}
 
 _GIVES_BACK: Final = ("void", "refund", "reverse")
 _SALES: Final = ("quote", "settle", "hold", "capture")
@@ -81,7 +82,10 @@ def explain(settlement: Settlement, programme: Programme, lang: str = "zh") -> l
 
 def amount(units: int, unit: str, lang: str) -> str:
     """An amount with its unit: yuan for fen, else a count."""
-    return yuan(units) if unit == "fen" else _word(f"units_{unit}", lang).format(units)
+    if unit == "fen":
+        return yuan(units)
+    chinese, one, many = _UNITS[unit]
+    return f"{units} {chinese if lang == 'zh' else one if units == 1 else many}"
 
 
 def _word(key: str, lang: str) -> str:
@@ -89,16 +93,34 @@ def _word(key: str, lang: str) -> str:
     return key.replace("_", " ") if words is None else words[0 if lang == "zh" else 1]
 
 
+_OF_PURSE: Final = ("cover", "stored", "further_card")
+"""Effects whose note names a purse where the others name a rule."""
+
+
 def _sentence(note: NoteView, programme: Programme, lang: str) -> str:
     where = _word("line", lang).format(note.line + 1) + " " if note.line >= 0 else ""
     if note.effect == "promote":
         return f"{where}{_word('promote', lang)}: {programme.tiers[note.before]} -> {programme.tiers[note.after]}"
-    what = _word("counter" if note.effect == "discount" and note.rule < 0 else note.effect, lang)
-    rule = f" ({programme.rule_names[note.rule]})" if note.rule >= 0 else ""
-    change = ""
-    if note.before or note.after:
-        change = f", {amount(note.before, note.unit, lang)} -> {amount(note.after, note.unit, lang)}"
-    return f"{where}{what}{rule}: {amount(note.amount, note.unit, lang)}{change}"
+    name = ""
+    if note.effect == "grant":
+        name = f" ({programme.purses[note.after]})"
+    elif note.effect in ("cover", "stored"):
+        name = f" ({programme.purses[note.rule]})"
+    elif note.rule >= 0 and note.effect not in _OF_PURSE:  # a further card's purses are its own programme's
+        name = f" ({programme.rule_names[note.rule]})"
+    return f"{where}{_word(note.effect, lang)}{name}: {amount(note.amount, note.unit, lang)}{_change(note, lang)}"
+
+
+def _change(note: NoteView, lang: str) -> str:
+    """What the step started from and left: of the line, the lot, the ticket or the points so far."""
+    if note.effect == "grant":
+        return ""
+    if note.effect == "earn":  # from the money that counted
+        return _word("counted", lang).format(yuan(note.before))
+    if note.effect == "bonus":
+        return _word("topped", lang).format(yuan(note.before))
+    unit = "fen" if note.effect == "points" else note.unit  # points pay: the ticket's money goes down
+    return f", {amount(note.before, unit, lang)} -> {amount(note.after, unit, lang)}"
 
 
 class _Printer:
@@ -157,12 +179,16 @@ class _Printer:
     def tenders(self) -> None:
         settlement = self.settlement
         outside = settlement.outside_tender or "outside"
+        if settlement.verb == "topup":
+            self.pair(outside, yuan(settlement.outside_fen), indent=2)
+            self.plus("added", settlement.principal_fen)
+            self.plus("added_bonus", settlement.bonus_fen)
+            return
         for key, fen in (
             ("bonus", settlement.bonus_fen), ("principal", settlement.principal_fen), ("points", settlement.points_fen),
             ("further", settlement.further_fen), (outside, settlement.outside_fen),
         ):
-            if fen:
-                self.pair(key, yuan(fen), indent=2)
+            self.plus(key, fen, indent=2)
 
     def points(self) -> None:
         settlement = self.settlement
@@ -177,6 +203,10 @@ class _Printer:
     def less(self, key: str, fen: int, indent: int = 3) -> None:
         if fen:
             self.pair(key, yuan(-fen), indent)
+
+    def plus(self, key: str, fen: int, indent: int = 0) -> None:
+        if fen:
+            self.pair(key, yuan(fen), indent)
 
     def pair(self, key: str, value: str, indent: int = 0) -> None:
         if value:
