@@ -10,7 +10,7 @@ HOST ?= 127.0.0.1
 DATA ?= var/shop
 JOBS ?= 2
 TESTS ?= tests
-ROUNDS ?= 7
+BENCH ?=
 
 # What the compiled core is made from; it is built again when one of these is newer.
 CORE := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -path '*/kernels/*.[ch]')
@@ -20,7 +20,7 @@ LINTED := setup.py src tools firmware_sim tests benchmarks
 .PHONY: help
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
-	@echo "  settings: PORT=8080 HOST=0.0.0.0 DATA=/path/of/a/shop PYTHON=python3.12, as in: make run PORT=8080"
+	@echo "  settings: PORT=8080 HOST=0.0.0.0 DATA=/path/of/a/shop PYTHON=python3.12 TESTS=tests/desk BENCH=--quick"
 
 # ---------------------------------------------------------------- install and build
 $(VENV)/.run-installed: requirements/run.lock tools/install.sh
@@ -74,7 +74,7 @@ test-long: lint types stubs ## the same with the random and crash suites multipl
 	CARDCORE_LONG=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(TESTS)
 
 bench: dev ## measure against the baselines of docs/performance.md; JSON in benchmarks/results/
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH)
 
 # ---------------------------------------------------------------- housekeeping
 .PHONY: docs picture dist lock clean distclean

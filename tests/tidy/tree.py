@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-LEFT_OUT = {"build", "dist", "var", "data", "__pycache__", "node_modules", "results"}
+LEFT_OUT = {"build", "dist", "var", "data", "__pycache__", "node_modules", "results", "work"}
 SHOWN_DOT_FOLDERS = {".ci", ".github"}
 CODE = {".py", ".pyx", ".pxd", ".pxi", ".pyi", ".c", ".h", ".sh"}
 TEXT = CODE | {".md", ".toml", ".json", ".txt", ".lock", ".cfg", ".ini", ".mako", ".html", ".in", ".svg", ""}
