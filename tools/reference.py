@@ -5,8 +5,9 @@ A tidy test compares the file with what this would write, so the document cannot
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
 
@@ -37,9 +38,46 @@ def codes() -> str:
     )
 
 
+def operations() -> str:
+    """Every operation of the API, by tag."""
+    from cardapi.http.operations import OPERATIONS
+
+    text = "\n## Operations\n\n(key): the call needs an `Idempotency-Key`. Roles: who may call it, within their scope.\n"
+    for tag in dict.fromkeys(operation.tag for operation in OPERATIONS):
+        rows = [
+            (
+                f"`{operation.id}`",
+                f"{operation.method} `{operation.path}`",
+                operation.summary + (" (key)" if operation.keyed else ""),
+                ", ".join(sorted(operation.roles)) or "anyone",
+            )
+            for operation in OPERATIONS
+            if operation.tag == tag
+        ]
+        text += f"\n### {tag}\n\n" + table(("operation", "call", "does", "roles"), rows)
+    return text
+
+
+def commands() -> str:
+    """Every command of the command line with its first sentence."""
+    from typer.main import get_command
+
+    from cardapi.cli.root import app
+
+    def walk(command: Any, name: str) -> Iterator[tuple[str, str]]:
+        children = getattr(command, "commands", {})
+        if children:
+            for child in sorted(children):
+                yield from walk(children[child], f"{name} {child}")
+        elif not command.hidden:
+            yield f"`{name}`", " ".join((command.help or "").split("\n\n")[0].split())
+
+    return "\n## Commands\n\n`--help` of each tells its options.\n\n" + table(("command", "does"), walk(get_command(app), "cardcore"))
+
+
 def document() -> str:
     """The whole of docs/reference.md."""
-    return OPENING + codes()
+    return OPENING + commands() + operations() + codes()
 
 
 if __name__ == "__main__":
