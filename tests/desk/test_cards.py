@@ -11,6 +11,7 @@ import pytest
 
 from cardapi.custody import Pin
 from cardapi.ids import card_number, is_card_number
+from cardapi.store.port import Entry
 from cardcore.errors import Declined
 from cardcore.settlement import Refund, Sale, TopUp, Transfer
 from cardcore.settlement.lifecycle import STATES, next_state
@@ -190,7 +191,7 @@ def test_numbers_of_a_retry_are_the_same(till: Till) -> None:
     again = till.done("issue", key="issue", payload=facts("issue"))
     assert again == first
     requests = [till.request("issue", payload=facts("issue")) for _ in range(50)]
-    numbers = {entry.card for entry in till.shop.desk.call_many(requests)}
+    numbers = {entry.card for entry in till.shop.desk.call_many(requests) if isinstance(entry, Entry)}
     assert len(numbers | {first.card}) == 51
     assert all(map(is_card_number, numbers))
 

@@ -141,8 +141,9 @@ def test_named_entries_must_be_the_cards_own(till: Till) -> None:
     card, other = till.card(10_00), till.card(10_00)
     sale = till.sale(card, 5_00)
     assert till.ask("refund", card=other, ref=sale.position, command=Refund()).code == "not_same_card"
-    activation = till.shop.store.reader().entry(0, sale.position).prior
-    assert till.ask("refund", card=card, ref=activation - 1, command=Refund()).code in ("not_refundable", "not_same_card")
+    entry = till.shop.store.reader().entry(0, sale.position)
+    assert entry is not None
+    assert till.ask("refund", card=card, ref=entry.prior - 1, command=Refund()).code in ("not_refundable", "not_same_card")
     refused = till.sale(card, 50_00)
     assert till.ask("refund", card=card, ref=refused.position, command=Refund()).code == "not_refundable"
     till.sound()

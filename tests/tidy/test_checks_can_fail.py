@@ -43,6 +43,8 @@ BAD = [
     (checks.vectors_without_source, {"tests/vectors/a.json": "[]"}, "a.json"),
     (checks.dead_modules, {"src/cardapi/alive.py": "", "src/cardapi/app.py": "import cardapi.alive", "setup.py": "'cardapi.app'"}, ""),
     (checks.dead_modules, {"src/cardapi/dead.py": "import cardapi.dead", "tests/test_dead.py": "import cardapi.dead"}, "dead.py"),
+    (checks.dead_modules, {"firmware_sim/a.py": "", "tests/test_a.py": "import firmware_sim.a"}, ""),
+    (checks.dead_modules, {"firmware_sim/a.py": ""}, "a.py"),
     (checks.goalless_tests, {"tests/test_a.py": "def test_a():\n    assert True\n"}, "test_a.py"),
     (checks.undocumented_codes, {"src/cardcore/e.py": 'class E:\n    code: str = "lost_way"\n', "docs/api.md": "lost_way"}, "lost_way"),
     (checks.undocumented_codes, {"src/cardapi/e.py": 'raise Problem("odd_hour", hour=25)\n'}, "odd_hour"),

@@ -59,6 +59,6 @@ def restore(
         return
     say(f"restored {data} up to journal position {done['position']}; every entry verified")
     if done["lost_upto"]:
-        say(f"lost: what followed position {done['lost_after']} up to {done['lost_upto']}; recorded in the journal and the checkpoints")
+        say(f"lost: positions after {done['lost_after']} up to {done['lost_upto']}; the journal and the checkpoints say so too")
     if done["set_aside"]:
         say(f"the database that was there is kept as {done['set_aside']}")

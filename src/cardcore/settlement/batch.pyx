@@ -110,6 +110,24 @@ cdef bint fit_line(const LineIn* line) noexcept nogil:
             and 0 <= line.flags <= 31 and 1 <= line.counter_of <= 10_000 and 0 <= line.counter_pay <= line.counter_of)
 
 
+cdef inline void tell(const Work* w, Result* out) noexcept nogil:
+    """The figures of one applied sale."""
+    out.gross_fen = w.t.gross_fen
+    out.discount_fen = w.t.discount_fen
+    out.coupon_fen = w.t.coupon_fen
+    out.covered_fen = w.t.covered_fen
+    out.net_fen = w.t.net_fen
+    out.principal_fen = w.t.principal_fen
+    out.bonus_fen = w.t.bonus_fen
+    out.points_fen = w.t.points_fen
+    out.outside_fen = w.t.outside_fen
+    out.points_used = w.t.points_used
+    out.points_earned = w.t.points_earned
+    out.after_money_fen = w.t.after_money_fen
+    out.after_points = w.t.after_points
+    out.tier = <int32_t> w.t.tier_after
+
+
 cdef int decide_one(
     const Rules* r, char* card, int slots, const SaleRecord* record, const LineIn* lines, int64_t n_lines, int64_t at_s, Work* w,
     Result* out
@@ -169,20 +187,7 @@ cdef int decide_one(
     head.owed_points = v.owed_points
     head.tier = <int32_t> w.t.tier_after
     head.n_lots = v.n_lots
-    out.gross_fen = w.t.gross_fen
-    out.discount_fen = w.t.discount_fen
-    out.coupon_fen = w.t.coupon_fen
-    out.covered_fen = w.t.covered_fen
-    out.net_fen = w.t.net_fen
-    out.principal_fen = w.t.principal_fen
-    out.bonus_fen = w.t.bonus_fen
-    out.points_fen = w.t.points_fen
-    out.outside_fen = w.t.outside_fen
-    out.points_used = w.t.points_used
-    out.points_earned = w.t.points_earned
-    out.after_money_fen = w.t.after_money_fen
-    out.after_points = w.t.after_points
-    out.tier = <int32_t> w.t.tier_after
+    tell(w, out)
     return 0
 
 
