@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -260,6 +261,32 @@ def test_sm4_profile():
         batch.verify_tacs(master, records, tacs, factors=factors)
     with pytest.raises(InvalidCryptoInput):
         batch.verify_tacs(master, records, tacs[:5], factors=factors, profile=pboc.TRANSIT_SM4)
+
+
+@pytest.mark.parametrize(("folded", "padding"), [(True, 1), (False, 1), (False, 2)])
+def test_profile_options_of_a_tdes_purse(folded, padding):
+    profile = pboc.Profile("a scheme", "tdes", tac_folded=folded, challenge_octets=4, mac_padding=padding)
+    master, records, factors = Key("tdes", bytes(range(16))), drawn(1, 5, 22), drawn(2, 5, 8)
+    tacs = np.empty((5, 4), np.uint8)
+    for i in range(5):
+        key = pboc.tac_key(profile, diversify_one(master, [factors[i].tobytes()]))
+        tacs[i] = list(pboc.mac4(key, records[i].tobytes(), profile))
+    for backend in DES:
+        assert batch.verify_tacs(master, records, tacs, factors=factors, profile=profile, backend=backend).all()
+        assert not batch.verify_tacs(master, records, tacs, factors=factors, backend=backend).any()
+
+
+def test_threads_share_nothing():
+    # The GIL is released in the kernels: batches that run at the same time must not touch each other.
+    inputs = [(drawn(seed, 700, 16), drawn(seed + 50, 700, 40)) for seed in range(8)]
+
+    def both(pair: tuple[np.ndarray, np.ndarray]) -> bytes:
+        return batch.cmac_batch(*pair, cipher="aes").tobytes() + batch.mac_batch(*pair, cipher="tdes").tobytes()
+
+    alone = [both(pair) for pair in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            assert list(pool.map(both, inputs)) == alone
 
 
 def test_unknown_backends_are_refused_not_replaced():

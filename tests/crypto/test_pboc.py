@@ -122,6 +122,10 @@ def test_sm4_profile_follows_its_text():
     assert reveal(process) == encrypt_ecb(card, drawn + b"\x00\x07\x03\x04" + b"\x80" + bytes(7))
     assert pboc.mac4(process, b"abc") == mac_algorithm1(process, b"abc")[:4]
     assert reveal(pboc.tac_key(pboc.TRANSIT_SM4, card)) == bytes(range(16))
+    zeros = pboc.Profile("sm4-zeros", "sm4", tac_folded=False, challenge_octets=8, process_padding=1, mac_padding=1)
+    process = pboc.purchase_key(zeros, card, drawn, 7, 0x01020304)
+    assert reveal(process) == encrypt_ecb(card, drawn + b"\x00\x07\x03\x04" + bytes(8))
+    assert pboc.mac4(process, b"abc", zeros) == mac_algorithm1(process, b"abc", 1)[:4]
     folding = pboc.Profile("sm4-folded", "sm4", tac_folded=True, challenge_octets=8)
     assert reveal(pboc.tac_key(folding, card)) == b"\x08" * 16
 

@@ -152,8 +152,9 @@ def verify_tacs(
     _matrix(tacs, "tacs", pboc.MAC_OCTETS)
     if isinstance(keys, Key) and keys.algorithm != profile.cipher:
         raise InvalidKey(f"profile {profile.name} takes {profile.cipher} keys", algorithm=keys.algorithm)
-    if profile.cipher == "tdes" and profile.tac_folded:
-        return kernel.macs("des", choose("des", backend), keys, records, kind="folded", padding="bit", factors=factors, presented=tacs)
+    if profile.cipher == "tdes":
+        kind, padding = "folded" if profile.tac_folded else "cbc", "zero" if profile.mac_padding == 1 else "bit"
+        return kernel.macs("des", choose("des", backend), keys, records, kind=kind, padding=padding, factors=factors, presented=tacs)
     return _verify_tacs_singly(keys, _matrix(records, "records"), tacs, factors, profile)
 
 
@@ -163,12 +164,13 @@ def _verify_tacs_singly(keys: Key | Octets, records: Octets, tacs: Octets, facto
         if array is not None and len(array) != items:
             raise InvalidCryptoInput(f"{what} has {len(array)} rows, not {items}", what=what, rows=len(array))
     macs = np.empty((items, pboc.MAC_OCTETS), np.uint8)
+    rows = keys if isinstance(keys, Key) else np.ascontiguousarray(keys)
     for i in range(items):
-        key = keys if isinstance(keys, Key) else Key(profile.cipher, keys[i].tobytes())
+        key = rows if isinstance(rows, Key) else Key(profile.cipher, memoryview(rows[i]))
         if factors is not None:
             chain = factors[i].tobytes()
             key = diversify_one(key, [chain[at : at + 8] for at in range(0, len(chain), 8)])
-        macs[i] = np.frombuffer(pboc.mac4(pboc.tac_key(profile, key), records[i].tobytes()), np.uint8)
+        macs[i] = np.frombuffer(pboc.mac4(pboc.tac_key(profile, key), records[i].tobytes(), profile), np.uint8)
     return _compared(macs, tacs, 0, 1)
 
 

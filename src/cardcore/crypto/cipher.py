@@ -35,9 +35,8 @@ def primitive(key: Key) -> Iterator[BlockCipherAlgorithm]:
         if key.algorithm == "sm4":
             yield algorithms.SM4(octets)  # type: ignore[arg-type]
             return
-        # K1 K1 K1 for single DES, K1 K2 K1 for two keys.
-        wide = bytearray(24)
-        wide[:] = (octets * 3)[:24]
+        # K1 K1 K1 for single DES, K1 K2 K1 for two keys; octet by octet, since slices would leave copies behind.
+        wide = bytearray(octets[i % len(octets)] for i in range(24))
         try:
             yield TripleDES(wide)  # type: ignore[arg-type]
         finally:

@@ -36,7 +36,8 @@ def an10922(master: Key, diversifier: bytes) -> Key:
         # AN10922, 2.3: first 8 of D1, last 8 of D1 XOR first 8 of D2, last 8 of D2.
         for i in range(8):
             parts[0][8 + i] ^= parts[1][i]
-        wide = parts[0] + parts[1][8:]
+        wide = bytearray(24)
+        wide[:16], wide[16:] = parts[0], memoryview(parts[1])[8:]
     else:
         wide = bytearray().join(parts)
     for part in parts:

@@ -18,7 +18,7 @@ def _keys(keys: Key | Octets, items: int) -> list[Key]:
         return [keys] * items
     if len(keys) != items:
         raise InvalidCryptoInput(f"keys has {len(keys)} rows, not {items}", what="keys", rows=len(keys))
-    return [Key("aes", row.tobytes()) for row in keys]
+    return [Key("aes", memoryview(row)) for row in np.ascontiguousarray(keys)]
 
 
 def cmacs(keys: Key | Octets, messages: Octets, *, prefix: int = -1, least: int = 0) -> Octets:

@@ -170,8 +170,8 @@ def macs(str family not None, str backend not None, keys not None, messages not 
         batch.presented_octets, batch.first, batch.step = <size_t>presented_rows.shape[1], <size_t>first, <size_t>step
     if items == 0:
         return result
-    if rows.shape[1]:
-        batch.messages = &rows[0, 0]
+    # Empty messages have no address; any valid one does, nothing is read from it.
+    batch.messages = &rows[0, 0] if rows.shape[1] else held.own
     if batch.job.levels:
         batch.job.factors = &factor_rows[0, 0]
     if presented is None:

@@ -28,7 +28,12 @@ cdef class Loan:
         self.key = key
 
     def __enter__(self):
-        self.octets = bytearray(self.key.open()[:self.key.length])
+        # Copied straight into the buffer that is wiped: a slice of the pointer would leave a bytes object behind.
+        cdef const uint8_t *source = self.key.open()
+        cdef uint8_t[::1] view
+        self.octets = bytearray(self.key.length)
+        view = self.octets
+        memcpy(&view[0], source, self.key.length)
         return self.octets
 
     def __exit__(self, *_):

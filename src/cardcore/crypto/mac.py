@@ -14,17 +14,20 @@ _R = {8: 0x1B, 16: 0x87}
 
 
 def doubled(block: Octets) -> bytearray:
-    """Multiply by x in GF(2^n), without a branch on the top bit."""
-    view = memoryview(block)
-    size = view.nbytes
-    value = int.from_bytes(view, "big")
-    carry = value >> (8 * size - 1)
-    return bytearray(((value << 1) & ((1 << 8 * size) - 1) ^ carry * _R[size]).to_bytes(size, "big"))
+    """Multiply by x in GF(2^n), most significant bit first, without a branch on the top bit (NIST SP 800-38B, 6.1)."""
+    out = bytearray(block)
+    carry = out[0] >> 7
+    for i in range(len(out) - 1):
+        out[i] = out[i] << 1 & 0xFF | out[i + 1] >> 7
+    out[-1] = out[-1] << 1 & 0xFF ^ carry * _R[len(out)]
+    return out
 
 
 def cmac_sub_keys(key: Key) -> tuple[bytearray, bytearray]:
     """K1 and K2 (NIST SP 800-38B, 6.1). They are secrets of the key: wipe them after use."""
-    first = doubled(encrypt_ecb(key, bytes(block_octets(key))))
+    secret = encrypt_ecb(key, bytes(block_octets(key)))
+    first = doubled(secret)
+    wipe(secret)
     return first, doubled(first)
 
 

@@ -12,7 +12,7 @@ from cardcore.crypto.cipher import block_octets, encrypt_ecb
 from cardcore.crypto.errors import InvalidCryptoInput, InvalidKey
 from cardcore.crypto.key import Key
 from cardcore.crypto.mac import mac_algorithm1, mac_algorithm3, require_equal
-from cardcore.crypto.padding import pad_bit
+from cardcore.crypto.padding import pad_bit, pad_zeros
 
 MAC_OCTETS = 4
 LOAD_ED, LOAD_EP, UNLOAD, CASH_WITHDRAWAL, PURCHASE_ED, PURCHASE_EP, OVERDRAW_UPDATE, CREDIT_PURCHASE, COMPOUND_PURCHASE = range(1, 10)
@@ -24,12 +24,15 @@ class Profile:
 
     cipher: "tdes" or "sm4", of the card's keys. tac_folded: the TAC key is its left half XOR its right half (TDES: single DES).
     challenge_octets: of GET CHALLENGE before maintenance commands, 4 (then filled with zeros) or 8 (used whole).
+    process_padding, mac_padding: ISO/IEC 9797-1 method, 1 or 2, that fills the process key block of a 16-octet cipher and the MAC input.
     """
 
     name: str
     cipher: str
     tac_folded: bool
     challenge_octets: int
+    process_padding: int = 2
+    mac_padding: int = 2
 
 
 PBOC2_3DES = Profile("pboc2-3des", "tdes", tac_folded=True, challenge_octets=4)
@@ -59,7 +62,7 @@ def _process_key(profile: Profile, key: Key, block: bytes) -> Key:
     _require(profile, key)
     algorithm = "des" if profile.cipher == "tdes" else profile.cipher
     if len(block) < block_octets(key):
-        block = pad_bit(block, block_octets(key))
+        block = (pad_zeros if profile.process_padding == 1 else pad_bit)(block, block_octets(key))
     return Key.take(algorithm, encrypt_ecb(key, block))
 
 
@@ -95,14 +98,14 @@ def tac_key(profile: Profile, key: Key) -> Key:
         return Key.take("sm4", bytearray(octets[i % 8] ^ octets[8 + i % 8] for i in range(16)))
 
 
-def mac4(key: Key, message: bytes) -> bytes:
+def mac4(key: Key, message: bytes, profile: Profile = PBOC2_3DES) -> bytes:
     """CBC-MAC from zero, padding 80 00, leftmost 4 octets; `key` is a process key or the result of `tac_key`."""
-    return mac_algorithm1(key, message, padding=2)[:MAC_OCTETS]
+    return mac_algorithm1(key, message, profile.mac_padding)[:MAC_OCTETS]
 
 
-def verify_mac4(key: Key, message: bytes, presented: bytes) -> None:
+def verify_mac4(key: Key, message: bytes, presented: bytes, profile: Profile = PBOC2_3DES) -> None:
     """Raises InvalidMac unless `presented` is `mac4(key, message)`."""
-    require_equal(mac4(key, message), presented)
+    require_equal(mac4(key, message, profile), presented)
 
 
 # The inputs of section 2.5 of the purse description. `at` is date and time in BCD: YYYYMMDDhhmmss, 7 octets.

@@ -48,7 +48,9 @@ const cc_backend *cc_des_avx2(void);
 const cc_backend *cc_des_avx512(void);
 const cc_backend *cc_aes_ni(void);
 
-#if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
+/* -DCC_X86=0 builds the portable kernel only. */
+#if defined(CC_X86)
+#elif (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
 #define CC_X86 1
 #else
 #define CC_X86 0
