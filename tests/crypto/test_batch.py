@@ -234,17 +234,34 @@ def test_random_diversification(algorithm, size):
             assert [g.tobytes() for g in got] == [reveal(an10922(master, d.tobytes())) for d in diversifiers]
 
 
-def test_big_batches_run_in_parts():
+SEAMS = (0, 511, 512, 1023, 1024, 2047, 2048, 4095, 4096, 4999)
+
+
+@pytest.mark.parametrize("length", [40, 1500])
+@pytest.mark.parametrize("shared", [True, False])
+def test_big_cmac_batches_run_in_parts(length, shared):
     # More items than one part of the work space holds, and messages long enough to make the parts smaller.
-    items, length = 5000, 1500
-    key, messages = Key("aes", bytes(range(16))), drawn(9, items, length)
-    messages[4321] = messages[17]
-    got = batch.cmac_batch(key, messages)
-    assert (got[4321] == got[17]).all()
-    for i in (0, 511, 512, 2047, 2048, 4999):
-        expected = CMAC(AES(bytes(range(16))))
+    keys, messages = drawn(8, 5000, 16), drawn(9, 5000, length)
+    tags = batch.cmac_batch(Key("aes", keys[0].tobytes()) if shared else keys, messages, cipher="aes")
+    for i in SEAMS:
+        expected = CMAC(AES(keys[0 if shared else i].tobytes()))
         expected.update(messages[i].tobytes())
-        assert got[i].tobytes() == expected.finalize()
+        assert tags[i].tobytes() == expected.finalize()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_big_tac_batches_run_in_parts(shared):
+    keys, factors, records = drawn(1, 5000, 16), drawn(2, 5000, 16), drawn(3, 5000, 22)
+    given = Key("tdes", keys[0].tobytes()) if shared else keys
+    derived = batch.diversify_pboc_batch(given, factors)
+    tacs = np.zeros((5000, 4), np.uint8)
+    for i in SEAMS:
+        key = keys[0 if shared else i].tobytes()
+        tacs[i] = list(tac_by_cryptography(key, factors[i].tobytes(), records[i].tobytes()))
+        levels = [factors[i, :8].tobytes(), factors[i, 8:].tobytes()]
+        assert derived[i].tobytes() == reveal(diversify_one(Key("tdes", key), levels))
+    verdicts = batch.verify_tacs(given, records, tacs, factors=factors)
+    assert np.flatnonzero(verdicts).tolist() == list(SEAMS)
 
 
 def test_sm4_profile():

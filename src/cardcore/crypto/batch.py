@@ -128,7 +128,7 @@ def diversify_an10922_batch(master: Key, diversifiers: Octets, *, backend: str |
     return keys
 
 
-def diversify_pboc_batch(master: Key, factors: Octets, *, backend: str | None = None) -> Octets:
+def diversify_pboc_batch(master: Key | Octets, factors: Octets, *, backend: str | None = None) -> Octets:
     """The double-length TDES key of each row of factors, 8 octets a level, outermost first (see `diversify.pboc`)."""
     return kernel.diversify(choose("des", backend), master, factors)
 

@@ -47,6 +47,12 @@ MACS = {
 # (master key, factor, key): EMV Book 2, A1.4.1 option A, before parity.
 DIVERSIFIED = ("0123456789ABCDEFFEDCBA9876543210", "4567890123456701", "72AD54698CEE2935B0969956E2C718F0")
 
+# (master key, diversifier, constant, octets to pad to, first block of the key): AN10922, 2.2.1 and 2.4.1.
+AN10922 = {
+    "des": ("00112233445566778899AABBCCDDEEFF", "04782E21801D803042F54E58502041", 0x21, 16, "16F8597C9E8910C8"),
+    "aes": ("00112233445566778899AABBCCDDEEFF", "04782E21801D803042F54E585020416275", 0x01, 32, "A8DD63A3B89D54B37CA802473FDA9175"),
+}
+
 # FIPS 197, appendix C: plain text 00112233..FF under keys 000102...
 AES_PLAIN = "00112233445566778899AABBCCDDEEFF"
 AES_BLOCKS = {16: "69C4E0D86A7B0430D8CDB78070B4C55A", 24: "DDA97CA4864CDFE06EAF70A0EC0D7191", 32: "8EA2B7CA516745BFEAFC49904B496089"}
@@ -98,10 +104,16 @@ def _macs(family: str, backend: str, items: int) -> None:
         got = kernel.macs(family, backend, keys, _rows(message, items), kind=kind, padding=padding)
         _require(family, backend, f"{kind} MAC", got, want)
         wrong = want.copy()
-        wrong[::2, -1] ^= 1  # every second MAC has one wrong bit
+        bent = np.arange(0, items, 2)  # every second MAC has one wrong bit, in another octet each time
+        wrong[bent, (bent // 2) % want.shape[1]] ^= 1 << (bent // 2 % 8).astype(np.uint8)
         verdicts = kernel.macs(family, backend, keys, _rows(message, items), kind=kind, padding=padding, presented=wrong)
         if verdicts[::2].any() or not verdicts[1::2].all():
             raise SelfTestFailed(f"the {backend} kernel of {family} verifies wrongly", family=family, backend=backend, test="verify")
+    master, diversifier, constant, least, expected = AN10922[family]
+    derived = kernel.macs(
+        family, backend, _rows(master, items), _rows(diversifier, items), kind="cmac", padding="cmac", prefix=constant, least=least
+    )
+    _require(family, backend, "AN10922 key", derived, _rows(expected, items))
 
 
 def run() -> None:
