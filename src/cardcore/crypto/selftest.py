@@ -47,10 +47,14 @@ MACS = {
 # (master key, factor, key): EMV Book 2, A1.4.1 option A, before parity.
 DIVERSIFIED = ("0123456789ABCDEFFEDCBA9876543210", "4567890123456701", "72AD54698CEE2935B0969956E2C718F0")
 
-# (master key, diversifier, constant, octets to pad to, first block of the key): AN10922, 2.2.1 and 2.4.1.
+# (master key, diversifier, constant, octets to pad to, first block of the key). AN10957, pages 13-14, whose short diversifier shows that
+# padding goes to two blocks; AN10922, 2.4.1, and a short one of our own made with two other libraries.
 AN10922 = {
-    "des": ("00112233445566778899AABBCCDDEEFF", "04782E21801D803042F54E58502041", 0x21, 16, "16F8597C9E8910C8"),
-    "aes": ("00112233445566778899AABBCCDDEEFF", "04782E21801D803042F54E585020416275", 0x01, 32, "A8DD63A3B89D54B37CA802473FDA9175"),
+    "des": (
+        ("00112233445566778899AABBCCDDEEFF", "04782E21801D803042F54E58502041", 0x21, 16, "16F8597C9E8910C8"),
+        ("C784C9441A1DDB9EC35763253045C8E6", "8D424EA3FB2344", 0x21, 16, "47AF3BDA13F658F4"),
+    ),
+    "aes": (("F3F9377698707B688EAF84ABE39E3791", "04DEADBEEFFEED", 0x01, 32, "0BB408BAFF98B6EE9F2E1585777F6A51"),),
 }
 
 # FIPS 197, appendix C: plain text 00112233..FF under keys 000102...
@@ -109,11 +113,27 @@ def _macs(family: str, backend: str, items: int) -> None:
         verdicts = kernel.macs(family, backend, keys, _rows(message, items), kind=kind, padding=padding, presented=wrong)
         if verdicts[::2].any() or not verdicts[1::2].all():
             raise SelfTestFailed(f"the {backend} kernel of {family} verifies wrongly", family=family, backend=backend, test="verify")
-    master, diversifier, constant, least, expected = AN10922[family]
-    derived = kernel.macs(
-        family, backend, _rows(master, items), _rows(diversifier, items), kind="cmac", padding="cmac", prefix=constant, least=least
-    )
-    _require(family, backend, "AN10922 key", derived, _rows(expected, items))
+    for master, diversifier, constant, least, expected in AN10922[family]:
+        derived = kernel.macs(
+            family, backend, _rows(master, items), _rows(diversifier, items), kind="cmac", padding="cmac", prefix=constant, least=least
+        )
+        _require(family, backend, "AN10922 key", derived, _rows(expected, items))
+
+
+def _seams(family: str, backend: str) -> None:
+    """A batch long enough to be worked on in parts gives what its two halves give."""
+    items, half = 2_100, 1_050
+    draw = np.random.default_rng(2005)
+    keys, messages, factors = (draw.integers(0, 256, (items, octets), np.uint8) for octets in (16, 20, 16))
+
+    def tags(of: slice) -> Octets:
+        return kernel.macs(family, backend, keys[of], messages[of], kind="cmac", padding="cmac")
+
+    halves = slice(0, half), slice(half, items)
+    _require(family, backend, "long batch", tags(slice(0, items)), np.concatenate([tags(of) for of in halves]))
+    if family == "des":
+        derived = [kernel.diversify(backend, keys[of], factors[of]) for of in halves]
+        _require(family, backend, "long diversification", kernel.diversify(backend, keys, factors), np.concatenate(derived))
 
 
 def run() -> None:
@@ -123,3 +143,4 @@ def run() -> None:
             items = kernel.lanes(family, backend) + 3  # a full round and a part one
             special(backend, items)
             _macs(family, backend, items)
+            _seams(family, backend)
