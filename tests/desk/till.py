@@ -45,13 +45,14 @@ class Till:
         if not (directory / "cardcore.db").exists():
             create_shop(directory, password="correct horse")
         self.shop: Shop = open_shop(directory)
+        self.start = self.shop.desk.head.position  # so that a till opened later makes other keys
         for pack in (PLAIN, GUARDED):
             name = pack.split('"')[1] + "@1"
             document = {"valid_from": 0, "pack": pack}
             self.ask("change", key=f"publish {name}", payload={"kind": "programme", "id": name, "document": document})
 
     def request(self, verb: str, *, key: str = "", meaning: object = None, **fields: Any) -> Request:
-        key = key or f"key-{next(self.numbers)}"
+        key = key or f"key-{self.start}-{next(self.numbers)}"
         meaning = meaning if meaning is not None else [verb, repr(fields.get("card")), repr(fields.get("payload"))]
         fingerprint = self.shop.desk.fingerprint(meaning)
         return Request(verb, "terminal:t1", key, fingerprint, unit="issuer", terminal="t1", **fields)

@@ -56,7 +56,7 @@ def entry_mac(key: bytes, previous: bytes, fields: tuple[Any, ...]) -> bytes:
 
 def seal(key: bytes, previous: bytes, fields: tuple[Any, ...]) -> Entry:
     """The entry of these fields, chained to `previous`."""
-    return Entry(*fields, hmac.digest(key, previous + _encode(fields), "sha256"))  # type: ignore[call-arg]  # a tuple of Any
+    return Entry(*fields, _mac(key, previous + _encode(fields)))  # type: ignore[call-arg]  # a tuple of Any
 
 
 def holds(key: bytes, previous: bytes, entry: Entry) -> bool:

@@ -1,0 +1,122 @@
+"""Backup beside a running service and restore through reconciliation (U, F6): nothing older comes back unnoticed."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from cardapi.app import ShopError, backup_shop, restore_shop
+from tests.desk.till import Till
+
+
+@pytest.fixture
+def till(tmp_path: Path) -> Till:
+    till = Till(tmp_path / "shop")
+    till.card(50_00)
+    return till
+
+
+def refused(source: Path, directory: Path, **options: bool) -> str:
+    with pytest.raises(ShopError) as raised:
+        restore_shop(source, directory, **options)
+    return raised.value.code
+
+
+def test_a_backup_taken_under_load_is_whole(till: Till, tmp_path: Path) -> None:
+    card = till.card(100_00)
+    ended = threading.Event()
+
+    def load() -> None:
+        while not ended.is_set():
+            till.sale(card, 1)
+
+    seller = threading.Thread(target=load)
+    seller.start()
+    told: list[tuple[int, int]] = []
+    made = [backup_shop(till.directory, tmp_path / f"backup-{n}", lambda done, total: told.append((done, total))) for n in range(3)]
+    ended.set()
+    seller.join()
+    head = till.shop.desk.head
+    till.shop.close()
+    assert told
+    assert made[0]["position"] <= made[1]["position"] <= made[2]["position"] <= head.position
+    other = tmp_path / "other"
+    shutil.copytree(till.directory / "secrets", other / "secrets")
+    restored = restore_shop(tmp_path / "backup-1", other)
+    assert (restored["position"], restored["lost_upto"]) == (made[1]["position"], 0)
+    again = Till(other)
+    again.sound()
+    again.shop.close()
+
+
+def test_the_root_secret_is_not_in_a_backup(till: Till, tmp_path: Path) -> None:
+    backup_shop(till.directory, tmp_path / "backup")
+    secret = (till.directory / "secrets" / "root.key").read_bytes()
+    files = [path for path in (tmp_path / "backup").rglob("*") if path.is_file()]
+    assert {path.name for path in files} == {"cardcore.db", "checkpoints.jsonl"}
+    assert all(secret not in path.read_bytes() for path in files)
+    till.shop.close()
+
+
+def test_an_older_backup_is_refused_unless_reconciled(till: Till, tmp_path: Path) -> None:
+    position = backup_shop(till.directory, tmp_path / "backup")["position"]
+    lost = till.card(7_00)
+    head = till.shop.desk.head.position
+    till.shop.close()
+    assert refused(tmp_path / "backup", till.directory) == "behind_checkpoint"
+    Till(till.directory).shop.close()  # a refusal changes nothing
+    done = restore_shop(tmp_path / "backup", till.directory, reconcile=True)
+    assert (done["position"], done["lost_after"], done["lost_upto"]) == (position, position, head)
+    assert Path(str(done["set_aside"])).exists()
+    again = Till(till.directory)
+    again.sound()
+    assert again.shop.registry.document("reconciliation", f"{position}-{head}") is not None
+    assert again.problem("settle", card=lost) == "unknown_card"
+    again.card(1_00)
+    again.reopen()
+    again.sound()
+    again.shop.close()
+
+
+def test_a_restore_can_be_repeated(till: Till, tmp_path: Path) -> None:
+    backup_shop(till.directory, tmp_path / "backup")
+    till.card(7_00)
+    till.shop.close()
+    first = restore_shop(tmp_path / "backup", till.directory, reconcile=True)
+    second = restore_shop(tmp_path / "backup", till.directory, reconcile=True)
+    assert second["position"] == first["position"]
+    again = Till(till.directory)
+    again.sound()
+    again.shop.close()
+
+
+def test_a_damaged_or_foreign_backup_is_refused(till: Till, tmp_path: Path) -> None:
+    import sqlite3
+
+    backup_shop(till.directory, tmp_path / "backup")
+    till.shop.close()
+    with sqlite3.connect(tmp_path / "backup" / "cardcore.db") as connection:
+        connection.execute("DROP TRIGGER entry_no_update")
+        connection.execute("UPDATE entry SET reason = 'changed' WHERE id = 3")
+    connection.close()
+    assert refused(tmp_path / "backup", till.directory) == "bad_chain"
+    stranger = Till(tmp_path / "stranger")
+    backup_shop(stranger.directory, tmp_path / "foreign")
+    stranger.shop.close()
+    assert refused(tmp_path / "foreign", till.directory) in ("bad_chain", "behind_checkpoint")
+    assert refused(tmp_path / "nothing", till.directory) == "absent"
+    open_again = Till(till.directory)
+    open_again.sound()
+    open_again.shop.close()
+
+
+def test_doorways(till: Till, tmp_path: Path) -> None:
+    backup_shop(till.directory, tmp_path / "backup")
+    with pytest.raises(ShopError) as raised:
+        backup_shop(till.directory, tmp_path / "backup")
+    assert raised.value.code == "exists"
+    assert refused(tmp_path / "backup", till.directory) == "locked"
+    till.shop.close()

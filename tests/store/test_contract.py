@@ -1,0 +1,260 @@
+"""What every store must do (the port), run over each adapter: the bodies are opaque bytes, no money is decided here.
+
+Goal: a second adapter passes this suite unchanged. Method: small batches with known rows, read back on another view and
+after closing and opening again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cardapi.store.chain import entry_mac, genesis_mac, holds, pack_further, seal, unpack_further
+from cardapi.store.port import AccountRow, Batch, CardRow, Entry, Head, Store
+from cardcore.errors import CardcoreError
+from tests.store.adapters import ADAPTERS
+
+KEY = bytes(range(32))
+
+
+def make_entry(position: int, /, **changes: object) -> Entry:
+    fields: dict[str, object] = {
+        "partition": 0, "position": position, "at_us": 1_000_000 + position, "verb": "settle", "outcome": "applied", "code": "",
+        "account_id": 0, "card": "", "client": "terminal:t1", "client_key": f"key-{position}", "fingerprint": bytes(16), "unit": "u",
+        "terminal": "t1", "operator": "", "approver": "", "reason": "", "ref": 0, "prior": 0, "further": b"",
+        "liability_fen": 10 * position, "body": b"body", "mac": bytes(32),
+    }  # fmt: skip
+    return Entry(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def make_card(number: str, account_id: int, changed_at: int = 1, state: str = "active") -> CardRow:
+    return CardRow(number, account_id, "plain", state, 0, "u", "primary", 0, 0, b"", 0, changed_at)
+
+
+class Opened:
+    def __init__(self, adapter: Callable[[Path], Store], directory: Path) -> None:
+        self._adapter, self._directory = adapter, directory
+        self.store = adapter(directory)
+
+    def views(self) -> Iterator[Store]:
+        """The committing view, a reader beside it, and the store opened again."""
+        yield self.store
+        reader = self.store.reader()
+        yield reader
+        reader.close()
+        yield self.again()
+
+    def again(self) -> Store:
+        self.store.close()
+        self.store = self._adapter(self._directory)
+        return self.store
+
+
+@pytest.fixture(params=ADAPTERS.values(), ids=ADAPTERS.keys())
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
+    opened = Opened(request.param, tmp_path)
+    yield opened
+    opened.store.close()
+
+
+def test_an_empty_store(opened: Opened) -> None:
+    store = opened.store
+    assert list(store.partitions()) == [0]
+    assert len(store.partitions()[0]) == 16
+    assert [(head.position, head.liability_fen) for head in store.heads()] == [(0, 0)]
+    assert store.counts() == {"entries": 0, "cards": 0, "accounts": 0, "documents": 0}
+    assert store.next_account_number(0) == 1
+    assert store.entry(0, 1) is None
+    assert store.entry(0, 0) is None
+    assert store.entry(300, 1) is None
+    assert store.read(["1"]) == {}
+    assert store.find_keys([("a", "b")]) == {}
+    assert list(store.journal(0)) == []
+    assert store.statement(5, None, 10) == []
+    assert store.check() == []
+
+
+def test_everything_committed_is_read_back(opened: Opened) -> None:
+    entries = [make_entry(n, account_id=7, card="8801000000000013", prior=n - 1) for n in range(1, 4)]
+    card, account = make_card("8801000000000013", 7, 3), AccountRow(7, b"state", 3)
+    document = ("unit", "issuer", b'{"id":"issuer"}')
+    opened.store.commit(Batch(entries, [card], [account], [document]))
+    for store in opened.views():
+        assert list(store.journal(0)) == entries
+        assert store.entry(0, 2) == entries[1]
+        found = store.read([card.number, "8801000000000021"])
+        assert list(found) == [card.number]
+        assert (found[card.number].card, found[card.number].account) == (card, account)
+        assert store.read_accounts([7, 8]) == {7: found[card.number]}
+        assert store.find_keys([("terminal:t1", "key-2"), ("terminal:t2", "key-2")]) == {("terminal:t1", "key-2"): entries[1]}
+        assert list(store.documents()) == list(store.documents("unit")) == [document]
+        assert list(store.documents("terminal")) == []
+        assert (list(store.cards()), list(store.accounts())) == ([card], [account])
+        assert store.heads() == [Head(0, 3, bytes(32), 30, 1_000_003)]
+        assert store.counts() == {"entries": 3, "cards": 1, "accounts": 1, "documents": 1}
+        assert store.next_account_number(0) == 8
+        assert store.check() == []
+
+
+def test_a_reader_sees_each_commit(opened: Opened) -> None:
+    reader = opened.store.reader()
+    for position in range(1, 5):
+        opened.store.commit(Batch([make_entry(position)], [], [], []))
+        assert reader.heads()[0].position == position
+    reader.close()
+
+
+def test_many_keys_and_cards_at_once(opened: Opened) -> None:
+    """Batch reads give the same as single ones, whatever the size, the client and the characters of a key."""
+    awkward = ['"', "\\", "é", "' OR 1", "\U0001f4b3", "1", "01", " "]
+    entries = [make_entry(n, client=f"terminal:t{n % 3}", client_key=awkward[n] if n < len(awkward) else f"k{n}") for n in range(1, 200)]
+    cards = [make_card(f"88010000{n:08d}", n) for n in range(1, 200)]
+    accounts = [AccountRow(n, bytes([n]), 1) for n in range(1, 200)]
+    opened.store.commit(Batch(entries, cards, accounts, []))
+    for size in (1, 7, 8, 9, 50, 199):
+        keys = [(entry.client, entry.client_key) for entry in entries[:size]]
+        assert opened.store.find_keys([*keys, ("terminal:t0", "absent")]) == dict(zip(keys, entries[:size], strict=True))
+        numbers = [card.number for card in cards[:size]]
+        found = opened.store.read([*numbers, "88019999"])
+        assert [found[number].account.state for number in numbers] == [bytes([n]) for n in range(1, size + 1)]
+        assert len(found) == size
+
+
+def test_a_batch_is_all_or_nothing(opened: Opened) -> None:
+    opened.store.commit(Batch([make_entry(1)], [], [AccountRow(7, b"one", 1)], []))
+    clash = make_entry(3, client_key="key-1")
+    with pytest.raises(CardcoreError):
+        opened.store.commit(Batch([make_entry(2), clash], [], [AccountRow(7, b"two", 2)], [("unit", "u", b"{}")]))
+    for store in opened.views():
+        assert store.heads()[0].position == 1
+        assert [account.state for account in store.accounts()] == [b"one"]
+        assert list(store.documents()) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"outcome": "maybe"}, {"code": "x"}, {"outcome": "refused"}, {"liability_fen": -1}, {"fingerprint": b"short"}, {"mac": b""},
+        {"client_key": ""}, {"client_key": "k" * 256}, {"client": ""}, {"ref": -1}, {"prior": 5}, {"at_us": 0}, {"position": 0},
+        {"further": b"123"}, {"verb": ""},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_constraints_of_an_entry(opened: Opened, changes: dict[str, object]) -> None:
+    with pytest.raises(CardcoreError):
+        opened.store.commit(Batch([make_entry(5, **changes)], [], [], []))
+    assert opened.store.counts()["entries"] == 0
+
+
+def test_constraints_of_cards_and_accounts(opened: Opened) -> None:
+    good = AccountRow(7, b"x", 1)
+    for card in (
+        make_card("88010001", 8), make_card("880", 7), make_card("88010001", 7, state="odd"),
+        msgspec.structs.replace(make_card("88010001", 7), pin_tries=-1),
+        msgspec.structs.replace(make_card("88010001", 7), pin_value=b"1234"),
+    ):  # fmt: skip
+        with pytest.raises(CardcoreError):
+            opened.store.commit(Batch([], [card], [good], []))
+    for account in (AccountRow(0, b"x", 1), AccountRow(1, b"", 1), AccountRow(1, b"x", 0)):
+        with pytest.raises(CardcoreError):
+            opened.store.commit(Batch([], [], [account], []))
+    assert opened.store.counts() == {"entries": 0, "cards": 0, "accounts": 0, "documents": 0}
+
+
+def test_upserts_keep_the_last_row(opened: Opened) -> None:
+    opened.store.commit(Batch([], [make_card("88010001", 7)], [AccountRow(7, b"a", 1)], [("unit", "u", b"1")]))
+    opened.store.commit(Batch([], [make_card("88010001", 7, 2, "frozen")], [AccountRow(7, b"b", 2)], [("unit", "u", b"2")]))
+    assert opened.store.read(["88010001"])["88010001"].card.state == "frozen"
+    assert opened.store.read(["88010001"])["88010001"].account == AccountRow(7, b"b", 2)
+    assert list(opened.store.documents()) == [("unit", "u", b"2")]
+
+
+def test_the_living_number_stands_for_its_account(opened: Opened) -> None:
+    cards = [make_card("88010001", 7, 9, "destroyed"), make_card("88010002", 7, 3, "frozen"), make_card("88010003", 7, 8, "swapped")]
+    opened.store.commit(Batch([], cards, [AccountRow(7, b"a", 9)], []))
+    assert opened.store.read_accounts([7])[7].card.number == "88010002"
+
+
+def test_followers_and_ranges(opened: Opened) -> None:
+    entries = [make_entry(n, ref={3: 1, 5: 1, 6: 2}.get(n, 0)) for n in range(1, 2_500)]
+    opened.store.commit(Batch(entries, [], [], []))
+    assert [entry.position for entry in opened.store.followers(0, 1)] == [3, 5]
+    assert opened.store.followers(0, 4) == []
+    assert [entry.position for entry in opened.store.journal(0, 10, 13)] == [11, 12, 13]
+    assert [entry.position for entry in opened.store.journal(0)] == list(range(1, 2_500))
+
+
+def test_statement_walks_back_pointers(opened: Opened) -> None:
+    """Entry 4 belongs to account 8 and touches 7 too: both walks pass through it."""
+    entries = [
+        make_entry(1, account_id=7), make_entry(2, account_id=8), make_entry(3, account_id=7, prior=1),
+        make_entry(4, account_id=8, prior=2, further=pack_further([(7, 3)])), make_entry(5, account_id=7, prior=4),
+    ]  # fmt: skip
+    opened.store.commit(Batch(entries, [], [AccountRow(7, b"x", 5), AccountRow(8, b"x", 4)], []))
+    walk = [entry.position for entry in opened.store.statement(7, None, 10)]
+    assert walk == [5, 4, 3, 1]
+    assert [entry.position for entry in opened.store.statement(7, None, 2)] == [5, 4]
+    assert [entry.position for entry in opened.store.statement(7, 4, 2)] == [3, 1]
+    assert [entry.position for entry in opened.store.statement(8, None, 10)] == [4, 2]
+
+
+def test_rebuild_replaces_projections_only(opened: Opened) -> None:
+    opened.store.commit(Batch([make_entry(1)], [make_card("88010001", 7)], [AccountRow(7, b"a", 1)], [("unit", "u", b"1")]))
+    opened.store.rebuild(iter([make_card("88010002", 9)]), iter([AccountRow(9, b"b", 1)]), iter([]))
+    store = opened.again()
+    assert [card.number for card in store.cards()] == ["88010002"]
+    assert [account.account_id for account in store.accounts()] == [9]
+    assert list(store.documents()) == []
+    assert store.counts()["entries"] == 1
+
+
+# ---------------------------------------------------------------- the chain, which is the same over every adapter
+def test_the_chain_covers_every_field_and_its_place() -> None:
+    genesis = genesis_mac(KEY, 0, bytes(16))
+    entry = seal(KEY, genesis, msgspec.structs.astuple(make_entry(1, card="12", client="34"))[:-1])
+    assert holds(KEY, genesis, entry)
+    for name in Entry.__struct_fields__:
+        value = getattr(entry, name)
+        changed = value + 1 if isinstance(value, int) else value + "x" if isinstance(value, str) else value[:-1] + b"\xff"
+        assert not holds(KEY, genesis, msgspec.structs.replace(entry, **{name: changed})), name
+    assert not holds(KEY, entry.mac, entry)
+    assert not holds(bytes(32), genesis, entry)
+    assert genesis_mac(KEY, 1, bytes(16)) != genesis
+    assert genesis_mac(KEY, 0, bytes(15) + b"\1") != genesis
+
+
+def test_the_encoding_is_injective() -> None:
+    """Moving a character from one field to its neighbour, or bytes to text, gives another mac."""
+    base = list(msgspec.structs.astuple(make_entry(1, unit="ab", terminal="c"))[:-1])
+    place = Entry.__struct_fields__.index("unit")
+    moved = [*base[:place], "a", "bc", *base[place + 2 :]]
+    typed = [b"body" if value == "ab" else value for value in base]
+    macs = {entry_mac(KEY, b"", tuple(fields)) for fields in (base, moved, typed)}
+    assert len(macs) == 3
+
+
+def test_the_mac_by_hand() -> None:
+    """HMAC-SHA256 over the previous mac and a MessagePack array written out byte by byte (docs/journal.md)."""
+    import hashlib
+    import hmac
+
+    entry = make_entry(1)
+    text = lambda value: bytes([0xA0 | len(value)]) + value.encode()  # noqa: E731
+    blob = lambda value: b"\xc4" + bytes([len(value)]) + value  # noqa: E731
+    encoded = (
+        b"\xdc\x00\x15" + b"\x00\x01" + b"\xce" + (1_000_001).to_bytes(4, "big") + text("settle") + text("applied") + text("") + b"\x00"
+        + text("") + text("terminal:t1") + text("key-1") + blob(bytes(16)) + text("u") + text("t1") + text("") * 3 + b"\x00" + b"\x00"
+        + blob(b"") + b"\x0a" + blob(b"body")
+    )  # fmt: skip
+    expected = hmac.new(KEY, b"previous" + encoded, hashlib.sha256).digest()
+    assert entry_mac(KEY, b"previous", msgspec.structs.astuple(entry)[:-1]) == expected
+
+
+def test_further_accounts() -> None:
+    pairs = [(7, 3), (1 << 40 | 9, 0)]
+    assert unpack_further(pack_further(pairs)) == pairs
+    with pytest.raises(ValueError, match="pairs"):
+        unpack_further(b"1234567890")
