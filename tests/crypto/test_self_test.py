@@ -73,7 +73,7 @@ class LyingKernel:
 
         def lie(*arguments, **named):
             answer = real(*arguments, **named)
-            if self.backend in arguments[:2]:
+            if self.backend in [argument for argument in arguments[:2] if isinstance(argument, str)]:
                 answer = answer.copy()
                 answer.view(np.uint8).reshape(len(answer), -1)[self.lane, -1] ^= 1
             return answer
