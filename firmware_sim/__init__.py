@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from firmware_sim.apdu import Command, Refused
 from firmware_sim.card import Card
+from firmware_sim.ntag import Tag
 from firmware_sim.nvm import Memory, Power, PowerCut, Store
 
-__all__ = ["Card", "Command", "Memory", "Power", "PowerCut", "Refused", "Store"]
+__all__ = ["Card", "Command", "Memory", "Power", "PowerCut", "Refused", "Store", "Tag"]

@@ -179,3 +179,23 @@ def test_power_counts_what_it_paid():
     power.cut_at_answer_byte(0)
     assert power.pay_answer(2) == 0
     assert power.pay_answer(2) == 2
+
+
+def test_a_damaged_journal_is_dropped_and_not_applied():
+    """The checksum: a committed journal with a bad cell must not be written over good data."""
+    reference = filled()
+    start = reference.memory.power.memory_bytes
+    journal_and_commit_byte = 8 + len(b"SEC") + 6 + 1
+    reference.begin().write(b"a", b"SEC", 1).commit()
+    assert reference.memory.power.memory_bytes - start > journal_and_commit_byte
+    for damaged in range(9, 17 + 6 + 3):
+        store = filled()
+        before = content(store)
+        store.memory.power.cut_at_memory_byte(journal_and_commit_byte)
+        with pytest.raises(PowerCut):
+            store.begin().write(b"a", b"SEC", 1).commit()
+        assert store.memory.cells[8] == 0x5A
+        store.memory.cells[damaged] ^= 0x10
+        store.load()
+        assert content(store) == before, damaged
+        assert store.memory.cells[8] == 0
