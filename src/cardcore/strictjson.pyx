@@ -99,20 +99,20 @@ cdef inline int hexadecimal(unsigned char c) noexcept nogil:
     return -1
 
 
-cdef int hex4(const unsigned char* text, Py_ssize_t i) noexcept nogil:
-    """The code unit of four hexadecimal digits, -1 if they are not. The NUL behind the text stops it."""
+cdef int hex4(const unsigned char* text, Py_ssize_t i, Py_ssize_t length) noexcept nogil:
+    """The code unit of four hexadecimal digits, -1 if they are not, -2 if the text ends before. The NUL behind the text stops it."""
     cdef int value = 0
     cdef int digit
     cdef int step
     for step in range(4):
         digit = hexadecimal(text[i + step])
         if digit < 0:
-            return -1
+            return -2 if i + step == length else -1
         value = value * 16 + digit
     return value
 
 
-cdef Fault escape(const unsigned char* text, Py_ssize_t* at) noexcept nogil:
+cdef Fault escape(const unsigned char* text, Py_ssize_t* at, Py_ssize_t length) noexcept nogil:
     """Step over one escape; `at` stands on the backslash."""
     cdef Py_ssize_t i = at[0]
     cdef unsigned char c = text[i + 1]
@@ -121,17 +121,21 @@ cdef Fault escape(const unsigned char* text, Py_ssize_t* at) noexcept nogil:
         if c == c'"' or c == c'\\' or c == c'/' or c == c'b' or c == c'f' or c == c'n' or c == c'r' or c == c't':
             at[0] = i + 2
             return NONE
-        return BAD_ESCAPE
-    unit = hex4(text, i + 2)
+        return TRUNCATED if i + 1 == length else BAD_ESCAPE
+    unit = hex4(text, i + 2, length)
     if unit < 0:
-        return BAD_ESCAPE
+        return TRUNCATED if unit == -2 else BAD_ESCAPE
     if unit == 0:
         return NUL_CHARACTER
     i += 6
     if 0xD800 <= unit <= 0xDFFF:
+        if i == length or (i + 1 == length and text[i] == c'\\'):
+            return TRUNCATED
         if unit >= 0xDC00 or text[i] != c'\\' or text[i + 1] != c'u':
             return LONE_SURROGATE
-        unit = hex4(text, i + 2)
+        unit = hex4(text, i + 2, length)
+        if unit == -2:
+            return TRUNCATED
         if not 0xDC00 <= unit <= 0xDFFF:
             return LONE_SURROGATE
         i += 6
@@ -186,9 +190,9 @@ cdef Fault string(const unsigned char* text, Py_ssize_t* at, Py_ssize_t length, 
         if text[i] == c'\\':
             if is_key:
                 return ESCAPED_KEY
-            fault = escape(text, at)
+            fault = escape(text, at, length)
             if fault != NONE:
-                return TRUNCATED if i + 6 > length else fault
+                return fault
             i = at[0]
         elif text[i] < 0x20:
             return TRUNCATED if i == length else CONTROL_CHARACTER

@@ -1,0 +1,218 @@
+"""Goal: every route x role x scope cell answers as the table says, and nothing is reachable that has no row (R1, R2, Z).
+
+Method: for each operation of the table a call that would pass every other check, made by everybody; the expectation comes
+from a second table written here by hand, so that widening a role by mistake fails. Scope is tested with a person of the
+right role in the wrong place.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from cardapi.http.operations import OPERATIONS, Operation
+from cardapi.people import roles
+from tests.http.client import Reply, Who
+from tests.http.conftest import PASSWORD, SCHEMES, Chain
+
+T, C, M, H, A, U = "terminal", "cashier", "manager", "hq", "admin", "auditor"
+EVERYBODY = {T, C, M, H, A, U}
+
+# Who may call what, once more and by hand. The order of the rows is that of the documents.
+MAY: dict[str, set[str]] = {
+    "quote": {T, C, M, H, A}, "settle": {T, C, M, H, A}, "hold": {T, C, M, H, A}, "capture": {T, C, M, H, A}, "void": {T, C, M, H, A},
+    "refund": {T, C, M, H, A}, "reverse": {M, H, A}, "topUp": {T, C, M, H, A}, "transfer": {T, C, M, H, A}, "adjust": {M, H, A},
+    "expire": {M, H, A}, "settleBatch": {T}, "getTicket": EVERYBODY, "getByClientKey": EVERYBODY,
+    "issueCards": {M, H, A}, "getCard": EVERYBODY, "cardStatement": EVERYBODY, "activateCard": {T, C, M, H, A}, "setPin": {T, C, M, H, A},
+    "verifyPin": {T, C, M, H, A}, "unlockPin": {M, H, A}, "reportLost": {T, C, M, H, A}, "freeze": {M, H, A}, "unfreeze": {M, H, A},
+    "swapCard": {M, H, A}, "reissueCard": {M, H, A}, "cancelCard": {M, H, A}, "takeBackCard": {C, M, H, A}, "destroyCard": {H, A},
+    "logout": {C, M, H, A, U}, "createUnit": {H, A}, "listUnits": {M, H, A, U}, "createTerminal": {M, H, A}, "listTerminals": {M, H, A, U},
+    "revokeTerminal": {M, H, A}, "rotateTerminalKey": {M, H, A}, "createOperator": {M, H, A}, "listOperators": {M, H, A, U},
+    "grantRole": {M, H, A}, "revokeOperator": {M, H, A}, "listApprovals": {M, H, A, U}, "approve": {M, H, A},
+    "publishScheme": {H, A}, "listSchemes": {C, M, H, A, U}, "closeDay": {M, H, A}, "trialBalance": {H, A, U}, "exportJournal": {H, A, U},
+    "verifyLedger": {H, A, U}, "metrics": {H, A, U},
+}  # fmt: skip
+PUBLIC = {"login", "health", "ready", "openapi", "docs", "docsFile"}
+# Operations a person's role must hold at the topmost unit for, and not merely in a store.
+ISSUER_WIDE = {"publishScheme", "closeDay", "trialBalance", "exportJournal", "verifyLedger", "metrics"}
+NUMBERS = itertools.count(1)
+
+
+def caller(chain: Chain, role: str, unit: str) -> Who:
+    return chain.tills[unit] if role == T else chain.person(role, unit)
+
+
+class Things:
+    """What the calls name: fresh where a call uses it up."""
+
+    def __init__(self, chain: Chain, unit: str) -> None:
+        self.chain, self.unit = chain, unit
+        self.manager = chain.person(M, unit)
+
+    def card(self) -> str:
+        return self.chain.card(paid_fen=1_000, who=self.manager)
+
+    def ticket(self) -> str:
+        body = {"card": self.card(), "lines": [{"amount_fen": 100}]}
+        return str(self.chain.made(self.manager.post("/v1/settle", body))["ticket_id"])
+
+    def terminal(self) -> str:
+        name = f"t{next(NUMBERS)}"
+        self.chain.made(self.manager.post("/v1/terminals", {"id": name, "unit": self.unit, "name": name}))
+        return name
+
+    def operator(self) -> str:
+        name = f"o{next(NUMBERS)}"
+        body = {"id": name, "name": name, "password": PASSWORD, "role": C, "unit": self.unit}
+        self.chain.made(self.manager.post("/v1/operators", body))
+        return name
+
+    def approval(self) -> str:
+        body = {"card": self.card(), "purse": "principal", "amount": 1, "reason": "test"}
+        return str(self.chain.made2(self.manager.post("/v1/adjust", body))["approval_id"])
+
+
+def body_of(operation: Operation, things: Things) -> Any:
+    name = operation.id
+    if operation.asked is None:
+        return b""
+    if name in ("quote", "settle", "hold"):
+        return {"card": things.card(), "lines": [{"amount_fen": 100}]}
+    if name == "settleBatch":
+        return {"tickets": [{"client_key": f"batch-{next(NUMBERS)}", "card": things.card(), "lines": [{"amount_fen": 100}]}]}
+    if name in ("capture", "void", "refund", "reverse"):
+        return {"ticket_id": things.ticket(), **({"reason": "test"} if name in ("refund", "reverse") else {})}
+    if name == "topUp":
+        return {"card": things.card(), "paid_fen": 100_000}
+    if name == "transfer":
+        return {"card": things.card(), "to_card": things.card(), "amount_fen": 1}
+    if name in ("adjust", "expire"):
+        return {"card": things.card(), **({"purse": "principal", "amount": 1, "reason": "test"} if name == "adjust" else {})}
+    number = next(NUMBERS)
+    return {
+        "issueCards": {"programme": "mall-vip"}, "setPin": {"pin": "123456"}, "verifyPin": {"pin": "123456"},
+        "createUnit": {"id": f"u{number}", "name": "u", "kind": "counter", "parent": things.unit},
+        "createTerminal": {"id": f"t{number}", "name": "t", "unit": things.unit},
+        "createOperator": {"id": f"o{number}", "name": "o", "password": PASSWORD, "role": C, "unit": things.unit},
+        "grantRole": {"role": C, "unit": things.unit}, "publishScheme": {"pack": (SCHEMES / "spa.toml").read_text()},
+        "closeDay": {"day": "2020-01-01"}, "approve": {}, "activateCard": {}, "swapCard": {}, "reissueCard": {}, "takeBackCard": {},
+        "reportLost": {},
+    }.get(name, {"reason": "test"})  # fmt: skip
+
+
+def target_of(operation: Operation, things: Things) -> str:
+    path = operation.path
+    for name, made in (("{card}", things.card), ("{ticket}", things.ticket), ("{terminal}", things.terminal), ("{operator}", things.operator),
+                       ("{approval}", things.approval)):  # fmt: skip
+        if name in path:
+            path = path.replace(name, made())
+    return path + ("?client_key=none" if operation.id == "getByClientKey" else "")
+
+
+def call(chain: Chain, who: Who, operation: Operation, things: Things) -> Reply:
+    target, body = target_of(operation, things), body_of(operation, things)
+    return who.request(operation.method, target, body, None if operation.keyed else "")
+
+
+GUARDED = [operation for operation in OPERATIONS if operation.id not in PUBLIC]
+
+
+def test_the_two_tables_name_the_same_operations() -> None:
+    assert {operation.id for operation in GUARDED} == set(MAY)
+    assert {operation.id for operation in OPERATIONS if not operation.roles} == PUBLIC
+    assert {operation.id for operation in OPERATIONS if operation.scope == "issuer"} == ISSUER_WIDE
+
+
+@pytest.mark.parametrize("operation", GUARDED, ids=lambda operation: operation.id)
+def test_nobody_without_proof(chain: Chain, operation: Operation) -> None:
+    reply = call(chain, chain.nobody, operation, Things(chain, "store-1"))
+    assert (reply.status, reply.code) == (401, "unauthenticated")
+
+
+@pytest.mark.parametrize("role", sorted(EVERYBODY))
+@pytest.mark.parametrize("operation", GUARDED, ids=lambda operation: operation.id)
+def test_each_role_at_its_own_place(chain: Chain, operation: Operation, role: str) -> None:
+    """A person of each role at the issuer (a terminal at its store): allowed exactly as written by hand above."""
+    who = caller(chain, role, "store-1" if role == T else "issuer")
+    if operation.id == "logout" and role != T:
+        who = chain.login(f"{role}-issuer") if chain.shop.registry.operator(f"{role}-issuer") else who
+    reply = call(chain, who, operation, Things(chain, "store-1"))
+    if role in MAY[operation.id]:
+        assert reply.status not in (401, 403), reply.body
+        assert reply.status < 500, reply.body
+        assert reply.code not in ("not_found", "unknown_card") or operation.id in ("getByClientKey",), reply.body
+    else:
+        assert (reply.status, reply.code) == (403, "not_allowed")
+
+
+SCOPED = [operation for operation in GUARDED if operation.scope == "reached" and operation.id not in ("listUnits", "getByClientKey")]
+
+
+@pytest.mark.parametrize("operation", SCOPED, ids=lambda operation: operation.id)
+def test_the_right_role_in_the_wrong_place_finds_nothing(chain: Chain, operation: Operation) -> None:
+    """A thing of store-1, asked for by the best role that may, but in the south: it looks absent (R4)."""
+    things = Things(chain, "store-1")
+    if operation.id.startswith("list"):
+        here = call(chain, chain.person(M, "store-1"), operation, things).body
+        there = call(chain, chain.person(M, "south"), operation, things).body
+        assert b"store-1" in here
+        assert b"store-1" not in there
+        return
+    for who in [chain.person(H, "south")] + (
+        [chain.tills["store-3"]] if T in MAY[operation.id] and operation.id != "cardStatement" else []
+    ):
+        reply = call(chain, who, operation, things)
+        assert reply.status == 404, reply.body
+        absent = who.request(operation.method, *absent_of(operation, things), None if operation.keyed else "")
+        assert (absent.status, absent.body) == (reply.status, reply.body), "refused and absent must look alike"
+
+
+def absent_of(operation: Operation, things: Things) -> tuple[str, Any]:
+    """The same call, naming something that does not exist."""
+    body = body_of(operation, things)
+    path = operation.path
+    for name, nothing in (("{card}", "6200000099999997"), ("{ticket}", "00-0000ffffffff"), ("{terminal}", "none"), ("{operator}", "none"),
+                          ("{approval}", "none")):  # fmt: skip
+        path = path.replace(name, nothing)
+    if isinstance(body, dict) and "{" not in operation.path:
+        for name, nothing in (("card", "6200000099999997"), ("ticket_id", "00-0000ffffffff"), ("parent", "none"), ("unit", "none")):
+            if name in body:
+                body[name] = nothing
+    return path, body
+
+
+@pytest.mark.parametrize("name", sorted(ISSUER_WIDE))
+def test_the_books_need_a_role_at_the_top(chain: Chain, name: str) -> None:
+    operation = next(row for row in OPERATIONS if row.id == name)
+    reply = call(chain, chain.person(H, "north"), operation, Things(chain, "store-1"))
+    assert (reply.status, reply.code) == (403, "not_allowed")
+
+
+def test_a_session_acts_at_its_unit_only(chain: Chain) -> None:
+    chain.person(C, "north")
+    name = "cashier-north"
+    at_store = chain.login(name, unit="store-2")
+    card = chain.card(paid_fen=1_000)
+    ticket = chain.made(at_store.post("/v1/settle", {"card": card, "lines": [{"amount_fen": 1}]}))
+    shown = next(row for row in chain.admin.get(f"/v1/cards/{card}/statement").json["entries"] if row["ticket_id"] == ticket["ticket_id"])
+    assert (shown["unit"], shown["operator"]) == ("store-2", name)
+    wrong = chain.client.call("POST", "/v1/login", {"operator": name, "password": PASSWORD, "unit": "store-3"})
+    assert (wrong.status, wrong.code) == (401, "login_failed")
+
+
+def test_roles_cover_as_the_table_says() -> None:
+    """`people.roles.COVERS` and the table agree: a role covers another exactly when it may do all the other may."""
+    may = {role: {name for name, allowed in MAY.items() if role in allowed} for role in roles.GRANTABLE}
+    for own, other in itertools.product(roles.GRANTABLE, repeat=2):
+        if own != other and not (own == roles.HQ and other == roles.ADMIN):  # equal powers; only the rank differs
+            assert roles.covers(own, other) == (may[other] <= may[own]), (own, other)
+    assert not roles.covers(roles.HQ, roles.ADMIN)
+
+
+def test_denials_are_counted_and_told(chain: Chain, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", "cardapi.denials"):
+        chain.person(C, "store-1").post("/v1/units", {"id": "x", "name": "x", "kind": "store", "parent": "issuer"})
+    assert any("operator:cashier-store-1" in record.getMessage() and "createUnit" in record.getMessage() for record in caplog.records)
+    assert 'cardcore_problems_total{operation="createUnit",code="not_allowed"}' in chain.admin.get("/metrics").body.decode()
