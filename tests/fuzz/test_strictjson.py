@@ -129,15 +129,35 @@ def test_every_prefix_is_refused_or_whole(data: bytes, draw: st.DataObject) -> N
 @pytest.mark.parametrize(
     ("text", "code", "offset"),
     [
-        (b"", "json_empty", 0), (b"  ", "json_empty", 2), (b"{", "json_truncated", 1), (b'"a', "json_truncated", 2), (b"[1,", "json_truncated", 3),
-        (b'{"a"', "json_truncated", 4), (b"-", "json_truncated", 1), (b"{1}", "json_syntax", 1), (b"[1}", "json_syntax", 2), (b"tru", "json_syntax", 0),
-        (b"00", "json_syntax", 0), (b"-01", "json_syntax", 1), (b"1 1", "json_trailing", 2), (b'{"a":1,"a":2}', "json_duplicate_key", 7),
-        (b'{"\\u0061":1}', "json_escaped_key", 2), (b"[0.0]", "json_fraction", 1), (b"[0e0]", "json_exponent", 1), (b"NaN", "json_not_a_number", 0),
-        (b"-Infinity", "json_not_a_number", 1), (b"9" * 20, "json_integer_too_long", 0), (b"[" * 9, "json_too_deep", 8),
-        (b'"\xc3"', "json_invalid_utf8", 1), (b'"\t"', "json_control_character", 1), (b'"\\q"', "json_bad_escape", 1),
-        (b'"\\udc00"', "json_lone_surrogate", 1), (b'"\\ud800\\u0041"', "json_lone_surrogate", 1), (b'"\\u0000"', "json_nul_character", 1),
+        (b"", "json_empty", 0),
+        (b"  ", "json_empty", 2),
+        (b"{", "json_truncated", 1),
+        (b'"a', "json_truncated", 2),
+        (b"[1,", "json_truncated", 3),
+        (b'{"a"', "json_truncated", 4),
+        (b"-", "json_truncated", 1),
+        (b"{1}", "json_syntax", 1),
+        (b"[1}", "json_syntax", 2),
+        (b"tru", "json_syntax", 0),
+        (b"00", "json_syntax", 0),
+        (b"-01", "json_syntax", 1),
+        (b"1 1", "json_trailing", 2),
+        (b'{"a":1,"a":2}', "json_duplicate_key", 7),
+        (b'{"\\u0061":1}', "json_escaped_key", 2),
+        (b"[0.0]", "json_fraction", 1),
+        (b"[0e0]", "json_exponent", 1),
+        (b"NaN", "json_not_a_number", 0),
+        (b"-Infinity", "json_not_a_number", 1),
+        (b"9" * 20, "json_integer_too_long", 0),
+        (b"[" * 9, "json_too_deep", 8),
+        (b'"\xc3"', "json_invalid_utf8", 1),
+        (b'"\t"', "json_control_character", 1),
+        (b'"\\q"', "json_bad_escape", 1),
+        (b'"\\udc00"', "json_lone_surrogate", 1),
+        (b'"\\ud800\\u0041"', "json_lone_surrogate", 1),
+        (b'"\\u0000"', "json_nul_character", 1),
     ],
-)  # fmt: skip
+)
 def test_codes_and_places(text: bytes, code: str, offset: int) -> None:
     assert strictjson.find(text) == (code, offset)
     with pytest.raises(strictjson.StrictJsonError) as caught:

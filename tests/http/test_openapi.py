@@ -25,7 +25,13 @@ from cardcore.errors import DECLINE_CODES
 from tests.http.client import Till
 from tests.http.conftest import Chain
 
-PROMISED = ["quote", "settle", "hold", "capture", "void", "refund", "reverse", "topUp", "transfer", "adjust", "settleBatch", "getTicket", "getByClientKey", "issueCards", "activateCard", "getCard", "setPin", "verifyPin", "reportLost", "freeze", "unfreeze", "swapCard", "reissueCard", "cancelCard", "cardStatement", "publishScheme", "listSchemes", "createUnit", "createOperator", "grantRole", "createTerminal", "revokeTerminal", "closeDay", "trialBalance", "exportJournal", "verifyLedger", "health", "ready", "metrics", "openapi", "login", "logout", "rotateTerminalKey", "revokeOperator", "unlockPin", "expire", "takeBackCard", "destroyCard", "listUnits", "listTerminals", "listOperators", "listApprovals", "approve"]
+PROMISED = """
+quote settle hold capture void refund reverse topUp transfer adjust settleBatch getTicket getByClientKey issueCards activateCard
+getCard setPin verifyPin reportLost freeze unfreeze swapCard reissueCard cancelCard cardStatement publishScheme listSchemes
+createUnit createOperator grantRole createTerminal revokeTerminal closeDay trialBalance exportJournal verifyLedger health ready
+metrics openapi login logout rotateTerminalKey revokeOperator unlockPin expire takeBackCard destroyCard listUnits listTerminals
+listOperators listApprovals approve
+"""
 
 
 @pytest.fixture(scope="module")
