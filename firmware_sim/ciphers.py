@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 from typing import Any
 
@@ -15,42 +16,40 @@ from firmware_sim.sm4 import SM4
 BLOCK = {"des": 8, "aes": 16, "sm4": 16}
 
 
-def _ecb(cipher: str, key: bytes, data: bytes, forward: bool) -> bytes:
+@functools.lru_cache(maxsize=256)
+def _engine(cipher: str, key: bytes) -> Any:
+    """An ECB engine, which keeps no state between calls; kept, because a card uses the same few keys again and again."""
     if cipher == "sm4":
-        sm4 = SM4(key)
-        return sm4.encrypt(data) if forward else sm4.decrypt(data)
-    engine: Any
+        return SM4(key)
     if cipher == "aes":
-        engine = AES.new(key, AES.MODE_ECB)
-    elif len(key) == 8:
-        engine = DES.new(key, DES.MODE_ECB)  # noqa: S304  the cards are what they are
-    else:
-        parts = [key[i : i + 8] for i in range(0, len(key), 8)] + [key[:8]]
-        k1, k2, k3 = parts[0], parts[1], parts[2]
-        # pycryptodome refuses keys that degenerate to single DES; a blank card has exactly those, so chain single DES then.
-        # Parity bits are no key bits: they are ignored in the comparison as the cipher ignores them.
-        plain = [bytes(b & 0xFE for b in k) for k in (k1, k2, k3)]
-        if plain[0] == plain[1] or plain[1] == plain[2]:
-            single = k3 if plain[0] == plain[1] else k1
-            engine = DES.new(single, DES.MODE_ECB)  # noqa: S304
-        else:
-            engine = DES3.new(k1 + k2 + k3, DES3.MODE_ECB)
-    return bytes(engine.encrypt(data) if forward else engine.decrypt(data))
+        return AES.new(key, AES.MODE_ECB)
+    if len(key) == 8:
+        return DES.new(key, DES.MODE_ECB)  # noqa: S304  the cards are what they are
+    parts = [key[i : i + 8] for i in range(0, len(key), 8)] + [key[:8]]
+    k1, k2, k3 = parts[0], parts[1], parts[2]
+    # pycryptodome refuses keys that degenerate to single DES; a blank card has exactly those, so it is single DES then.
+    # Parity bits are no key bits: they are ignored in the comparison as the cipher ignores them.
+    plain = [bytes(b & 0xFE for b in k) for k in (k1, k2, k3)]
+    if plain[0] == plain[1] or plain[1] == plain[2]:
+        return DES.new(k3 if plain[0] == plain[1] else k1, DES.MODE_ECB)  # noqa: S304
+    return DES3.new(k1 + k2 + k3, DES3.MODE_ECB)
 
 
 def encrypt(cipher: str, key: bytes, data: bytes) -> bytes:
     """ECB over whole blocks."""
-    return _ecb(cipher, key, data, True)
+    return bytes(_engine(cipher, key).encrypt(data))
 
 
 def decrypt(cipher: str, key: bytes, data: bytes) -> bytes:
     """ECB over whole blocks, backwards."""
-    return _ecb(cipher, key, data, False)
+    return bytes(_engine(cipher, key).decrypt(data))
 
 
 def xor(a: bytes, b: bytes) -> bytes:
-    """Exclusive or of two strings of one length."""
-    return bytes(x ^ y for x, y in zip(a, b, strict=True))
+    """Exclusive or of two strings. Raises ValueError when their lengths differ."""
+    if len(a) != len(b):
+        raise ValueError("strings of one length")
+    return (int.from_bytes(a, "big") ^ int.from_bytes(b, "big")).to_bytes(len(a), "big")
 
 
 def cbc_encrypt(cipher: str, key: bytes, iv: bytes, data: bytes) -> bytes:
