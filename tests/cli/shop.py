@@ -72,13 +72,14 @@ def served(data: Path, port: int = 0) -> Iterator[Served]:
     words = [*COMMAND, "serve", "--data", str(data), "--port", str(port)]
     process = subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         lines: list[str] = []
         for line in process.stdout:
             lines.append(line.rstrip("\n"))
             if line.startswith("listening"):
                 break
-        assert lines and lines[-1].startswith("listening"), f"it did not come up: {lines} {process.stderr.read()}"
+        assert any(line.startswith("listening") for line in lines), f"it did not come up: {lines} {process.stderr.read()}"
         yield Served(process, lines)
     finally:
         if process.poll() is None:

@@ -183,6 +183,8 @@ def tamper(data: Path) -> None:
     import sqlite3
 
     database = sqlite3.connect(data / "cardcore.db")
+    for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        database.execute(f"DROP TRIGGER {name}")  # the journal is append-only to honest hands
     database.execute("UPDATE entry SET unit = 'elsewhere' WHERE verb = 'topup' AND id = (SELECT min(id) FROM entry WHERE verb = 'topup')")
     database.commit()
     database.close()

@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
+import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import msgspec
 import typer
@@ -46,6 +47,9 @@ class Refused(CardcoreError):
 class Transport(Protocol):
     """Sends one request and gives status and body."""
 
+    paths: dict[str, tuple[str, str]]
+    """Operation id -> (METHOD, path template), as far as known without asking."""
+
     def send(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]: ...
     def close(self) -> None: ...
 
@@ -56,7 +60,7 @@ class Service:
     def __init__(self, transport: Transport, token: str = "") -> None:
         self._transport = transport
         self.token = token
-        self._paths: dict[str, tuple[str, str]] = {}
+        self._paths = transport.paths
 
     def __enter__(self) -> Self:
         return self
@@ -153,6 +157,7 @@ class Remote:
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(parts.hostname, parts.port, timeout=TIMEOUT_S)
         self._url = url
+        self.paths: dict[str, tuple[str, str]] = {}
 
     def send(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         try:
@@ -175,62 +180,63 @@ class Remote:
 
 
 class Inside:
-    """The API inside this process, on an opened shop: the same app that `serve` serves, without a socket."""
+    """The API inside this process, on an opened shop: the same edge that is served, without a socket or a web framework."""
 
     def __init__(self, shop: Shop) -> None:
-        from cardapi.http.app import build_app
+        from cardapi.http import operations
+        from cardapi.http.call import Service as Backend
+        from cardapi.http.edge import Edge
+        from cardapi.http.tickets import Tickets
 
         self._shop = shop
         self._loop = asyncio.new_event_loop()
-        self._app: Any = build_app(shop)
+        self._backend = Backend(shop, lambda: time.time_ns() // 1_000, Tickets(shop.desk, shop.registry))
+        self._backend.two_person = operations.TWO_PERSON
+        self._edge = Edge(self._backend, operations.OPERATIONS)
+        self._routes = [(row, re.compile(_path_pattern(row.path))) for row in operations.OPERATIONS]
+        self.paths = {row.id: (row.method, row.path) for row in operations.OPERATIONS}
 
     def send(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-        return self._loop.run_until_complete(call_app(self._app, method, target, headers, body))
+        path, _, query = target.partition("?")
+        for row, pattern in self._routes:
+            found = pattern.fullmatch(path)
+            if found is not None and row.method == method:
+                named = {name: unquote(value) for name, value in found.groupdict().items()}
+                status, _, answer = self._loop.run_until_complete(
+                    self._edge.serve(row, _scope(method, path, query, headers, body), _once(body), named)
+                )
+                return status, answer
+        raise AssertionError(f"no operation at {method} {path}")
 
     def close(self) -> None:
+        self._backend.close()
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
         self._shop.close()
 
 
-async def call_app(app: Any, method: str, target: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
-    """One request to an ASGI application. Returns (status, body)."""
-    path, _, query = target.partition("?")
+def _path_pattern(template: str) -> str:
+    return re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(template))
+
+
+def _scope(method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
     lines = {"host": "inside", "content-length": str(len(body)), **{name.lower(): value for name, value in headers.items()}}
-    scope = {
+    return {
         "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
         "method": method,
-        "scheme": "http",
         "path": path,
         "raw_path": path.encode(),
         "query_string": query.encode(),
-        "root_path": "",
         "headers": [(name.encode(), value.encode()) for name, value in lines.items()],
         "client": ("127.0.0.1", 0),
-        "server": ("inside", 0),
     }
-    status = 500
-    parts: list[bytes] = []
-    asked = False
 
+
+def _once(body: bytes) -> Callable[[], Awaitable[dict[str, Any]]]:
     async def receive() -> dict[str, Any]:
-        nonlocal asked
-        if asked:
-            await asyncio.sleep(3600)
-        asked = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    async def send(message: dict[str, Any]) -> None:
-        nonlocal status
-        if message["type"] == "http.response.start":
-            status = message["status"]
-        elif message["type"] == "http.response.body":
-            parts.append(message.get("body", b""))
-
-    await app(scope, receive, send)
-    return status, b"".join(parts)
+    return receive
 
 
 # ---------------------------------------------------------------- opening

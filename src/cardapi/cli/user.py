@@ -106,11 +106,11 @@ def password(
     from cardapi.desk import Request
     from cardapi.people.passwords import Passwords
 
-    fresh = ask_password()
     with open_shop(data) as shop:
         document = shop.registry.document("operator", name)
         if document is None:
             raise Mistake("unknown_operator", f"there is no operator {name!r} in {data}")
+        fresh = ask_password()
         passwords = Passwords()
         after = {**document, "password": passwords.hash(fresh)}
         passwords.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 
 from argon2 import PasswordHasher
@@ -21,12 +23,18 @@ class WeakPassword(CardcoreError, ValueError):
     code = "weak_password"
 
 
+def _nobodys_hash(hasher: PasswordHasher) -> str:
+    """A hash that costs the same to compare with and that no password has: random bytes in the place of the digest."""
+    salt, digest = (b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (hasher.salt_len, hasher.hash_len))
+    return f"$argon2id$v=19$m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}${salt}${digest}"
+
+
 class Passwords:
     """Hash and verify. `quick` lowers the cost for tests; stored hashes carry their own parameters."""
 
     def __init__(self, *, quick: bool = False) -> None:
         self._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1) if quick else PasswordHasher()
-        self._nobody = self._hasher.hash("no operator has this hash")
+        self._nobody = _nobodys_hash(self._hasher)
         self._threads = ThreadPoolExecutor(PARALLEL, thread_name_prefix="argon2")
 
     def hash(self, password: str) -> str:
