@@ -4,11 +4,13 @@ time with the line expected by hand, and seeded mutations of good packs."""
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 
 import pytest
 
-from cardcore.errors import InvalidPack
+from cardcore import settlement as core
+from cardcore.errors import CardcoreError, InvalidPack
 from cardcore.settlement import pack, toml_reader
 
 SCHEMES = sorted((Path(__file__).parents[2] / "schemes").glob("*.toml"))
@@ -121,6 +123,7 @@ ADDED = [
     ("[[tier]]\nname = 'a'\n[[tier]]\nname = 'a'\norders_min = 5\n", 4, "another tier is already named `a`"),
     (TABLE + "then = { discount = 0.88 }\n", 3, "`discount` must be a fraction in quotes"),
     (TABLE + "then = { discount = '11/10' }\n", 3, "`discount` must be from 0 and at most 1, not 11/10"),
+    (TABLE + "then = { discount = '1/10001' }\n", 3, "the numbers of `discount` must be at most 10000"),
     (TABLE + "then = { discount = '1/0' }\n", 3, "`discount` must be from 0 and at most 1, not 1/0"),
     (TABLE + "then = { discount = '1/2', accrue = 'points' }\n", 3, "`then` must have exactly one of"),
     (TABLE + "then = { waive = 'all' }\n", 3, "`then` must have exactly one of"),
@@ -202,6 +205,55 @@ def test_the_bound_on_purses(count: int) -> None:
     assert bool(pack.check(SMALLEST + more)) == (count > 64)
 
 
+HUGE = """
+[[tier]]
+name = "only"
+[[purse]]
+name = "bonus"
+unit = "fen"
+role = "bonus"
+[[purse]]
+name = "points"
+unit = "points"
+role = "points"
+[[benefit]]
+name = "a"
+then = { accrue = "points", amount = 1000000000, per_fen = 1, multiplier = "1000/1", base = ["outside"] }
+[[benefit]]
+name = "b"
+then = { grant = "bonus", amount = 1000000000000000, per_fen = 1 }
+[[benefit]]
+name = "c"
+then = { deduct = "points", units = 1000000000, worth_fen = 1 }
+[[benefit]]
+name = "d"
+then = { redeem = "points", ladder = [{ units = 1, price_max_fen = 1 }], every = { units = 1000000000, price_fen = 1 } }
+"""
+
+
+@pytest.mark.parametrize("fen", [1, 10**6, 10**15])
+def test_the_largest_numbers_a_pack_may_hold_are_refused_in_order(fen: int) -> None:
+    """Where a rule's result leaves the admitted range the command is refused, with nothing changed and no overflow."""
+    programme = pack.load(SMALLEST + HUGE)
+    account = core.Account(1)
+    account.apply(core.decide(core.Snapshot(programme, account), core.Adjust("points", 10**15), 0), 1)
+    before = account.pack()
+    commands: list[core.Command] = [
+        core.Sale("settle", [core.Line(fen)], shortfall_tender="cash"),
+        core.Sale("settle", [core.Line(fen)], points=core.ALL_POINTS, shortfall_tender="cash"),
+        core.Sale("settle", [core.Line(fen, flags=core.REDEEM)]),
+        core.TopUp(fen),
+    ]
+    refused = 0
+    for command in commands:
+        try:
+            core.decide(core.Snapshot(programme, account), command, 0)
+        except CardcoreError:
+            refused += 1
+        assert account.pack() == before
+    assert refused >= (2 if fen > 1 else 0)
+
+
 JUNK = [
     '"',
     "'",
@@ -280,3 +332,35 @@ def test_lines_of_every_shape_of_key() -> None:
     assert places["t", "many", 0] == 10
     assert places["t", "many", 1, "k"] == 12
     assert places["t", "many", 1, "sub", "z"] == 14
+
+
+# ---------------------------------------------------------------- documents
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def toml_blocks(name: str) -> list[str]:
+    return [block.split("```")[0] for block in (DOCS / name).read_text(encoding="utf-8").split("```toml\n")[1:]]
+
+
+def test_the_tutorial_builds_a_valid_pack_step_by_step() -> None:
+    text = ""
+    for block in toml_blocks("tutorial.md"):
+        text += block + "\n"
+        assert pack.check(text) == []
+    assert len(pack.load(text).rule_names) == 4
+    lines = text.replace('"95/100"', "0.95").splitlines()
+    [problem] = pack.check("\n".join(lines))
+    told = (DOCS / "tutorial.md").read_text(encoding="utf-8")
+    assert f"tea.toml:{problem.line}: {problem.path}: {problem.reason}" in told
+
+
+def test_the_packs_of_the_documents_are_valid() -> None:
+    assert [pack.check(block) for block in toml_blocks("packs.md")] == [[]]
+
+
+def test_the_reference_names_every_key() -> None:
+    source = (Path(pack.__file__).parent / "pack_tables.py").read_text(encoding="utf-8")
+    keys = set(re.findall(r'\.(?:integer|text|choice|flag|fraction|duration|names|table|tables|has)\(\s*"([a-z_]+)"', source))
+    assert len(keys) > 30
+    reference = (DOCS / "pack-format.md").read_text(encoding="utf-8")
+    assert [key for key in sorted(keys) if not re.search(rf"\b{key}\b", reference)] == []

@@ -153,7 +153,9 @@ def test_a_top_up_shows_what_was_paid_and_what_was_added() -> None:
 
 def test_a_visit_names_its_purse() -> None:
     card = Card(SPA)
-    assert receipt.explain(card.do(core.TopUp(1280_00, product="massage-10", explain=True)), SPA, "zh") == ["发放 (massage): 10 次"]
+    bought = card.do(core.TopUp(1280_00, product="massage-10", explain=True))
+    assert receipt.explain(bought, SPA, "zh") == ["发放 (massage): 10 次"]
+    assert ["massage", "+10", "次"] in [line.split() for line in receipt.lines(bought, SPA, receipt.Heading(), "zh")]
     visit = card.buy(core.Line(100_00, 1, "massage", flags=core.COVER), explain=True)
     assert receipt.explain(visit, SPA, "en") == ["Line 1 Covered by entitlement (massage): 1 visit, 10 visits -> 9 visits"]
 

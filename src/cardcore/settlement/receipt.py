@@ -183,12 +183,19 @@ class _Printer:
             self.pair(outside, yuan(settlement.outside_fen), indent=2)
             self.plus("added", settlement.principal_fen)
             self.plus("added_bonus", settlement.bonus_fen)
+            self.granted()
             return
         for key, fen in (
             ("bonus", settlement.bonus_fen), ("principal", settlement.principal_fen), ("points", settlement.points_fen),
             ("further", settlement.further_fen), (outside, settlement.outside_fen),
         ):
             self.plus(key, fen, indent=2)
+
+    def granted(self) -> None:
+        """The visits and passes of a product (C05-C07, C09)."""
+        for posting in self.settlement.postings():
+            if posting.target == "customer" and posting.unit in ("visits", "pass"):
+                self.columns_of(self.programme.purses[posting.purse], "+" + amount(posting.amount, posting.unit, self.lang))
 
     def points(self) -> None:
         settlement = self.settlement

@@ -23,7 +23,8 @@ _LEXEME = re.compile(
     r"|(?P<mark>[\[\]{}=,.])|(?P<bare>[^\s\[\]{}=,.#\"']+)",
     re.DOTALL,
 )
-_FRACTION = re.compile(r"([0-9]{1,7})/([0-9]{1,7})")
+_FRACTION = re.compile(r"([0-9]{1,5})/([0-9]{1,5})")
+_TERM_MAX: Final = 10_000  # of a fraction: what keeps five stacked rates exact in 64 bits
 _DURATION = re.compile(r"P(?=[0-9])(?:([0-9]{1,4})Y)?(?:([0-9]{1,4})M)?(?:([0-9]{1,5})D)?")
 _MONTHS_MAX: Final = 1200
 _DAYS_MAX: Final = 36525
@@ -204,6 +205,9 @@ class Table:
             self.wrong(key, f"`{key}` must be a fraction in quotes such as \"88/100\", not {_kind(value)}")
             return (1, 1)
         numerator, denominator = int(match[1]), int(match[2])
+        if max(numerator, denominator) > _TERM_MAX:
+            self.wrong(key, f"the numbers of `{key}` must be at most {_TERM_MAX}")
+            return (1, 1)
         if denominator == 0 or (numerator == 0 and not zero) or numerator > high * denominator:
             self.wrong(key, f"`{key}` must be {'from 0' if zero else 'above 0'} and at most {high}, not {value}")
             return (1, 1)
