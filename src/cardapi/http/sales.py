@@ -11,7 +11,6 @@ from cardapi.http import money_schemas as ask
 from cardapi.http.call import JSON, Call, Service, ok
 from cardapi.http.problems import Answer, from_error
 from cardapi.http.tickets import FULL, LINES, PLAIN, refused
-from cardapi.store.port import Entry
 from cardcore.errors import CardcoreError
 from cardcore.settlement import COVER, MEMBER_ONLY, NO_DISCOUNT, REDEEM, SPECIAL_PRICE, Sale, Settlement, TopUp
 
@@ -110,26 +109,19 @@ async def settle_batch(service: Service, call: Call) -> Answer:
         else:
             places.append(place)
     applied = 0
+    show = service.tickets
     for place, done in zip(places, await service.desk.execute_many(requests), strict=True):
-        asked = tickets[place]
         if isinstance(done, CardcoreError):
-            results[place] = problem(done, asked.client_key)
+            results[place] = problem(done, tickets[place].client_key)
         elif done.outcome != "applied":
             results[place] = refused(done)
         else:
             applied += 1
-            results[place] = await _result(service, done, asked.explain)
+            name = show.known_name(done.card) or await show.read_name(done.card)
+            settlement = Settlement.unpack(done.body)
+            programme = show.version(name, settlement.programme_version)
+            results[place] = show.view(settlement, programme, done, FULL if tickets[place].explain else PLAIN)
     return 200, JSON, b'{"results":%b,"applied":%d,"refused":%d}' % (_encode(results), applied, len(tickets) - applied)
-
-
-async def _result(service: Service, entry: Entry, explain: bool) -> ask.Ticket:
-    settlement = Settlement.unpack(entry.body)
-    name = service.tickets.known_name(entry.card)
-    if name:
-        programme = service.tickets.version(name, settlement.programme_version)
-    else:
-        programme = await service.tickets.programme(entry.card, settlement.programme_version)
-    return service.tickets.view(settlement, programme, entry, FULL if explain else PLAIN)
 
 
 def ticket_fingerprint(service: Service, asked: ask.BatchTicket) -> bytes:

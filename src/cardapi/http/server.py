@@ -94,7 +94,7 @@ def serve(shop: Shop, host: str = "127.0.0.1", port: int = 0, greet: Callable[[i
     shown = f"[{host}]" if ":" in host else host
     config = uvicorn.Config(
         application, loop="auto", http="httptools", ws="none", lifespan="on", log_level="warning", access_log=False, server_header=False,
-        backlog=BACKLOG, timeout_keep_alive=75, timeout_graceful_shutdown=DRAIN_S,
+        proxy_headers=False, backlog=BACKLOG, timeout_keep_alive=75, timeout_graceful_shutdown=DRAIN_S,
     )  # fmt: skip
     server = Server(config, application, f"{greet(chosen)}listening on http://{shown}:{chosen} port {chosen}")
     # Signatures of the second we started in are refused (see http.signature); accept only from the next one on.

@@ -23,6 +23,7 @@ from cardapi.http.nonces import NonceTable
 from cardapi.http.problems import HttpProblem
 from cardapi.people.registry import Registry
 from cardapi.people.scope import Caller, terminal_caller
+from cardcore.mackey import MacKey
 
 SCHEME = b"Cardcore-HMAC "
 WINDOW_S = 300
@@ -53,8 +54,8 @@ class Signatures:
         self._custody = custody
         self._registry = registry
         self._clock = clock
-        self._nobody = secrets.token_bytes(32)
-        self._keys: dict[str, tuple[int, bytes, Caller]] = {}  # of active terminals, one entry each
+        self._nobody = MacKey(secrets.token_bytes(32))
+        self._keys: dict[str, tuple[int, MacKey, Caller]] = {}  # of active terminals, one entry each
         self._nonces = NonceTable(nonces_max, WINDOW_S)
         # Seconds up to and including the one we started in are refused: an earlier process may have seen their nonces.
         self.ready_at = clock() // 1_000_000 + 1
@@ -75,7 +76,7 @@ class Signatures:
         if not max(now - WINDOW_S, self._nonces.floor) <= signed_at <= now + WINDOW_S:
             raise HttpProblem("signature_time", server_time=now)
         known = self._known(name.decode(), int(version))
-        expected = hmac.digest(known[1] if known else self._nobody, message(method, target, time, nonce, key, body), "sha256")
+        expected = (known[1] if known else self._nobody).digest(message(method, target, time, nonce, key, body))
         if not hmac.compare_digest(expected.hex().encode(), mac) or known is None:
             raise HttpProblem("signature_invalid")
         # Only genuine nonces are remembered: nobody else can fill the table.
@@ -86,13 +87,13 @@ class Signatures:
             raise HttpProblem("nonce_reused")
         return known[2]
 
-    def _known(self, name: str, version: int) -> tuple[int, bytes, Caller] | None:
+    def _known(self, name: str, version: int) -> tuple[int, MacKey, Caller] | None:
         """Key and caller of an active terminal under its present key version (R5: read from the registry each time)."""
         terminal = self._registry.terminal(name)
         if terminal is None or terminal.state != "active" or terminal.key_version != version:
             return None
         known = self._keys.get(name)
         if known is None or known[0] != version or known[2].unit != terminal.unit:
-            key = self._custody.terminal_key(name, version).reveal()
+            key = MacKey(self._custody.terminal_key(name, version).reveal())
             known = self._keys[name] = (version, key, terminal_caller(name, terminal.unit))
         return known

@@ -7,56 +7,38 @@ encoding is injective: two different entries never give the same bytes.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import struct
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from cardapi.store.port import Entry, Head
+from cardcore.mackey import MacKey
 
 _encode = msgspec.msgpack.Encoder().encode
 _PAIR = struct.Struct(">QQ")
-_BLOCK = 64  # of SHA-256, in bytes
 
 
 @lru_cache(maxsize=256)
-def _started(key: bytes) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """HMAC (RFC 2104) up to its key: copies of the two hashes as they are after the padded key.
-
-    Half of an HMAC over a short message is taking in the key, which is the same for every entry of a partition.
-    """
-    if len(key) > _BLOCK:
-        key = hashlib.sha256(key).digest()
-    padded = key.ljust(_BLOCK, b"\0")
-    inner, outer = (hashlib.sha256(bytes(byte ^ pad for byte in padded)) for pad in (0x36, 0x5C))
-    return inner.copy, outer.copy
-
-
-def _mac(key: bytes, message: bytes) -> bytes:
-    start_inner, start_outer = _started(key)
-    inner, outer = start_inner(), start_outer()
-    inner.update(message)
-    outer.update(inner.digest())
-    return outer.digest()  # type: ignore[no-any-return]
+def _keyed(key: bytes) -> MacKey:
+    return MacKey(key)
 
 
 def genesis_mac(key: bytes, partition: int, genesis: bytes) -> bytes:
     """What stands in for the previous mac of position 1."""
-    return _mac(key, _encode(("cardcore-journal-1", partition, genesis)))
+    return _keyed(key).digest(_encode(("cardcore-journal-1", partition, genesis)))
 
 
 def entry_mac(key: bytes, previous: bytes, fields: tuple[Any, ...]) -> bytes:
     """The mac of an entry; `fields` are all fields of `Entry` but the last."""
-    return _mac(key, previous + _encode(fields))
+    return _keyed(key).digest(previous + _encode(fields))
 
 
 def seal(key: bytes, previous: bytes, fields: tuple[Any, ...]) -> Entry:
     """The entry of these fields, chained to `previous`."""
-    return Entry(*fields, _mac(key, previous + _encode(fields)))  # type: ignore[call-arg]  # a tuple of Any
+    return Entry(*fields, _keyed(key).digest(previous + _encode(fields)))  # type: ignore[call-arg]  # a tuple of Any
 
 
 def holds(key: bytes, previous: bytes, entry: Entry) -> bool:
