@@ -196,15 +196,15 @@ def allot(amount: int, weights: list[int]) -> list[int]:
 
 
 def later(now: int, months: int, days: int, offset_s: int) -> int:
-    """`now` plus calendar months (clamped to the end of the month), then days, on the programme's local calendar."""
+    """The end of the local day that is `months` (clamped to the end of the month), then `days` after today."""
     if months == 0 and days == 0:
         return 0
     local = EPOCH + dt.timedelta(seconds=now + offset_s)
     index = local.year * 12 + local.month - 1 + months
     year, month = divmod(index, 12)
     day = min(local.day, calendar.monthrange(year, month + 1)[1])
-    moved = local.replace(year=year, month=month + 1, day=day) + dt.timedelta(days=days)
-    return int((moved - EPOCH).total_seconds()) - offset_s
+    last = dt.datetime(year, month + 1, day, tzinfo=dt.UTC) + dt.timedelta(days=days)
+    return int((last + dt.timedelta(days=1) - EPOCH).total_seconds()) - offset_s
 
 
 def lot_expiry(programme: Programme, purse: int, now: int) -> int:

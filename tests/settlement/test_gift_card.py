@@ -24,8 +24,10 @@ def test_c11_pays_the_full_price_and_earns_nothing() -> None:
 def test_c11_validity_is_three_years_of_each_load() -> None:
     card = Card(GIFT).on("2026-05-01 12:00:00")
     card.top_up(100_00)
-    assert [lot.expires_at for lot in card.account.lots()] == [second("2029-05-01 12:00:00")]
-    card.on("2029-05-01 12:00:00")
+    assert [lot.expires_at for lot in card.account.lots()] == [second("2029-05-02 00:00:00")]
+    card.on("2029-05-01 23:59:59")
+    assert card.account.money_fen(GIFT, card.at) == 100_00
+    card.on("2029-05-02 00:00:00")
     assert card.buy(100_00).outside_fen == 100_00
     expired = card.do(core.Expire())
     assert (expired.net_fen, expired.liability_delta_fen) == (100_00, -100_00)

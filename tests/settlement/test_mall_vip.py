@@ -223,31 +223,42 @@ def test_a_tier_the_card_was_issued_with_is_never_lost(diamond: Card) -> None:
 
 
 # ---------------------------------------------------------------- expiry
-def test_x01_points_live_three_years_from_each_accrual(gold: Card) -> None:
+def test_x01_points_live_three_years_from_each_accrual_to_the_end_of_the_day(gold: Card) -> None:
     gold.on("2026-03-10 12:00:00").buy(special(100_00))
     gold.on("2026-09-01 09:30:00").buy(special(200_00))
-    gold.on("2029-03-10 11:59:59")
+    gold.on("2029-03-10 23:59:59")
     assert gold.purse("points") == 30
-    gold.on("2029-03-10 12:00:00")
+    gold.on("2029-03-11 00:00:00")
     assert gold.purse("points") == 20
-    gold.on("2029-09-01 09:30:00")
+    gold.on("2029-09-01 23:59:59")
+    assert gold.purse("points") == 20
+    gold.on("2029-09-02 00:00:00")
     assert gold.purse("points") == 0
 
 
-def test_x01_a_leap_day_ends_on_the_last_of_february(gold: Card) -> None:
+def test_x01_a_leap_day_ends_with_february(gold: Card) -> None:
     gold.on("2028-02-29 08:00:00").buy(special(10_00))
-    assert [lot.expires_at for lot in gold.account.lots()] == [second("2031-02-28 08:00:00")]
+    assert [lot.expires_at for lot in gold.account.lots()] == [second("2031-03-01 00:00:00")]
 
 
 def test_x01_expiry_is_a_posting(gold: Card) -> None:
     gold.on("2026-03-10 12:00:00").buy(special(100_00))
-    gold.on("2029-03-10 12:00:00")
+    gold.on("2029-03-11 00:00:00")
     expired = gold.do(core.Expire())
     assert [(posting.amount, posting.unit, posting.target) for posting in expired.postings()] == [(10, "points", "expired")]
     assert gold.account.lots() == []
     with pytest.raises(Declined) as declined:
         gold.do(core.Expire())
     assert declined.value.declined_code == "nothing_to_do"
+
+
+def test_the_points_of_one_day_are_one_lot(gold: Card) -> None:
+    """A card's lots are bounded by days, not by tickets: else a busy card would outgrow what a decision may look at."""
+    for hour in range(24):
+        gold.on(f"2026-03-10 {hour:02d}:00:00").buy(special(100_00))
+    assert [lot.amount for lot in gold.account.lots()] == [240]
+    gold.on("2026-03-11 00:00:00").buy(special(100_00))
+    assert [lot.amount for lot in gold.account.lots()] == [240, 10]
 
 
 def test_points_are_spent_soonest_expiry_first(gold: Card) -> None:

@@ -47,9 +47,9 @@ def test_bonus_is_spent_before_principal_because_it_expires(card: Card) -> None:
 
 def test_bonus_lapses_after_a_year_and_principal_never(card: Card) -> None:
     card.on("2026-02-28 18:00:00").top_up(1000_00)
-    card.on("2027-02-28 17:59:59")
+    card.on("2027-02-28 23:59:59")
     assert card.account.money_fen(SPA, card.at) == 1200_00
-    card.on("2027-02-28 18:00:00")
+    card.on("2027-03-01 00:00:00")
     assert card.account.money_fen(SPA, card.at) == 1000_00
     assert card.buy(1200_00).outside_fen == 200_00  # before the expiry is even posted
 
@@ -101,7 +101,7 @@ def test_c05_the_oldest_card_is_used_first(card: Card) -> None:
     card.on("2026-01-05 10:00:00").top_up(1280_00, "massage-10")
     card.on("2026-03-05 10:00:00").top_up(1280_00, "massage-10")
     card.visit("massage", 12)
-    assert [(lot.amount, lot.expires_at) for lot in card.account.lots()] == [(8, second("2027-03-05 10:00:00"))]
+    assert [(lot.amount, lot.expires_at) for lot in card.account.lots()] == [(8, second("2027-03-06 00:00:00"))]
 
 
 def test_income_of_a_count_card_is_earned_visit_by_visit_and_adds_up(card: Card) -> None:
@@ -131,9 +131,9 @@ def test_c06_the_year_runs_from_the_first_use(card: Card) -> None:
     card.on("2026-01-05 10:00:00").top_up(2980_00, "gym-year")
     assert [lot.expires_at for lot in card.account.lots()] == [0]
     card.on("2026-06-30 08:00:00").visit("gym")
-    assert [lot.expires_at for lot in card.account.lots()] == [second("2027-06-30 08:00:00")]
-    card.on("2027-06-30 07:59:59").visit("gym")
-    card.on("2027-06-30 08:00:00")
+    assert [lot.expires_at for lot in card.account.lots()] == [second("2027-07-01 00:00:00")]
+    card.on("2027-06-30 23:59:59").visit("gym")
+    card.on("2027-07-01 00:00:00")
     assert refusal(lambda: card.visit("gym")) == "not_covered"
 
 
@@ -160,8 +160,8 @@ def test_c07_a_package_is_several_services_at_one_price(card: Card) -> None:
     card.on("2026-01-31 10:00:00").top_up(680_00, "care-package")
     assert (card.purse("facial"), card.purse("foot-bath")) == (3, 5)
     ends = {SPA.purses[lot.purse]: lot.expires_at for lot in card.account.lots()}
-    assert ends == {"facial": second("2026-07-31 10:00:00"), "foot-bath": second("2026-04-30 10:00:00")}
-    card.on("2026-04-30 10:00:00")
+    assert ends == {"facial": second("2026-08-01 00:00:00"), "foot-bath": second("2026-05-01 00:00:00")}
+    card.on("2026-05-01 00:00:00")
     assert refusal(lambda: card.visit("foot-bath")) == "not_covered"
     assert card.visit("facial").net_fen == 0
 
@@ -206,6 +206,6 @@ def test_transfer_keeps_source_expiry_and_ratio(card: Card) -> None:
     card.on("2026-02-01 10:00:00").do(core.Transfer(300_00), other)
     assert (card.purse("bonus"), card.purse("principal")) == (0, 900_00)
     assert [(SPA.purses[lot.purse], lot.amount, lot.expires_at, lot.paid_fen, lot.of_units) for lot in other.account.lots()] == [
-        ("bonus", 200_00, second("2027-01-05 10:00:00"), 5, 6),
+        ("bonus", 200_00, second("2027-01-06 00:00:00"), 5, 6),
         ("principal", 100_00, 0, 5, 6),
     ]

@@ -23,7 +23,7 @@ class Programme:
 
 def expires_at(programme: Programme, at: int, months: int, days: int) -> int:
     """When something granted at epoch second `at` lapses by the programme's calendar: months by the local civil date
-    (day clamped to the month's end), same time of day, then days; 0 (never) for neither (X01)."""
+    (day clamped to the month's end), then days, to the midnight that ends that day; 0 (never) for neither (X01)."""
 
 def day_of(programme: Programme, at: int) -> int:
     """Days since 1970-01-01 in the programme's own time."""

@@ -50,14 +50,15 @@ cdef int64_t days_from_civil(int64_t y, int m, int d) noexcept nogil:
 
 
 cdef int64_t expiry(const Rules* r, int64_t at_s, int months, int days) noexcept nogil:
-    """The epoch second `months` and `days` later by the local calendar, same time of day; 0 (never) for none (X01)."""
-    cdef int64_t local, day, second, era, doe, yoe, doy, year, total
+    """The midnight that ends the local day `months` and `days` later; 0 (never) for none (X01).
+
+    Whole days, so that what was granted on one day is one lot: a card's lots are bounded by days, not by tickets.
+    """
+    cdef int64_t day, era, doe, yoe, doy, year, total
     cdef int mp, month, dom
     if months == 0 and days == 0:
         return 0
-    local = at_s + r.utc_offset_s
-    day = floor_div(local, 86400)
-    second = local - day * 86400
+    day = floor_div(at_s + r.utc_offset_s, 86400)
     if months:
         day += 719468
         era = floor_div(day, 146097)
@@ -74,7 +75,7 @@ cdef int64_t expiry(const Rules* r, int64_t at_s, int months, int days) noexcept
         if dom > days_in_month(year, month):
             dom = days_in_month(year, month)
         day = days_from_civil(year, month, dom)
-    return (day + days) * 86400 + second - r.utc_offset_s
+    return (day + days + 1) * 86400 - r.utc_offset_s
 
 
 cdef int reached_tier(const Rules* r, int64_t spend_fen, int64_t orders, int64_t points) noexcept nogil:
