@@ -32,7 +32,7 @@ $(VENV)/.dev-installed: requirements/dev.lock $(VENV)/.run-installed
 	@touch $@
 
 $(VENV)/.built: $(CORE) setup.py $(VENV)/.run-installed
-	@echo "compiling the core (about half a minute the first time)"
+	@echo "compiling the core (a minute or two the first time)"
 	@$(BIN)/python setup.py -q build_ext --inplace -j $(JOBS)
 	@touch $@
 

@@ -50,7 +50,7 @@ install_packages() {
     fi
     say "installing system packages: $*"
     $as_root apt-get update -qq || say "apt-get update failed; trying with the lists that are there"
-    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends "$@" >&2
+    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 make_venv() {
