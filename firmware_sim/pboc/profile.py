@@ -49,5 +49,5 @@ class Profile:
 PROFILES = {
     "pboc2-3des": Profile("pboc2-3des", "3des", 0x00),
     "fm1208": Profile("fm1208", "3des", 0x01, unload_purses=(0x01, 0x02), diversify_by=("issuer", "serial")),
-    "transit-sm4": Profile("transit-sm4", "sm4", 0x04, tac_key="whole"),
+    "transit-sm4": Profile("transit-sm4", "sm4", 0x04, tac_key="whole", challenge_in_iv=8),
 }

@@ -36,7 +36,7 @@ class Suite:
         return ciphers.encrypt(self._block, key, ciphers.pad80(block, 16) if self.sm4 else block)
 
     def mac(self, key: bytes, *fields: bytes) -> bytes:
-        """Leftmost 4 bytes of the CBC-MAC under a process key or a folded key, zero IV, padding 80 00.. ."""
+        """Leftmost 4 bytes of the CBC-MAC under a process, folded or whole key, zero IV, padding 80 00.. ."""
         return ciphers.cbc_mac(self._block, key, b"".join(fields))[:MAC_SIZE]
 
     def fold(self, key: bytes) -> bytes:
@@ -48,9 +48,7 @@ class Suite:
         """TAC under the card's TAC key."""
         if self._fold_tac:
             return self.mac(self.fold(key), *fields)
-        if self.sm4:
-            return self.mac(key, *fields)
-        return ciphers.retail_mac(key, b"".join(fields))[:MAC_SIZE]
+        return self.mac(key, *fields)
 
     def line_mac(self, key: bytes, challenge: bytes, message: bytes) -> bytes:
         """Secure messaging MAC: IV is the challenge and zeros; 8-byte key CBC-MAC, 16-byte key retail MAC, SM4 CBC-MAC."""
