@@ -1,10 +1,10 @@
-"""The conversation with a card: APDUs, status words, formats. Pure; a link outside sends and receives."""
+"""The conversation with a card: APDUs, status words, and the dialogues of the PBOC purse. Pure; a link outside sends and receives."""
 
 from __future__ import annotations
 
-from cardcore.card import value_block
+from cardcore.card import psam, purse, purse_debit, purse_load, purse_proof, seals, value_block
 from cardcore.card.apdu import Answer, Command, exchange
-from cardcore.card.errors import CardError, CardRefused, InvalidApdu, InvalidValueBlock, UnexpectedAnswer
+from cardcore.card.errors import CardError, CardRefused, InvalidApdu, InvalidValueBlock, OtherCard, UnexpectedAnswer
 from cardcore.card.status import meaning, require, tries_left
 
 __all__ = [
@@ -14,10 +14,17 @@ __all__ = [
     "Command",
     "InvalidApdu",
     "InvalidValueBlock",
+    "OtherCard",
     "UnexpectedAnswer",
     "exchange",
     "meaning",
+    "psam",
+    "purse",
+    "purse_debit",
+    "purse_load",
+    "purse_proof",
     "require",
+    "seals",
     "tries_left",
     "value_block",
 ]

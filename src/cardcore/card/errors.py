@@ -31,3 +31,9 @@ class InvalidValueBlock(CardError, ValueError):
     """A MIFARE Classic block that is not a value block: its copies and complements disagree."""
 
     code = "invalid_value_block"
+
+
+class OtherCard(CardError):
+    """Another card is on the reader than the one an open transaction is about."""
+
+    code = "other_card"
