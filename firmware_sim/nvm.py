@@ -196,8 +196,9 @@ class Store:
         """Recover the memory and read the index. Raises `PowerCut`."""
         self.memory.recover()
         self._index = {}
+        table = self.memory.read(self._table, self.slots * self.SLOT)
         for slot in range(self.slots):
-            row = self.memory.read(self._table + slot * self.SLOT, self.SLOT)
+            row = table[slot * self.SLOT : (slot + 1) * self.SLOT]
             if name := row[:8].rstrip(b"\x00"):
                 self._index[name] = slot, int.from_bytes(row[8:12], "big"), int.from_bytes(row[12:], "big")
 

@@ -35,7 +35,7 @@ CARD = {
     "folded sm4": dataclasses.replace(PROFILES["transit-sm4"], tac_key="folded"),
     "whole 3des": dataclasses.replace(PROFILES["pboc2-3des"], tac_key="whole", challenge_in_iv=8),
 }
-ROUNDS = sized(5, 100)
+ROUNDS = sized(3, 100)
 
 
 class Host:

@@ -25,7 +25,7 @@ from tests.firmware_sim.test_desfire import AES_KEY, again, shop
 from tests.firmware_sim.till import PIN, SELECT, Till
 from tests.support import sized
 
-FUZZ = settings(max_examples=sized(150, 5000), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FUZZ = settings(max_examples=sized(80, 5000), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 BYTE = st.integers(0, 255)
 
 
