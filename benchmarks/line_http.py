@@ -34,8 +34,9 @@ class Load:
     """Slices against one server: builds enough requests for the time, by the rate seen last."""
 
     def __init__(
-        self, port: int, build: Build, seconds: float, connections: int, guess: float, *, items: int = 1, expect: bytes = b'"outcome":"applied"'
-    ) -> None:
+        self, port: int, build: Build, seconds: float, connections: int, guess: float,
+        *, items: int = 1, expect: bytes = b'"outcome":"applied"',
+    ) -> None:  # fmt: skip
         self._port, self._build, self._seconds, self._connections = port, build, seconds, connections
         self._rate, self._items, self._expect = guess, items, expect
 

@@ -95,7 +95,7 @@ def test_every_statement_of_a_settle(till: Till, after: bool) -> None:
     for at in range(1, 20):
         store = till.shop.store
         faulty = Faulty(store._connection, at, after=after)
-        store._connection = faulty
+        store._connection = faulty  # type: ignore[assignment]
         before = till.balance(card)
         try:
             outcome = till.sale(card, 1_00, key=f"sale-{at}").outcome

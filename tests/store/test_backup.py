@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ def till(tmp_path: Path) -> Till:
     return till
 
 
-def refused(source: Path, directory: Path, **options: bool) -> str:
+def refused(source: Path, directory: Path, **options: Any) -> str:
     with pytest.raises(ShopError) as raised:
         restore_shop(source, directory, **options)
     return raised.value.code
@@ -42,7 +43,8 @@ def test_a_backup_taken_under_load_is_whole(till: Till, tmp_path: Path) -> None:
     head = till.shop.desk.head
     till.shop.close()
     assert told
-    assert made[0]["position"] <= made[1]["position"] <= made[2]["position"] <= head.position
+    positions: list[Any] = [done["position"] for done in made]
+    assert positions[0] <= positions[1] <= positions[2] <= head.position
     other = tmp_path / "other"
     shutil.copytree(till.directory / "secrets", other / "secrets")
     restored = restore_shop(tmp_path / "backup-1", other)
