@@ -153,7 +153,7 @@ def verify_tacs(
     if isinstance(keys, Key) and keys.algorithm != profile.cipher:
         raise InvalidKey(f"profile {profile.name} takes {profile.cipher} keys", algorithm=keys.algorithm)
     if profile.cipher == "tdes":
-        kind, padding = "folded" if profile.tac_folded else "retail", "zero" if profile.mac_padding == 1 else "bit"
+        kind, padding = "folded" if profile.tac_folded else "cbc", "zero" if profile.mac_padding == 1 else "bit"
         return kernel.macs("des", choose("des", backend), keys, records, kind=kind, padding=padding, factors=factors, presented=tacs)
     return _verify_tacs_singly(keys, _matrix(records, "records"), tacs, factors, profile)
 

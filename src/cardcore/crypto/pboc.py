@@ -101,14 +101,9 @@ def tac_key(profile: Profile, key: Key) -> Key:
 def mac4(key: Key, message: bytes, profile: Profile = PBOC2_3DES) -> bytes:
     """CBC-MAC from zero, padding 80 00, leftmost 4 octets; `key` is a process key or the result of `tac_key`.
 
-    A double-length TDES key, which only a profile with whole TAC keys has here, makes it the retail MAC, as in `maintenance_mac`.
+    Always algorithm 1 with the key's own cipher, also with the double-length key of a profile that has whole TAC keys.
     """
-    return _mac(key, message, profile.mac_padding)[:MAC_OCTETS]
-
-
-def _mac(key: Key, message: bytes, padding: int, vector: bytes | None = None) -> bytes:
-    algorithm = mac_algorithm3 if key.algorithm == "tdes" else mac_algorithm1
-    return algorithm(key, message, padding, vector)
+    return mac_algorithm1(key, message, profile.mac_padding)[:MAC_OCTETS]
 
 
 def verify_mac4(key: Key, message: bytes, presented: bytes, profile: Profile = PBOC2_3DES) -> None:
@@ -173,4 +168,5 @@ def maintenance_mac(profile: Profile, key: Key, challenge: bytes, header: bytes,
     """
     _octets(header, 5, "header")
     vector = _octets(challenge, profile.challenge_octets, "challenge").ljust(block_octets(key), b"\x00")
-    return _mac(key, header + data, 2, vector)[:MAC_OCTETS]
+    algorithm = mac_algorithm3 if key.algorithm == "tdes" else mac_algorithm1
+    return algorithm(key, header + data, 2, vector)[:MAC_OCTETS]
