@@ -37,7 +37,7 @@ $(VENV)/.built: $(CORE) setup.py $(VENV)/.run-installed
 	@touch $@
 
 $(VENV)/.linked: pyproject.toml setup.py $(VENV)/.built
-	@if [ -x $(BIN)/pip ]; then $(BIN)/python -m pip install --quiet --quiet --no-deps --no-build-isolation --editable .; \
+	@export CARDCORE_LINK_ONLY=1; if [ -x $(BIN)/pip ]; then $(BIN)/python -m pip install --quiet --quiet --no-deps --no-build-isolation --editable .; \
 	else uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .; fi
 	@touch $@
 

@@ -1,6 +1,7 @@
 """Build the compiled core: one extension for each .pyx file, found where it stands; and list what is packaged.
 
 CARDCORE_DEBUG=1 turns on bounds checks, wraparound checks and line tracing in every module.
+CARDCORE_LINK_ONLY=1 compiles nothing: an editable install beside extensions that `build_ext --inplace` has made.
 """
 
 import os
@@ -13,6 +14,7 @@ from setuptools import Extension, find_namespace_packages, find_packages, setup
 ROOT = Path(__file__).parent
 SOURCE = Path("src")
 DEBUG = os.environ.get("CARDCORE_DEBUG") == "1"
+LINK_ONLY = os.environ.get("CARDCORE_LINK_ONLY") == "1"
 # C sources that belong to a module. Each names the instruction set it needs itself, so all are compiled with the same flags.
 KERNELS = {"cardcore.crypto.kernel": SOURCE / "cardcore/crypto/kernels"}
 
@@ -31,6 +33,28 @@ def extension(pyx: Path) -> Extension:
     )
 
 
+def compiled() -> list[Extension]:
+    """Every extension, its .pyx turned into C where that is out of date."""
+    return cythonize(
+        [extension(pyx) for pyx in sorted(SOURCE.rglob("*.pyx"))],
+        include_path=[str(SOURCE)],
+        compiler_directives={
+            "language_level": 3,
+            "embedsignature": True,
+            "binding": True,
+            # Money and parser code: typed integers wrap in silence otherwise (docs/invariants.md, M2).
+            "overflowcheck": True,
+            "boundscheck": True,
+            "wraparound": DEBUG,
+            "cdivision": True,
+            "initializedcheck": False,
+            "linetrace": DEBUG,
+        },
+        nthreads=0,
+        quiet=True,
+    )
+
+
 os.chdir(ROOT)
 # The packs stand at the top, where shop people look for them; installed they are the data of cardapi.schemes.
 INSIDE = [name for name in find_namespace_packages("src") if "__pycache__" not in name]
@@ -41,22 +65,5 @@ setup(
     package_dir={"": "src", **OUTSIDE},
     package_data={"": ["*.pyi", "*.pxd", "py.typed"]},
     exclude_package_data={"": ["*.c", "*.h", "*.pyx", "*.pxi"]},
-    ext_modules=cythonize(
-        [extension(pyx) for pyx in sorted(SOURCE.rglob("*.pyx"))],
-        include_path=[str(SOURCE)],
-        compiler_directives={
-            "language_level": 3,
-            "embedsignature": True,
-            "binding": True,
-            # Money and parser code: typed integers wrap in silence otherwise (invariants, section 5).
-            "overflowcheck": True,
-            "boundscheck": True,
-            "wraparound": DEBUG,
-            "cdivision": True,
-            "initializedcheck": False,
-            "linetrace": DEBUG,
-        },
-        nthreads=0,
-        quiet=True,
-    ),
+    ext_modules=[] if LINK_ONLY else compiled(),
 )

@@ -1,4 +1,4 @@
-"""Programme packs: TOML text in, a compiled `Programme` or a list of problems out (features.md sections 1, 4 and 5; D05).
+"""Programme packs: TOML text in, a compiled `Programme` or a list of problems out (docs/features.md; D05).
 
 A pack is refused as a whole, with every problem found and the line of each; nothing in a pack can raise anything but
 `InvalidPack`. What the tables mean is in `pack_tables`; files are read by the caller.
