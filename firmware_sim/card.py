@@ -56,8 +56,7 @@ class Card:
         if not self.powered:
             raise PowerCut
         try:
-            for tear in self.tears:
-                tear.meet(command, self.power)
+            armed = [tear for tear in self.tears if tear.meet(command, self.power)]
             answer = self._answer(command)
         except PowerCut:
             self.power_off()
@@ -66,6 +65,8 @@ class Card:
         if sent < len(answer):
             self.power_off()
             raise PowerCut(answer[:sent])
+        if armed:
+            self.power.disarm()
         return answer
 
     def _answer(self, raw: bytes) -> bytes:

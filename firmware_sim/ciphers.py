@@ -9,7 +9,10 @@ import functools
 import zlib
 from typing import Any
 
-from Crypto.Cipher import AES, DES, DES3
+try:
+    from Crypto.Cipher import AES, DES, DES3
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError("the card simulator needs pycryptodome: pip install 'cardcore[simulator]'", name="Crypto") from missing
 
 from firmware_sim.sm4 import SM4
 

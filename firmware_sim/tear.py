@@ -36,16 +36,20 @@ class Tear:
             raise ValueError(form)
         return found
 
-    def meet(self, command: bytes, power: Power) -> None:
-        """Called with each command before the card acts: arms the cut when its turn has come. Raises `PowerCut`."""
+    def meet(self, command: bytes, power: Power) -> bool:
+        """Called with each command before the card acts: arms the cut when its turn has come.
+
+        True when it is armed: it is for this command only. Raises `PowerCut`.
+        """
         if len(command) < 2 or command[1] != self.ins or self.occurrence == 0:
-            return
+            return False
         self.occurrence -= 1
         if self.occurrence:
-            return
+            return False
         if self.where == "command":
             raise PowerCut
         if self.where == "memory":
             power.cut_at_memory_byte(self.byte)
         else:
             power.cut_at_answer_byte(self.byte)
+        return True

@@ -249,6 +249,11 @@ def test_tear_points_are_read_and_met():
     card.power_on()
     till.purchase(card, 1)
     assert till.balance(card) == 5000 - 3
+    # A point beyond what the command writes is passed by, and does not wait for a later command.
+    card.tears = [Tear.parse("54:memory:9999"), Tear.parse("54#2:answer:99")]
+    till.purchase(card, 1)
+    till.purchase(card, 1)
+    till.load(card, 2)
     for wrong in ("", "54", "54:answer", "54:command:1", "154:command", "54#0:command", "xx:command", "54:memory:-1", "54:wall:1"):
         with pytest.raises(ValueError, match="no tear point"):
             Tear.parse(wrong)

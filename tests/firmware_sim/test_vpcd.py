@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,11 +18,13 @@ import pytest
 
 from firmware_sim import build
 from firmware_sim.__main__ import main
+from firmware_sim.nvm import Memory
 from firmware_sim.pboc import PROFILES
 from firmware_sim.tear import Tear
 from firmware_sim.vpcd import Slot, serve_in_thread
-from tests.firmware_sim.support import h
+from tests.firmware_sim.support import h, ok
 from tests.firmware_sim.till import SELECT, Till
+from tests.support import sized
 
 ROOT = Path(__file__).parent.parent.parent
 OFF, ON, RESET, ATR = b"\x00", b"\x01", b"\x02", b"\x04"
@@ -203,6 +206,32 @@ def test_command_line_serves_keeps_its_state_and_ends(reader: FakeVpcd, tmp_path
     assert "< 00 00 03 09 90 00" in out
     wrong = run("--card", "desfire", "--state", image)
     assert "holds a pboc card" in wrong.communicate(timeout=20)[1]
+
+
+def test_killing_the_process_is_pulling_the_card(reader: FakeVpcd, tmp_path: Path):
+    """The image is written as the memory is: a process killed in the middle of a debit leaves a card from before or after it."""
+    image, till, balance = tmp_path / "card.img", Till(), 100_000
+    for delay_us in [(n * 700) % 1900 for n in range(sized(3, 60))]:
+        process = run("--card", "pboc", "--balance", "100000", "--port", str(reader.port), "--state", str(image))
+        try:
+            reader.accept()
+            debit = till.open_purchase(Wire(reader), 100)  # type: ignore[arg-type]
+            reader.send(debit)
+            time.sleep(delay_us / 1_000_000)
+        finally:
+            process.kill()
+            process.communicate()
+        memory = Memory(path=image)
+        card = build.open_card(memory)
+        card.power_on()
+        ok(card, SELECT)
+        left = till.balance(card)  # type: ignore[arg-type]
+        assert left in (balance, balance - 100)
+        counter = (100_000 - left) // 100
+        if counter:
+            assert len(ok(card, h("805A000602") + counter.to_bytes(2, "big") + b"\x08")) == 8
+        memory.close()
+        balance = left
 
 
 @pytest.mark.parametrize(
