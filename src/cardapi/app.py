@@ -197,6 +197,7 @@ def open_shop(directory: Path | str, *, start: bool = True, read_only: bool = Fa
             registry = Registry()
             registry.load(store)
         except CheckpointError as error:
+            store.close()
             raise ShopError(error.code, error.detail, **error.facts) from error
         except BaseException:
             store.close()

@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 import sqlite3
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from cardapi.store import schema
+from cardapi.store import log, schema
 from cardapi.store import statements as sql
 from cardapi.store.chain import unpack_further
 from cardapi.store.port import AccountRow, Batch, CardRow, Entry, Found, Head
@@ -27,8 +26,6 @@ from cardcore.errors import CardcoreError
 
 POSITION_MASK = (1 << 48) - 1
 CHUNK = 1_000  # rows fetched at a time when the journal is read through
-LOG_PAGES_COPIED = 2_000  # pages in the write-ahead log before the copier runs
-LOG_PAGES_MAX = 50_000  # pages before the committing thread copies by itself (bound on the file)
 STATEMENTS_KEPT = 512  # prepared statements: an insert has one for each count of rows
 
 _astuple = msgspec.structs.astuple
@@ -97,13 +94,13 @@ class SqliteStore:
                 schema.upgrade(path)
                 self._connection = connect(path)
             if not read_only:
-                self._connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES_MAX}")
+                self._connection.execute(f"PRAGMA wal_autocheckpoint = {log.PAGES_MAX}")
                 mode = self._connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
                 if mode != "wal":
                     raise StoreError(f"{path} cannot use a write-ahead log (journal mode {mode})")
         except sqlite3.Error as error:
             raise StoreError(f"cannot open {path}: {error}") from error
-        self._copier: _LogCopier | None = None
+        self._keeper: log.LogKeeper | None = None
 
     # ------------------------------------------------------------ reads
     def reader(self) -> SqliteStore:
@@ -236,6 +233,8 @@ class SqliteStore:
         """Raises StoreError; then nothing was written, or it is unknown (F2)."""
         connection = self._connection
         try:
+            if self._keeper is not None:
+                self._keeper.tend(connection)
             connection.execute("BEGIN IMMEDIATE")
             if batch.entries:
                 _insert_entries(connection, [_entry_row(entry) for entry in batch.entries])
@@ -246,16 +245,16 @@ class SqliteStore:
             if batch.documents:
                 connection.executemany(sql.UPSERT_DOCUMENT, batch.documents)
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             if connection.in_transaction:
                 try:
                     connection.execute("ROLLBACK")
                 except sqlite3.Error:  # the desk stops in any case; the first error is the one to report
                     pass
             raise StoreError(f"commit failed: {error}") from error
-        if self._copier is None:
-            self._copier = _LogCopier(self.path)
-        self._copier.committed(4 + 2 * len(batch.entries))
+        if self._keeper is None:
+            self._keeper = log.LogKeeper(self.path, lambda: connect(self.path))
+        self._keeper.committed(4 + 2 * len(batch.entries))
 
     def rebuild(self, cards: Iterable[CardRow], accounts: Iterable[AccountRow], documents: Iterable[tuple[str, str, bytes]]) -> None:
         connection = self._connection
@@ -273,49 +272,12 @@ class SqliteStore:
             raise StoreError(f"rebuild failed: {error}") from error
 
     def close(self) -> None:
-        if self._copier is not None:
-            self._copier.close()
-            self._copier = None
+        if self._keeper is not None:
+            self._keeper.close()
+            self._keeper = None
         self._connection.close()
 
 
 def _entry_row(entry: Entry) -> tuple[Any, ...]:
     fields = _astuple(entry)
     return (fields[0] << 48 | fields[1], *fields[2:])
-
-
-class _LogCopier:
-    """Copies the write-ahead log back while commits go on (a passive checkpoint never blocks the writer)."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._pages = 0
-        self._wake = threading.Event()
-        self._ended = False
-        self._thread = threading.Thread(target=self._run, name="cardcore-wal", daemon=True)
-        self._thread.start()
-
-    def committed(self, pages: int) -> None:
-        """Count about how many pages a commit wrote."""
-        self._pages += pages
-        if self._pages >= LOG_PAGES_COPIED:
-            self._pages = 0
-            self._wake.set()
-
-    def _run(self) -> None:
-        connection = connect(self._path)
-        while True:
-            self._wake.wait()
-            self._wake.clear()
-            if self._ended:
-                break
-            try:
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            except sqlite3.Error:  # a failed copy loses nothing: the log keeps the pages, and the next commit reports a bad disk
-                continue
-        connection.close()
-
-    def close(self) -> None:
-        self._ended = True
-        self._wake.set()
-        self._thread.join()

@@ -1,0 +1,89 @@
+"""SQLite's write-ahead log, kept at one size and out of the way of commits.
+
+A commit that makes the log longer costs a second disk write for the file's new size: on ext4 such commits ran at half the
+rate of those that write into a log of the same size (0.52 against 0.93 of a raw append and sync). So a process that goes on
+committing makes the log long once, and it is used again from its start: a thread copies it back into the database while
+commits go on, and the committing thread copies the few pages that are left, after which SQLite begins the log anew.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+PAGE = 4_096
+LOG_BYTES = 16 << 20
+PAGES_COPIED = LOG_BYTES // PAGE // 3  # in the log before the copier runs: room for what is committed meanwhile
+LENGTHEN_AFTER = 50  # commits of one process
+PAGES_MAX = 50_000  # pages before SQLite itself copies within a commit (bound on the file)
+
+
+def lengthen(database: Path) -> None:
+    """Fill the log with zeros up to its size. Raises OSError.
+
+    SQLite reads a log up to the first frame whose salt and checksum do not fit its header, so zeros after the last frame
+    mean nothing to it, whether the log is in use or recovered after a crash. Nobody may be committing meanwhile.
+    """
+    handle = os.open(database.with_name(database.name + "-wal"), os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        size = os.fstat(handle).st_size
+        if size < LOG_BYTES:
+            os.pwrite(handle, bytes(LOG_BYTES - size), size)
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class LogKeeper:
+    """Lengthens the log once and copies it back while commits go on (a passive checkpoint never blocks the writer)."""
+
+    def __init__(self, database: Path, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._database = database
+        self._connect = connect
+        self._commits = 0
+        self._pages = 0
+        self._wake = threading.Event()
+        self._copied = False
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name="cardcore-wal", daemon=True)
+        self._thread.start()
+
+    def committed(self, pages: int) -> None:
+        """Count a commit and about how many pages it wrote."""
+        self._commits += 1
+        self._pages += pages
+        if self._pages >= PAGES_COPIED:
+            self._pages = 0
+            self._wake.set()
+
+    def tend(self, connection: sqlite3.Connection) -> None:
+        """By the committing thread between two commits, when nobody else writes the log. Raises sqlite3.Error, OSError."""
+        if self._commits == LENGTHEN_AFTER:
+            self._commits += 1
+            lengthen(self._database)
+        if self._copied:  # what came in since the copier ran
+            self._copied = False
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def _run(self) -> None:
+        connection = self._connect()
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if self._ended:
+                break
+            try:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            except sqlite3.Error:  # a failed copy loses nothing: the log keeps the pages, and the next commit reports a bad disk
+                continue
+            self._copied = True
+        connection.close()
+
+    def close(self) -> None:
+        """End the thread; the log stays as it is."""
+        self._ended = True
+        self._wake.set()
+        self._thread.join()
