@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from cardapi.cli.root import app
 from cardapi.shipped import pack_text
+from tests.cli.shop import call
 
-runner = CliRunner()
+Result = subprocess.CompletedProcess[str]
 
 
 def cardcore(*words: str | Path, ok: bool = True, env: dict[str, str] | None = None) -> Result:
-    result = runner.invoke(app, [str(word) for word in words], env=env)
-    assert (result.exit_code == 0) == ok, f"exit {result.exit_code}: {result.output} {result.stderr} {result.exception!r}"
-    assert "Traceback" not in result.output + result.stderr
+    result = call(*words, check=ok, **(env or {}))
+    assert (result.returncode == 0) == ok, f"exit {result.returncode}: {result.stdout} {result.stderr}"
     return result
 
 
@@ -30,7 +29,7 @@ def refused(*words: str | Path) -> str:
     """The one sentence of a refusal."""
     result = cardcore(*words, ok=False)
     lines = result.stderr.strip().splitlines()
-    assert result.exit_code == 1
+    assert result.returncode == 1
     assert lines[0].startswith("error: "), lines
     return lines[0]
 
@@ -69,7 +68,7 @@ def test_short_of_money(data: Path, made: dict[str, Any]):
 @pytest.mark.parametrize("amount", ["1.005", "1e3", "0x10", "1,000", "ten", "1.", ".5", "", "１"])
 def test_amounts_are_exact_yuan(data: Path, made: dict[str, Any], amount: str):
     result = cardcore("card", "pay", made["cards"]["spa"], amount, "--data", data, ok=False)
-    assert result.exit_code == 2
+    assert result.returncode == 2
 
 
 def test_the_life_of_a_card(data: Path):
@@ -123,7 +122,7 @@ def test_schemes(tmp_path: Path, data: Path):
     line = bad.read_text().splitlines().index('order = "random"          # the bonus first, then the principal') + 1
     assert found["problems"][0]["line"] == line
     plain = cardcore("scheme", "check", bad, ok=False)
-    assert plain.exit_code == 1
+    assert plain.returncode == 1
     assert f"{bad}:{line}:" in plain.stderr
     assert "[no_such_pack]" in refused("scheme", "check", "no-such-pack")
     assert "Gift card" in cardcore("scheme", "show", "gift-card").stdout
@@ -176,7 +175,7 @@ def test_verify_and_rebuild(data: Path):
     assert found["ok"] is False
     assert found["first_bad"]
     said = cardcore("verify", "--data", data, ok=False)
-    assert (said.exit_code, said.stderr.startswith("first bad place: ")) == (1, True)
+    assert (said.returncode, said.stderr.startswith("first bad place: ")) == (1, True)
 
 
 def tamper(data: Path) -> None:
@@ -224,9 +223,9 @@ def test_what_breaks_unexpectedly_hides_its_trace(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("cardapi.app.open_shop", broken)
     monkeypatch.delenv("CARDCORE_TRACE", raising=False)
     result = cardcore("verify", "--data", data, ok=False)
-    assert result.exit_code == 70
+    assert result.returncode == 70
     assert "[unexpected]" in result.stderr
-    assert "123456" not in result.output + result.stderr
+    assert "123456" not in result.stdout + result.stderr
 
 
 def test_version_and_openapi(tmp_path: Path):

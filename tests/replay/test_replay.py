@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from cardapi.cli.replay.generated import Generated
-from tests.cli.shop import COMMAND, ENVIRONMENT, run, served
+from tests.cli.shop import COMMAND, ENVIRONMENT, call, served
 
 SET = ("--data-set", "generated", "--seed", "7")
-LIMIT = "1500"
+LIMIT = "600"
 
 
 def replay(data: Path, *words: str, check: bool = True) -> dict[str, Any]:
-    done = run("replay", "--demo", data, *SET, "--limit", LIMIT, "--json", *words, check=False)
+    done = call("replay", "--demo", data, *SET, "--limit", LIMIT, "--json", *words, check=False)
     if check:
         assert done.returncode == 0, done.stdout + done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
@@ -52,13 +52,13 @@ def wait_for(data: Path, count: int, process: subprocess.Popen[str]) -> None:
 
 
 def assert_proven(data: Path, result: dict[str, Any]) -> None:
-    totals = Generated(7).totals(int(LIMIT))
+    totals = Generated(7, most=int(LIMIT)).totals()
     assert result["proven"]
     books = result["books"]
     assert (books["tickets"], books["gross_fen"], books["net_fen"]) == (totals.tickets, totals.gross_fen, totals.net_fen)
     assert (books["discount_fen"], books["coupon_fen"]) == (totals.discount_fen, totals.coupon_fen)
     assert tickets(data) == totals.tickets
-    lines = [json.loads(line) for line in run("export", "--data", data).stdout.splitlines()]
+    lines = [json.loads(line) for line in call("export", "--data", data).stdout.splitlines()]
     for unit in ("fen", "points"):
         assert sum(line["amount"] for line in lines if line["unit"] == unit) == 0
 
@@ -79,9 +79,9 @@ def test_a_whole_replay_twice(data: Path):
         # With --resume nothing is left to do.
         rest = replay(data, "--resume")
         assert (rest["run"]["tickets"], rest["run"]["skipped"], rest["proven"]) == (0, int(LIMIT), True)
-        # Another seed under the same keys is another payload: refused, nothing changed.
+        # Other stores under the same keys are another meaning: refused, nothing changed.
         words = ("--data-set", "generated", "--limit", LIMIT, "--json", "--no-prove", "--parent", "store-1")
-        other = run("replay", "--demo", data, *words, "--seed", "7", check=False)
+        other = call("replay", "--demo", data, *words, "--seed", "7", check=False)
         assert other.returncode == 1
         assert "[replay_failed]" in other.stderr
         assert tickets(data) == int(LIMIT)
@@ -91,23 +91,23 @@ def test_kill_the_service_in_the_middle(data: Path):
     """The replay waits for the service to come back, and neither loses nor doubles what was in flight."""
     with served(data) as first:
         process = start(data)
-        wait_for(data, 200, process)
+        wait_for(data, 100, process)
         first.kill()
         done_before = tickets(data)
-    assert 200 <= done_before < int(LIMIT)
+    assert 100 <= done_before < int(LIMIT)
     with served(data, first.port):
         output, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
         result = json.loads(output)
         assert result["run"]["retries"] > 0
         assert_proven(data, result)
-        assert json.loads(run("verify", "--data", data, "--json").stdout)["ok"]
+        assert json.loads(call("verify", "--data", data, "--json").stdout)["ok"]
 
 
 def test_stop_the_replay_and_resume(data: Path):
     with served(data):
         process = start(data)
-        wait_for(data, 150, process)
+        wait_for(data, 80, process)
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=60)
         assert process.returncode == 130
@@ -115,7 +115,7 @@ def test_stop_the_replay_and_resume(data: Path):
         stopped = json.loads(output)
         assert not stopped["finished"]
         process = start(data, "--resume")
-        wait_for(data, stopped["run"]["tickets"] + 150, process)
+        wait_for(data, stopped["run"]["tickets"] + 80, process)
         process.kill()  # and once without any chance to finish what is in flight
         process.communicate(timeout=60)
         done = tickets(data)
@@ -131,8 +131,8 @@ def test_a_replay_without_a_service_or_rights(data: Path, tmp_path: Path):
         ((), "[no_address]"),
         (("--url", "http://127.0.0.1:1", "--token", "x", "--patience", "1"), "[unreachable]"),
     ):
-        done = run("replay", *SET, *words, check=False)
+        done = call("replay", *SET, *words, check=False)
         assert done.returncode == 1
         assert code in done.stderr, done.stderr
-    done = run("replay", "--data-set", "nothing", "--demo", data, check=False)
+    done = call("replay", "--data-set", "nothing", "--demo", data, check=False)
     assert "[no_data_set]" in done.stderr

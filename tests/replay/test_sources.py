@@ -82,6 +82,12 @@ def test_generated_sums(limit: int | None):
     assert [basket.name for basket in source.baskets(limit)] == source.index(limit)
 
 
+def test_a_generated_part_is_the_first_of_the_whole():
+    whole, part = Generated(5, 400), Generated(5, 400, most=60)
+    assert list(part.baskets()) == list(whole.baskets(60))
+    assert part.totals() == whole.totals(60)
+
+
 def test_generated_baskets_are_odd_enough_and_the_same_again():
     source = Generated(5, 1_500)
     totals = source.totals()

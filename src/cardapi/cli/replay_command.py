@@ -48,7 +48,7 @@ def replay(
     """
     from cardapi.cli.replay.rule import Rule
 
-    source = _source(data_set, seed)
+    source = _source(data_set, seed, limit)
     rule = Rule(seed)
     with _service(url, token, demo) as (service, address):
         run = _Run(source, rule, service, address, limit, concurrency, patience, parent)
@@ -66,7 +66,7 @@ def replay(
         raise Mistake("not_proven", "a control total differs: see the table")
 
 
-def _source(name: str, seed: int) -> Source:
+def _source(name: str, seed: int, limit: int | None) -> Source:
     from cardapi.cli.replay.generated import Generated
     from cardapi.cli.replay.journey import Journey, find
 
@@ -75,7 +75,7 @@ def _source(name: str, seed: int) -> Source:
     if name == "complete-journey":
         return Journey()
     if name == "generated":
-        return Generated(seed)
+        return Generated(seed, most=limit)
     raise Mistake("no_data_set", f"--data-set is complete-journey, generated or auto, not {name!r}")
 
 
@@ -227,8 +227,9 @@ def _report(result: dict[str, Any], as_json: bool) -> None:
         form = yuan if money else "{:,}".format
         shown.append((row["name"].replace("_fen", ""), form(row["source"]), form(row["books"]), "equal" if row["ok"] else "DIFFERS"))
     table("Control totals", ["", "data set", "service's books", ""], shown, right=["data set", "service's books"])
-    lapsed = result["coupons_lapsed_fen"]
-    say(f"coupons beyond a basket's value (no change is given): {yuan(lapsed)}; carried and lapsed together are the data set's coupons")
+    lapsed, carried = result["coupons_lapsed_fen"], result["books"]["coupon_fen"]
+    say(f"coupons of the data set: {yuan(carried + lapsed)}, of which carried {yuan(carried)}; beyond a basket's value, where no change")
+    say(f"is given, {yuan(lapsed)}. The data set's sales_value is net + carried coupons: {yuan(result['books']['net_fen'] + carried)}")
 
 
 def _milliseconds(micro: int) -> str:

@@ -20,30 +20,37 @@ class Generated(Source):
     title = "generated retail transactions"
     caveats = ("made from a seed: shaped like a grocer's year, they are nobody's purchases",)
 
-    def __init__(self, seed: int = 1, count: int = BASKETS) -> None:
-        # The name of the seed is in the ids, so that replays of two seeds never meet on one key.
+    def __init__(self, seed: int = 1, count: int = BASKETS, most: int | None = None) -> None:
+        """`most`: fill only the first so many in time order, which are the same whatever `most` is."""
+        # The seed is in the ids, so that replays of two seeds never meet on one key.
         self.key = f"gen{seed}"
         database = sqlite3.connect(":memory:")
         database.execute(
             "CREATE TABLE line (basket_id INTEGER, household_id INTEGER, store_id INTEGER, at_s INTEGER, product_id INTEGER,"
             " quantity INTEGER, sales_fen INTEGER, retail_fen INTEGER, match_fen INTEGER, coupon_fen INTEGER)"
         )
-        database.executemany("INSERT INTO line VALUES (?,?,?,?,?,?,?,?,?,?)", _rows(random.Random(seed), count))  # noqa: S311 (baskets, not secrets)
+        names = sorted(_names(random.Random(seed), count))[:most]  # noqa: S311 (baskets, not secrets)
+        database.executemany("INSERT INTO line VALUES (?,?,?,?,?,?,?,?,?,?)", (row for name in names for row in _rows(seed, *name)))
         database.execute("CREATE INDEX line_basket ON line (basket_id)")
         database.commit()
         super().__init__(database)
 
 
-def _rows(chance: random.Random, count: int) -> Iterator[tuple[int, ...]]:
+def _names(chance: random.Random, count: int) -> Iterator[tuple[int, int, int, int]]:
+    """(at, basket, household, store) of every basket."""
     households = max(3, count // 60)
     stores = max(2, households // 5)
     for basket in range(count):
         # A few households buy often, as everywhere; each keeps to a store or two.
         household = 1 + int(households * chance.random() ** 2)
         store = 1 + (household * 7 + chance.randrange(2)) % stores
-        at = FIRST_AT + chance.randrange(YEAR_S)
-        for product in sorted(chance.sample(range(1, 5_000), _line_count(chance))):
-            yield (1_000 + basket, household, store, at, product, *_values(chance))
+        yield FIRST_AT + chance.randrange(YEAR_S), 1_000 + basket, household, store
+
+
+def _rows(seed: int, at: int, basket: int, household: int, store: int) -> Iterator[tuple[int, ...]]:
+    chance = random.Random(f"{seed}/{basket}")  # noqa: S311
+    for product in sorted(chance.sample(range(1, 5_000), _line_count(chance))):
+        yield (basket, household, store, at, product, *_values(chance))
 
 
 def _line_count(chance: random.Random) -> int:
