@@ -34,7 +34,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[object, s
     with open_shop(directory) as shop:
         app = build_app(shop, quick_passwords=True)
 
-        async def lives_on(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+        async def lives_on(scope, receive, send) -> None:
             """The application without its end: the test client would start and stop it around every call."""
             if scope["type"] == "http":
                 await app(scope, receive, send)
@@ -63,13 +63,13 @@ def schema(served: tuple[object, str]) -> object:
 
 
 @pytest.mark.parametrize("name", [row.id for row in OPERATIONS if row.id not in HARMLESS])
-def test_no_request_breaks_it(schema, served: tuple[object, str], name: str) -> None:  # type: ignore[no-untyped-def]
+def test_no_request_breaks_it(schema, served: tuple[object, str], name: str) -> None:
     operation = schema.find_operation_by_id(name)
     headers = {"Authorization": f"Bearer {served[1]}"}
 
     @settings(max_examples=sized(12, 400), deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy())
-    def probe(case) -> None:  # type: ignore[no-untyped-def]
+    def probe(case) -> None:
         case.call_and_validate(headers=headers, checks=CHECKS)
 
     probe()

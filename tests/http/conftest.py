@@ -48,11 +48,11 @@ class Chain:
         for name in ("mall-vip", "spa"):
             self.made(self.admin.post("/v1/schemes", {"pack": (SCHEMES / f"{name}.toml").read_text()}))
 
-    def made(self, reply):  # type: ignore[no-untyped-def]
+    def made(self, reply):
         assert reply.status in (200, 201), reply.body
         return reply.json
 
-    def made2(self, reply):  # type: ignore[no-untyped-def]
+    def made2(self, reply):
         """What an accepted call answered."""
         assert reply.status == 202, reply.body
         return reply.json

@@ -13,7 +13,7 @@ from tests.http.conftest import Chain
 LINES = [{"amount_fen": 10_000}]  # mall-vip gold pays 88/100
 
 
-def settle(who: Till, card: str, key: str | None = None, **more: object):  # type: ignore[no-untyped-def]
+def settle(who: Till, card: str, key: str | None = None, **more: object):
     return who.post("/v1/settle", {"card": card, "lines": LINES, **more}, key)
 
 
@@ -71,7 +71,7 @@ def test_parallel_copies_have_one_effect(chain: Chain, till: Till, card: str) ->
     before = balance(chain, card)
     body = json.dumps({"card": card, "lines": LINES}).encode()
 
-    async def all_at_once():  # type: ignore[no-untyped-def]
+    async def all_at_once():
         calls = [
             chain.client.acall(
                 "POST", "/v1/settle", body, {**till.headers("POST", "/v1/settle", body, "par-1"), "Idempotency-Key": "par-1"}

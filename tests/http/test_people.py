@@ -76,7 +76,7 @@ def test_passwords() -> None:
             passwords.hash(weak)
 
 
-def operator(chain: Chain, name: str, role: str, unit: str, who: Person | None = None):  # type: ignore[no-untyped-def]
+def operator(chain: Chain, name: str, role: str, unit: str, who: Person | None = None):
     body = {"id": name, "name": name, "password": PASSWORD, "role": role, "unit": unit}
     return (who or chain.admin).post("/v1/operators", body)
 

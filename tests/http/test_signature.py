@@ -106,7 +106,7 @@ def test_a_nonce_counts_once(chain: Chain, till: Till, card: str) -> None:
     try:
         proof = till.headers("POST", PATH, other, "k")
     finally:
-        del till.nonce  # type: ignore[attr-defined]
+        del till.nonce
     assert send(chain, other, {**proof, "Idempotency-Key": "k"}) == (401, "nonce_reused")
 
 

@@ -33,6 +33,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 RUNNING_MAX = 5_000
 UPLOADS_MAX = 32
 BODY_TIMEOUT_S = 30
+CLOSE = ((b"connection", b"close"),)
 
 log = logging.getLogger("cardapi.http")
 denials = logging.getLogger("cardapi.denials")
@@ -164,7 +165,7 @@ class Edge:
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int) -> bytes:
-    """The whole body, at most `most` bytes, in bounded time. Raises HttpProblem body_too_large, length_mismatch; ClientGone."""
+    """The whole body, at most `most` bytes, in bounded time. Raises HttpProblem body_too_large, body_timeout; ClientGone."""
     length = headers.get(b"content-length", b"")
     if length and (not length.isdigit() or int(length[:20]) > most):
         raise too_large(most)
@@ -176,23 +177,32 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int)
         if len(body) > most:
             raise too_large(most)
         return body
-    chunks = [body]
-    size = len(body)
-    async with asyncio.timeout(BODY_TIMEOUT_S):
-        while message.get("more_body", False):
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > most:
-                raise too_large(most)
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await _read_rest(receive, body, most)
+    except TimeoutError as error:
+        raise HttpProblem("body_timeout", headers=CLOSE) from error
+
+
+async def _read_rest(receive: Receive, first: bytes, most: int) -> bytes:
+    chunks = [first]
+    size = len(first)
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunks.append(message.get("body", b""))
+        more = message.get("more_body", False)
+        size += len(chunks[-1])
+        if size > most:
+            raise too_large(most)
     return b"".join(chunks)
 
 
 def too_large(most: int) -> HttpProblem:
     """The refusal of a body; the connection is not worth keeping, its rest was not read."""
-    return HttpProblem("body_too_large", f"at most {most} bytes", headers=((b"connection", b"close"),), limit_bytes=most)
+    return HttpProblem("body_too_large", f"at most {most} bytes", headers=CLOSE, limit_bytes=most)
 
 
 def query(operation: Operation, scope: Scope) -> dict[str, str]:

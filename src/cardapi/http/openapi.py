@@ -22,7 +22,8 @@ _LICENSE = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
 REF = "#/components/schemas/{name}"
 JSON_PROBLEMS = tuple(code for code in strictjson.CODES if code)
 BODY_PROBLEMS = (
-    "media_type", "body_too_large", "length_mismatch", "unknown_field", "missing_field", "wrong_type", "bad_value", "amount_not_integer",
+    "media_type", "body_too_large", "body_timeout", "length_mismatch",
+    "unknown_field", "missing_field", "wrong_type", "bad_value", "amount_not_integer",
     "amount_out_of_range", "pin_malformed", *JSON_PROBLEMS,
 )  # fmt: skip
 CALLER_PROBLEMS = (
@@ -62,7 +63,7 @@ def problem_codes(operation: Operation) -> list[str]:
         codes += CALLER_PROBLEMS
     if operation.keyed:
         codes += KEY_PROBLEMS
-    codes += BODY_PROBLEMS if operation.asked is not None else ("body_not_expected", "body_too_large")
+    codes += BODY_PROBLEMS if operation.asked is not None else ("body_not_expected", "body_too_large", "body_timeout")
     codes.append("query_malformed")
     if "cursor" in operation.query:
         codes.append("cursor_malformed")

@@ -56,6 +56,7 @@ _EDGE = {
     "key_required": Kind(400, "This call needs an Idempotency-Key header"),
     "key_malformed": Kind(400, "An Idempotency-Key is 1 to 255 printable ASCII characters"),
     "length_mismatch": Kind(400, "The body is not as long as announced"),
+    "body_timeout": Kind(408, "The body did not arrive in time"),
     "body_not_expected": Kind(400, "This call takes no body"),
     "query_malformed": Kind(400, "A query parameter is unknown, missing or malformed"),
     "cursor_malformed": Kind(400, "The cursor is not one this list gave"),

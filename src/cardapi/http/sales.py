@@ -42,8 +42,14 @@ def _line(line: ask.SaleLine) -> tuple[int, int, str, str, int, int, int, int, i
 
 def command(verb: str, asked: ask.Sale, hold_seconds: int = 0) -> Sale:
     """The core's command of a sale. Raises InvalidCommand, AmountOutOfRange."""
+    lines = [
+        _line(line)
+        if line.flags or line.counter_rate
+        else (line.amount_fen, line.quantity, line.category, line.sku, 0, 1, 1, line.discount_fen, line.coupon_fen)
+        for line in asked.lines
+    ]
     return Sale(
-        verb, [_line(line) for line in asked.lines], points=asked.points, shortfall_tender=asked.shortfall_tender,
+        verb, lines, points=asked.points, shortfall_tender=asked.shortfall_tender,
         shortfall_max_fen=asked.shortfall_max_fen, stored_max_fen=asked.stored_max_fen, hold_seconds=hold_seconds,
         explain=asked.explain, memo=memo(asked.channel, asked.reference),
     )  # fmt: skip
@@ -126,12 +132,12 @@ async def settle_batch(service: Service, call: Call) -> Answer:
 
 def ticket_fingerprint(service: Service, asked: ask.BatchTicket) -> bytes:
     """The same as the `settle` call with this body and key would have: a till may retry a batch ticket on its own (O2)."""
-    same = ask.Settle(
-        card=asked.card, lines=asked.lines, points=asked.points, shortfall_tender=asked.shortfall_tender,
-        shortfall_max_fen=asked.shortfall_max_fen, stored_max_fen=asked.stored_max_fen, further_cards=asked.further_cards,
-        pin=asked.pin, channel=asked.channel, reference=asked.reference, explain=asked.explain,
-    )  # fmt: skip
-    return service.fingerprint("settle", same)
+    key = asked.client_key
+    asked.client_key = msgspec.UNSET  # type: ignore[assignment]  # left out when packed, which leaves a `settle` body
+    try:
+        return service.fingerprint("settle", asked)
+    finally:
+        asked.client_key = key
 
 
 def problem(error: CardcoreError, client_key: str) -> dict[str, object]:

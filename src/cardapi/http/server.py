@@ -82,21 +82,27 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-def serve(shop: Shop, host: str = "127.0.0.1", port: int = 0, greet: Callable[[int], str] = lambda port: "") -> int:
+def serve(
+    shop: Shop, host: str = "127.0.0.1", port: int = 0, greet: Callable[[int], str] = lambda port: "",
+    *, certificate: str = "", key: str = "",
+) -> int:  # fmt: skip
     """Serve until a signal or a failed desk; prints `listening on <url> port <port>`. Returns the exit code: 0, or 1 after a failure.
 
-    `greet` is told the port and gives lines to print before that one. The caller closes the shop afterwards, which drains
-    the desk. Raises OSError when the address cannot be bound.
+    `greet` is told the port and gives lines to print before that one. `certificate` and `key` are PEM files for TLS; without
+    them only a loopback address, or a network behind a TLS proxy, is safe. The caller closes the shop afterwards, which
+    drains the desk. Raises OSError when the address cannot be bound or a file not be read.
     """
     application = build_app(shop)
     bound = listen(host, port)
     chosen = bound.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
+    scheme = "https" if certificate else "http"
     config = uvicorn.Config(
         application, loop="auto", http="httptools", ws="none", lifespan="on", log_level="warning", access_log=False, server_header=False,
         proxy_headers=False, backlog=BACKLOG, timeout_keep_alive=75, timeout_graceful_shutdown=DRAIN_S,
+        ssl_certfile=certificate or None, ssl_keyfile=key or None,
     )  # fmt: skip
-    server = Server(config, application, f"{greet(chosen)}listening on http://{shown}:{chosen} port {chosen}")
+    server = Server(config, application, f"{greet(chosen)}listening on {scheme}://{shown}:{chosen} port {chosen}")
     # Signatures of the second we started in are refused (see http.signature); accept only from the next one on.
     while application.service.now() < application.service.signatures.ready_at:
         time.sleep(0.02)
