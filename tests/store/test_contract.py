@@ -53,7 +53,7 @@ class Opened:
         return self.store
 
 
-@pytest.fixture(params=ADAPTERS.values(), ids=ADAPTERS.keys())
+@pytest.fixture(params=list(ADAPTERS.values()), ids=list(ADAPTERS))
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
     opened = Opened(request.param, tmp_path)
     yield opened
