@@ -176,6 +176,21 @@ def test_quote_changes_nothing(till: Till) -> None:
     assert till.shop.desk.head == before
 
 
+def test_rows_kept_between_batches_are_bounded(till: Till) -> None:
+    """The desk's memory of rows is small and is dropped oldest first; answers and the store stay the same."""
+    rows = till.shop.desk._rows
+    rows._accounts_max = 3
+    cards = [till.card(10_00) for _ in range(9)]
+    rng = random.Random(3)
+    for _ in range(40):
+        till.sale(rng.choice(cards), 10)
+        assert len(rows.accounts) <= 3
+        assert len(rows.cards) <= len(rows.accounts)
+        assert set(rows.changed) == set(rows.accounts)
+    assert sum(map(till.balance, cards)) == 9 * 10_00 - 40 * 10
+    till.sound()
+
+
 def test_liability_runs_along(till: Till) -> None:
     """M10: after each entry its liability is the sum of all balances."""
     rng = random.Random(5)

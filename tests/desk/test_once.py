@@ -6,11 +6,13 @@ The same requests are sent in sequence, in one batch, from many threads and afte
 from __future__ import annotations
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from cardapi.desk import Problem
+from cardapi.desk.writer import QUESTIONS_MAX
 from cardcore.settlement import Refund, Sale, TopUp, Void
 from tests.desk.till import Till
 
@@ -156,6 +158,22 @@ def test_void_by_key_of_a_sale(till: Till) -> None:
 
 def test_a_void_cannot_name_itself(till: Till) -> None:
     assert till.problem("void", key="v", ref_key=("terminal:t1", "v"), command=Void()) == "invalid_payload"
+
+
+def test_questions_are_bounded(till: Till) -> None:
+    """F4: reads that nobody can answer in time are turned away, and the bound is given back."""
+    desk = till.shop.desk
+    release = threading.Event()
+
+    async def many() -> list[object]:
+        asked = asyncio.gather(*(desk.ask(lambda _: release.wait(20)) for _ in range(QUESTIONS_MAX + 5)), return_exceptions=True)
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_soon(release.set)
+        return await asked
+
+    answers = asyncio.run(many())
+    assert [getattr(answer, "code", "") for answer in answers].count("busy") == 5
+    assert asyncio.run(desk.ask(lambda store: store.counts()))["entries"] > 0
 
 
 def test_busy_and_not_ready(till: Till) -> None:

@@ -31,9 +31,10 @@ class Rows:
 
     def trim(self) -> None:
         """Forget what was read longest ago, once there is too much."""
-        if len(self.accounts) <= self._accounts_max:
+        surplus = len(self.accounts) - self._accounts_max
+        if surplus <= 0:
             return
-        for account_id in list(islice(self.accounts, self._accounts_max // 4)):
+        for account_id in list(islice(self.accounts, surplus + self._accounts_max // 4)):
             del self.accounts[account_id], self.changed[account_id]
         kept = self.accounts
         self.cards = {number: row for number, row in self.cards.items() if row.account_id in kept}

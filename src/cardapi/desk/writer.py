@@ -35,6 +35,7 @@ Answer = Entry | CardcoreError
 _log = logging.getLogger("cardcore.desk")
 BATCH_MAX = 4_096  # requests in one commit; a queue item is never split
 READERS = 2
+QUESTIONS_MAX = 1_000  # reads waiting or running before `busy` (F4)
 _json = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -91,6 +92,7 @@ class Desk:
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting = 0
+        self._questions = 0
         self._running = False
         self._thread: threading.Thread | None = None
         self._readers = ThreadPoolExecutor(READERS, "cardcore-read")
@@ -187,8 +189,14 @@ class Desk:
         return await self.ask(lambda store: self._quote(store, request))
 
     async def ask(self, question: Callable[[Store], T]) -> T:
-        """A bounded read on a reader connection, off the writer thread (statements, reports, tickets)."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._ask, question)
+        """A bounded read on a reader connection, off the writer thread (statements, reports, tickets). Raises Problem busy."""
+        if self._questions >= QUESTIONS_MAX:
+            raise Problem("busy", "too many questions are waiting; try again")
+        self._questions += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, self._ask, question)
+        finally:
+            self._questions -= 1
 
     # ------------------------------------------------------------ inside
     def _put(self, item: _Item) -> None:
