@@ -92,6 +92,9 @@ DECLINE_CODES: dict[str, str] = {
     "state_not_allowed": "the card's state does not allow this",
     "key_voided": "this client key was voided before its request arrived",
     "not_same_card": "the referenced entry belongs to another card",
+    "in_flight_open": "value is on its way to or from the card; present the card first",
+    "not_in_flight": "nothing is on its way to or from the card under this entry",
+    "card_overdrawn": "the card's own memory does not hold as much",
     "too_soon": "the minimum gap between two visits has not passed",
     "used_up_today": "the pass has been used as often as a day allows",
 }

@@ -14,7 +14,7 @@ from cardcore.errors import CardcoreError, Declined
 from cardcore.settlement import Settlement, Snapshot, decide
 from cardcore.settlement.lifecycle import admit
 
-NAMING = frozenset({"capture", "void", "refund", "reverse"})  # verbs that name an earlier entry
+NAMING = frozenset({"capture", "void", "refund", "reverse", "arrive", "return"})  # verbs that name an earlier entry
 PIN_VERBS = frozenset({"settle", "hold", "transfer"})  # verbs with which a customer spends
 
 

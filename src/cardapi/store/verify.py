@@ -228,6 +228,7 @@ class _Replay:
             if account_id >> 40 == self._partition:
                 held += sum(lot.amount for lot in account.lots() if (account_id, lot.lot_id) in self.money)
                 held += sum(hold.amount_fen for hold in account.holds())
+                held += account.on_card_fen + sum(flight.amount_fen for flight in account.flights() if flight.kind == "load")
         if held != self.liability_fen:
             self._bad(position, f"accounts hold {held} fen, the journal owes {self.liability_fen}")
 

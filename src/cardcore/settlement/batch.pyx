@@ -8,7 +8,8 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
 from cardcore.money cimport AMOUNT_LIMIT
-from cardcore.settlement.model cimport LineIn, LINES_MAX, Lot, SETTLE, Value, fold
+from cardcore.settlement.fold cimport fold
+from cardcore.settlement.model cimport LineIn, LINES_MAX, Lot, SETTLE, Value
 from cardcore.settlement.rules cimport Programme, Rules
 from cardcore.settlement.sale cimport decide_own, finish_sale
 from cardcore.settlement.tender cimport SaleIn, Work, close_work, open_work
@@ -162,6 +163,7 @@ cdef int decide_one(
     v.spend_fen = head.spend_fen
     v.points_earned = head.points_earned
     v.owed_points = head.owed_points
+    v.on_card_fen = 0
     v.tier = head.tier
     v.base_tier = head.base_tier
     v.n_lots = head.n_lots

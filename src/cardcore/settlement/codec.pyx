@@ -21,10 +21,10 @@ cdef enum:
     ACCOUNT_FORM = 0x41
     SETTLEMENT_FORM = 0x53
     COUNT_MAX = 100_000
-    N_VERBS = 11
+    N_VERBS = 16
     N_UNITS = 4
-    N_KINDS = 15
-    N_ROLES = 15
+    N_KINDS = 17
+    N_ROLES = 17
     N_EFFECTS = 18
 
 
@@ -139,7 +139,7 @@ cdef bytes write_account(Account account):
     cdef int i
     cdef Lot* lot
     cdef Hold* hold
-    out.cap = 128 + account.v.n_lots * 80 + account.n_holds * 30
+    out.cap = 138 + account.v.n_lots * 80 + account.n_holds * 40
     out.length = 1
     out.data = <uint8_t*> malloc(out.cap)
     if out.data == NULL:
@@ -151,6 +151,7 @@ cdef bytes write_account(Account account):
     put(&out, account.v.spend_fen)
     put(&out, account.v.points_earned)
     put(&out, account.v.owed_points)
+    put(&out, account.v.on_card_fen)
     put(&out, account.v.tier)
     put(&out, account.v.base_tier)
     put(&out, account.v.n_lots)
@@ -170,6 +171,7 @@ cdef bytes write_account(Account account):
         put(&out, hold.position)
         put(&out, hold.amount_fen)
         put(&out, hold.expires_at)
+        put(&out, hold.kind)
     data = PyBytes_FromStringAndSize(<char*> out.data, out.length)
     free(out.data)
     return data
@@ -186,6 +188,7 @@ cdef int read_account(Account account, bytes data) except -1:
     account.v.spend_fen = get(&source)
     account.v.points_earned = get(&source)
     account.v.owed_points = get_within(&source, 0, 1 << 60)
+    account.v.on_card_fen = get_within(&source, 0, 1 << 60)
     account.v.tier = <int32_t> get_within(&source, 0, 31)
     account.v.base_tier = <int32_t> get_within(&source, 0, 31)
     n = <int> get_within(&source, 0, COUNT_MAX)
@@ -206,7 +209,7 @@ cdef int read_account(Account account, bytes data) except -1:
         account.v.n_lots = i + 1
     n = <int> get_within(&source, 0, COUNT_MAX)
     for _ in range(n):
-        account._add_hold(get(&source), get(&source), get(&source))
+        account._open(get(&source), get(&source), get(&source), get_within(&source, 0, 2))
     if source.at != source.length:
         raise InvalidRecord("bytes follow the record")
     return 0

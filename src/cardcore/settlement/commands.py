@@ -96,6 +96,58 @@ class Reverse(Command):
         super().__init__(False, memo)
 
 
+class Load(Command):
+    """The intent to put `amount_fen` on the card's own memory: principal from the account, or (tender) money taken at the till.
+
+    Committed before any command that changes the card (control T); then `Arrive` or `Return` names its entry.
+    """
+
+    __slots__ = ("amount_fen", "tender")
+
+    def __init__(self, amount_fen: int, *, tender: str = "", memo: bytes = b"") -> None:
+        super().__init__(False, memo)
+        self.amount_fen = admit_positive(amount_fen)
+        self.tender = admit_name(tender, "a tender")
+
+
+class Unload(Command):
+    """The intent to take `amount_fen` from the card's own memory back into the account."""
+
+    __slots__ = ("amount_fen",)
+
+    def __init__(self, amount_fen: int, *, memo: bytes = b"") -> None:
+        super().__init__(False, memo)
+        self.amount_fen = admit_positive(amount_fen)
+
+
+class Arrive(Command):
+    """Proof that the load or unload of the named entry happened on the card."""
+
+    __slots__ = ()
+
+    def __init__(self, *, memo: bytes = b"") -> None:
+        super().__init__(False, memo)
+
+
+class Return(Command):
+    """Proof that the load or unload of the named entry never happened on the card."""
+
+    __slots__ = ()
+
+    def __init__(self, *, memo: bytes = b"") -> None:
+        super().__init__(False, memo)
+
+
+class Clear(Command):
+    """An off-line purchase that the card proved with its TAC or TMAC: value on the card becomes the store's sale."""
+
+    __slots__ = ("amount_fen",)
+
+    def __init__(self, amount_fen: int, *, memo: bytes = b"") -> None:
+        super().__init__(False, memo)
+        self.amount_fen = admit_positive(amount_fen)
+
+
 class Transfer(Command):
     """Move money from the card to `snapshot.others[0]`, lot by lot, keeping each lot's paid ratio and expiry."""
 

@@ -1,10 +1,24 @@
 """One doorway for every verb."""
 
-from cardcore.settlement.commands import Adjust, Capture, Expire, Refund, Reverse, TopUp, Transfer, Void
+from cardcore.settlement.commands import (
+    Adjust,
+    Arrive,
+    Capture,
+    Clear,
+    Expire,
+    Load,
+    Refund,
+    Return,
+    Reverse,
+    TopUp,
+    Transfer,
+    Unload,
+    Void,
+)
 from cardcore.settlement.model import Settlement, Snapshot
 from cardcore.settlement.sale import Sale
 
-def decide(snapshot: Snapshot, command: Sale | TopUp | Capture | Void | Refund | Reverse | Transfer | Adjust | Expire, at_us: int) -> Settlement:
+def decide(snapshot: Snapshot, command: Sale | TopUp | Capture | Void | Refund | Reverse | Transfer | Adjust | Expire | Load | Unload | Arrive | Return | Clear, at_us: int) -> Settlement:
     """Decide one command, purely: same arguments, same settlement, for ever. The snapshot is not changed.
 
     Raises Declined, InvalidCommand, AmountOutOfRange. The desk commits the settlement and folds it with `Account.apply` into the

@@ -2,13 +2,16 @@
 
 from libc.stdint cimport int64_t
 
+from cardcore.settlement.medium cimport decide_arrive, decide_clear, decide_load, decide_return, decide_unload
 from cardcore.settlement.model cimport Settlement, Snapshot
 from cardcore.settlement.sale cimport Sale, decide_sale
 from cardcore.settlement.undo cimport decide_capture, decide_refund, decide_release, decide_reverse, decide_void
 from cardcore.settlement.value cimport decide_adjust, decide_expire, decide_topup, decide_transfer
 
 from cardcore.errors import AmountOutOfRange, InvalidCommand
-from cardcore.settlement.commands import Adjust, Capture, Expire, Refund, Reverse, TopUp, Transfer, Void
+from cardcore.settlement.commands import (
+    Adjust, Arrive, Capture, Clear, Expire, Load, Refund, Return, Reverse, TopUp, Transfer, Unload, Void,
+)
 
 
 def decide(Snapshot snapshot not None, command, int64_t at_us):
@@ -33,10 +36,20 @@ cdef Settlement decide_other(Snapshot snapshot, command, int64_t at_us):
         return decide_transfer(snapshot, command, at_us)
     if kind is Expire:
         return decide_expire(snapshot, command, at_us) if snapshot.ticket is None else decide_release(snapshot, command, at_us)
-    if kind not in (Capture, Void, Refund, Reverse):
+    if kind is Clear:
+        return decide_clear(snapshot, command, at_us)
+    if kind is Load:
+        return decide_load(snapshot, command, at_us)
+    if kind is Unload:
+        return decide_unload(snapshot, command, at_us)
+    if kind not in (Capture, Void, Refund, Reverse, Arrive, Return):
         raise InvalidCommand(f"unknown command {kind.__name__}")
     if snapshot.ticket is None:
         raise InvalidCommand("this verb names an earlier entry")
+    if kind is Arrive:
+        return decide_arrive(snapshot, command, at_us)
+    if kind is Return:
+        return decide_return(snapshot, command, at_us)
     if kind is Capture:
         return decide_capture(snapshot, command, at_us)
     if kind is Void:

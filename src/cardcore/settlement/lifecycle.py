@@ -40,6 +40,9 @@ _MONEY: Final[dict[str, frozenset[str]]] = {
     "void": _SETTLED_LATER,
     "refund": _SETTLED_LATER,
     "reverse": _SETTLED_LATER,
+    "arrive": _SETTLED_LATER,
+    "return": _SETTLED_LATER,
+    "clear": _ANY_BUT_DEAD,
     "adjust": _ANY_BUT_DEAD,
     "expire": _ANY_BUT_DEAD,
 }

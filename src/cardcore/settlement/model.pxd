@@ -14,6 +14,11 @@ cdef enum Verb:
     TRANSFER = 8
     ADJUST = 9
     EXPIRE = 10
+    LOAD = 11
+    UNLOAD = 12
+    ARRIVE = 13
+    RETURN = 14
+    CLEAR = 15
 
 cdef enum Unit:
     FEN = 0
@@ -21,7 +26,7 @@ cdef enum Unit:
     VISITS = 2
     PASS = 3
 
-# Ledger accounts. CUSTOMER, HELD and OWED belong to a customer account, the others to the issuer or to the entry's unit.
+# Ledger accounts. CUSTOMER, HELD, OWED, ON_CARD and IN_FLIGHT belong to a customer account, the others to the issuer or to the entry's unit.
 cdef enum Kind:
     CUSTOMER = 0
     HELD = 1
@@ -38,6 +43,8 @@ cdef enum Kind:
     DEFERRED = 12
     EXPIRED = 13
     ADJUSTMENT = 14
+    ON_CARD = 15
+    IN_FLIGHT = 16
 
 # What a posting is for; refunds and captures find their way back by it.
 cdef enum Role:
@@ -56,6 +63,8 @@ cdef enum Role:
     R_EXPIRE = 12
     R_RELEASE = 13
     R_CLAW = 14
+    R_LOAD = 15
+    R_CLEAR = 16
 
 cdef enum Effect:
     E_DISCOUNT = 0
@@ -96,10 +105,17 @@ cdef struct Lot:
     int32_t used_times
     int32_t reserved
 
+# Something open on an account: a hold, or value on its way to or from the card's own memory (M6).
+cdef enum OpenKind:
+    OPEN_HOLD = 0
+    OPEN_LOAD = 1
+    OPEN_UNLOAD = 2
+
 cdef struct Hold:
     int64_t position
     int64_t amount_fen
     int64_t expires_at
+    int64_t kind
 
 # One account. `lots` may point into memory that somebody else owns (a batch record).
 cdef struct Value:
@@ -109,6 +125,7 @@ cdef struct Value:
     int64_t spend_fen
     int64_t points_earned
     int64_t owed_points
+    int64_t on_card_fen
     int32_t tier
     int32_t base_tier
     int32_t n_lots
@@ -205,6 +222,7 @@ cdef class Account:
     cdef int cap_holds
     cdef int reserve(self, int lots) except -1
     cdef Lot* find(self, int64_t lot_id) noexcept
+    cdef Hold* find_open(self, int64_t position) noexcept
 
 cdef class Settlement:
     cdef readonly int verb_code
@@ -234,8 +252,3 @@ cdef class Snapshot:
     cdef readonly tuple followers
 
 cdef Settlement new_settlement(int verb, object programme, Account account)
-cdef int fold(Value* v, int64_t account_id, const Posting* postings, int n) noexcept nogil
-cdef int credit_lot(
-    Value* v, int64_t lot_id, int purse, int64_t amount, int64_t expires_at, int64_t paid_fen, int64_t of_units
-) noexcept nogil
-cdef int64_t liability_change(const Posting* postings, int n) noexcept nogil

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final, final
 
 from cardcore.settlement.rules import Programme
-from cardcore.settlement.views import HoldView, LineView, LotView, NoteView, PostingView
+from cardcore.settlement.views import FlightView, HoldView, LineView, LotView, NoteView, PostingView
 
 SPECIAL_PRICE: Final[int]  # line flag: special-price goods, no discount, but they earn (E08)
 REDEEM: Final[int]  # line flag: the customer takes this item for points (R05)
@@ -35,6 +35,9 @@ class Account:
     @property
     def points_earned(self) -> int: ...
     @property
+    def on_card_fen(self) -> int:
+        """What the journal says is on the card's own memory: never spendable online (M5)."""
+    @property
     def owed_points(self) -> int:
         """Points that returns took back and the account no longer had (X03)."""
     @staticmethod
@@ -54,6 +57,8 @@ class Account:
     def money_fen(self, programme: Programme, at: int) -> int: ...
     def lots(self) -> list[LotView]: ...
     def holds(self) -> list[HoldView]: ...
+    def flights(self) -> list[FlightView]:
+        """What is on its way to or from the card's own memory; at most one."""
 
 @final
 class Settlement:

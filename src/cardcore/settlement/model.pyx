@@ -7,13 +7,13 @@ Bytes are written and read in `codec`; the rules live in `rules`, the verbs in t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memmove, memset
 
-from cardcore.money cimport AMOUNT_LIMIT
 from cardcore.settlement.codec cimport (
     read_account, read_settlement, write_account, write_settlement,
 )
+from cardcore.settlement.fold cimport fold
 
 from cardcore.settlement.views import (
-    EFFECTS, LEDGER_KINDS, ROLES, UNITS, VERBS, HoldView, LineView, LotView, NoteView, PostingView,
+    EFFECTS, LEDGER_KINDS, ROLES, UNITS, VERBS, FlightView, HoldView, LineView, LotView, NoteView, PostingView,
 )
 
 SPECIAL_PRICE = F_SPECIAL
@@ -21,95 +21,6 @@ REDEEM = F_REDEEM
 MEMBER_ONLY = F_MEMBER_ONLY
 NO_DISCOUNT = F_NO_DISCOUNT
 COVER = F_COVER
-
-
-# ------------------------------------------------------------------ the fold
-cdef int credit_lot(
-    Value* v, int64_t lot_id, int purse, int64_t amount, int64_t expires_at, int64_t paid_fen, int64_t of_units
-) noexcept nogil:
-    """Add to a lot, or make it anew where it stood: lots stay sorted by id, so equal accounts are equal bytes.
-
-    Returns -1 where the lot would pass the largest amount (sums over LOTS_MAX lots then fit 64 bits), else 0.
-    """
-    cdef int i = v.n_lots
-    while i > 0 and v.lots[i - 1].lot_id > lot_id:
-        i -= 1
-    if i > 0 and v.lots[i - 1].lot_id == lot_id:
-        if amount > AMOUNT_LIMIT - v.lots[i - 1].amount:
-            return -1
-        v.lots[i - 1].amount += amount
-        return 0
-    if amount > AMOUNT_LIMIT:
-        return -1
-    memmove(&v.lots[i + 1], &v.lots[i], (v.n_lots - i) * sizeof(Lot))
-    memset(&v.lots[i], 0, sizeof(Lot))
-    v.lots[i].lot_id = lot_id
-    v.lots[i].purse = purse
-    v.lots[i].amount = amount
-    v.lots[i].expires_at = expires_at
-    v.lots[i].paid_fen = paid_fen
-    v.lots[i].of_units = of_units
-    v.n_lots += 1
-    if lot_id >= v.next_lot:
-        v.next_lot = lot_id + 1
-    return 0
-
-
-cdef int fold(Value* v, int64_t account_id, const Posting* postings, int n) noexcept nogil:
-    """Fold postings into one account: 0, or the number of the posting (from 1) that cannot be, negative where a lot would
-    pass the largest amount. Room for the lots is the caller's business.
-    """
-    cdef int i, k
-    cdef const Posting* p
-    cdef Lot* lot
-    for i in range(n):
-        p = &postings[i]
-        if p.source == CUSTOMER and p.source_account == account_id:
-            lot = NULL
-            for k in range(v.n_lots):
-                if v.lots[k].lot_id == p.source_lot:
-                    lot = &v.lots[k]
-                    break
-            if lot == NULL or lot.amount < p.amount:
-                return i + 1
-            lot.amount -= p.amount
-            if p.role == R_COVER:
-                lot.used_times = (lot.used_times if lot.used_on == p.used_on else 0) + (<int> p.amount if p.amount else 1)
-                lot.used_on = p.used_on
-                lot.expires_at = p.expires_at
-            if lot.amount == 0:
-                memmove(lot, lot + 1, (v.n_lots - k - 1) * sizeof(Lot))
-                v.n_lots -= 1
-        elif p.source == OWED and p.source_account == account_id:
-            v.owed_points += p.amount
-        if p.target == CUSTOMER and p.target_account == account_id:
-            if p.amount and credit_lot(v, p.target_lot, p.purse, p.amount, p.expires_at, p.paid_fen, p.of_units):
-                return -(i + 1)
-            if p.role == R_COVER:
-                for k in range(v.n_lots):
-                    if v.lots[k].lot_id == p.target_lot and v.lots[k].used_on == p.used_on:
-                        v.lots[k].used_times -= <int> p.amount if p.amount else 1
-                        if v.lots[k].used_times <= 0:
-                            v.lots[k].used_times = 0
-                            v.lots[k].used_on = 0
-        elif p.target == OWED and p.target_account == account_id:
-            if v.owed_points < p.amount:
-                return i + 1
-            v.owed_points -= p.amount
-    return 0
-
-
-cdef int64_t liability_change(const Posting* postings, int n) noexcept nogil:
-    """What the postings add to all customers' money, held money included (M10)."""
-    cdef int i
-    cdef int64_t change = 0
-    for i in range(n):
-        if postings[i].unit == FEN:
-            if postings[i].target == CUSTOMER or postings[i].target == HELD:
-                change += postings[i].amount
-            if postings[i].source == CUSTOMER or postings[i].source == HELD:
-                change -= postings[i].amount
-    return change
 
 
 cdef class Account:
@@ -174,6 +85,10 @@ cdef class Account:
     def owed_points(self):
         return self.v.owed_points
 
+    @property
+    def on_card_fen(self):
+        return self.v.on_card_fen
+
     @staticmethod
     def unpack(bytes data):
         cdef Account account = Account.__new__(Account)
@@ -192,11 +107,11 @@ cdef class Account:
         other.reserve(self.v.n_lots)
         if self.v.n_lots:
             memcpy(other.v.lots, self.v.lots, self.v.n_lots * sizeof(Lot))
-        for hold in self.holds():
-            other._add_hold(hold.position, hold.amount_fen, hold.expires_at)
+        for i in range(self.n_holds):
+            other._open(self.holds_[i].position, self.holds_[i].amount_fen, self.holds_[i].expires_at, self.holds_[i].kind)
         return other
 
-    def _add_hold(self, int64_t position, int64_t amount_fen, int64_t expires_at):
+    def _open(self, int64_t position, int64_t amount_fen, int64_t expires_at, int64_t kind):
         cdef Hold* grown
         if self.n_holds == self.cap_holds:
             grown = <Hold*> realloc(self.holds_, (self.cap_holds + 4) * sizeof(Hold))
@@ -207,16 +122,24 @@ cdef class Account:
         self.holds_[self.n_holds].position = position
         self.holds_[self.n_holds].amount_fen = amount_fen
         self.holds_[self.n_holds].expires_at = expires_at
+        self.holds_[self.n_holds].kind = kind
         self.n_holds += 1
 
-    def _drop_hold(self, int64_t position):
+    def _close(self, int64_t position):
         cdef int i
         for i in range(self.n_holds):
             if self.holds_[i].position == position:
                 memmove(&self.holds_[i], &self.holds_[i + 1], (self.n_holds - i - 1) * sizeof(Hold))
                 self.n_holds -= 1
                 return
-        raise AssertionError(f"account {self.v.account_id} has no open hold at {position}")
+        raise AssertionError(f"account {self.v.account_id} has nothing open at {position}")
+
+    cdef Hold* find_open(self, int64_t position) noexcept:
+        cdef int i
+        for i in range(self.n_holds):
+            if self.holds_[i].position == position:
+                return &self.holds_[i]
+        return NULL
 
     def apply(self, Settlement settlement not None, int64_t position):
         cdef int failed
@@ -225,8 +148,8 @@ cdef class Account:
         cdef Value saved
         cdef Lot* kept
         cdef bint own = settlement.account_id == v.account_id
-        if own and settlement.t.hold_position and not any(h.position == settlement.t.hold_position for h in self.holds()):
-            raise AssertionError(f"account {v.account_id} has no open hold at {settlement.t.hold_position}")
+        if own and settlement.t.hold_position and self.find_open(settlement.t.hold_position) == NULL:
+            raise AssertionError(f"account {v.account_id} has nothing open at {settlement.t.hold_position}")
         self.reserve(v.n_lots + settlement.n_postings)
         saved = v[0]
         kept = <Lot*> malloc((n_before + 1) * sizeof(Lot))
@@ -246,9 +169,13 @@ cdef class Account:
             v.points_earned += settlement.t.points_delta
             v.tier = <int> settlement.t.tier_after
             if settlement.t.hold_position:
-                self._drop_hold(settlement.t.hold_position)
+                self._close(settlement.t.hold_position)
             if settlement.verb_code == HOLD:
-                self._add_hold(position, settlement.t.hold_fen, settlement.t.expires_at)
+                self._open(position, settlement.t.hold_fen, settlement.t.expires_at, OPEN_HOLD)
+            elif settlement.verb_code == LOAD:
+                self._open(position, settlement.t.hold_fen, 0, OPEN_LOAD)
+            elif settlement.verb_code == UNLOAD:
+                self._open(position, settlement.t.hold_fen, 0, OPEN_UNLOAD)
 
     def balance(self, int purse, int64_t at):
         cdef int i
@@ -274,7 +201,12 @@ cdef class Account:
     def holds(self):
         cdef int i
         return [HoldView(self.holds_[i].position, self.holds_[i].amount_fen, self.holds_[i].expires_at)
-                for i in range(self.n_holds)]
+                for i in range(self.n_holds) if self.holds_[i].kind == OPEN_HOLD]
+
+    def flights(self):
+        cdef int i
+        return [FlightView(self.holds_[i].position, self.holds_[i].amount_fen, "load" if self.holds_[i].kind == OPEN_LOAD else "unload")
+                for i in range(self.n_holds) if self.holds_[i].kind != OPEN_HOLD]
 
     def __eq__(self, other):
         return isinstance(other, Account) and self.pack() == other.pack()

@@ -9,10 +9,11 @@ from libc.string cimport memcpy, memset
 
 from cardcore.money cimport admit_unsigned, cc_rate, cc_rate_of, cc_scale, cc_stack
 from cardcore.settlement.earn cimport earn
+from cardcore.settlement.fold cimport liability_change
 from cardcore.settlement.model cimport (
-    E_COUNTER, E_COUPON, E_DISCOUNT, E_OUTSIDE, E_PROMOTE, E_TERMINAL, F_ALL, F_COVER, F_NO_DISCOUNT, F_REDEEM, F_SPECIAL, FEN,
-    HOLD, LINES_MAX, OUTSIDE, QUOTE, R_FURTHER, R_OUTSIDE, R_STORED, SALES, SETTLE, Lot, Note, Posting, Totals,
-    liability_change, new_settlement,
+    E_COUNTER, E_COUPON, E_DISCOUNT, E_OUTSIDE, E_PROMOTE, E_TERMINAL, F_ALL, F_COVER, F_NO_DISCOUNT, F_REDEEM, F_SPECIAL,
+    FEN, HOLD, LINES_MAX, OUTSIDE, QUOTE, R_FURTHER, R_OUTSIDE, R_STORED, SALES, SETTLE, Lot, Note, Posting, Totals,
+    new_settlement,
 )
 from cardcore.settlement.rules cimport RULE_DISCOUNT, Programme, Rule, applies, covers, reached_tier
 from cardcore.settlement.tender cimport (

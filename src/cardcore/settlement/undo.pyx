@@ -10,11 +10,12 @@ from libc.string cimport memcpy
 
 from cardcore.money cimport cc_muldiv
 from cardcore.settlement.earn cimport earn
+from cardcore.settlement.fold cimport credit_lot
 from cardcore.settlement.model cimport (
     CAPTURE, CUSTOMER, DEFERRED, E_CLAW, E_OWED, E_RETURN, ENTITLEMENT_USED, EXPIRE, F_REDEEM, FEN, GIFT_COST, HELD, HOLD,
     LineOut, OUTSIDE, OWED, PASS, POINTS, POINTS_COST, POINTS_ISSUE, POINTS_REDEEMED, R_CLAW, R_COVER, R_EARN, R_FURTHER,
     R_OUTSIDE, R_POINTS, R_REDEEM, R_RELEASE, R_STORED, REFUND, REVERSE, SALES, SETTLE, TOPUP, TRANSFER, ADJUST, VOID,
-    Account, Lot, Posting, Value, credit_lot, new_settlement,
+    Account, Lot, Posting, Value, new_settlement,
 )
 from cardcore.settlement.rules cimport ROLE_BONUS, Programme, Rules, reached_tier
 from cardcore.settlement.sale cimport shared_work

@@ -7,10 +7,11 @@ from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, malloc
 
 from cardcore.money cimport cc_muldiv
+from cardcore.settlement.fold cimport credit_lot, fold, liability_change
 from cardcore.settlement.model cimport (
     ADJUST, ADJUSTMENT, BONUS_COST, CUSTOMER, DEFERRED, E_BONUS, E_GRANT, ENTITLEMENT_ISSUE, ENTITLEMENT_USED, EXPIRE,
-    EXPIRED, FEN, LOTS_MAX, Lot, OUTSIDE, POINTS, POINTS_ISSUE, Posting, R_ADJUST, R_BONUS, R_EXPIRE,
-    R_PRODUCT, R_TOPUP, R_TRANSFER, TOPUP, TRANSFER, VISITS, Value, credit_lot, fold, liability_change, new_settlement,
+    EXPIRED, FEN, LOTS_MAX, Lot, OUTSIDE, POINTS, POINTS_ISSUE, Posting, R_ADJUST, R_BONUS, R_EXPIRE, R_PRODUCT, R_TOPUP,
+    R_TRANSFER, TOPUP, TRANSFER, VISITS, Value, new_settlement,
 )
 from cardcore.settlement.rules cimport (
     ROLE_BONUS, ROLE_PRINCIPAL, RULE_BONUS, Programme, Rules, applies, expiry,

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-VERBS = ("quote", "settle", "hold", "capture", "void", "refund", "reverse", "topup", "transfer", "adjust", "expire")
+VERBS = (
+    "quote", "settle", "hold", "capture", "void", "refund", "reverse", "topup", "transfer", "adjust", "expire", "load", "unload",
+    "arrive", "return", "clear",
+)
 UNITS = ("fen", "points", "visits", "pass")
 LEDGER_KINDS = (
     "customer", "held", "owed", "sales", "outside", "bonus_cost", "points_issue", "points_redeemed", "points_cost",
     "gift_cost", "entitlement_issue", "entitlement_used", "deferred", "expired", "adjustment",
+    "on_card", "in_flight",
 )
 ROLES = (
     "stored", "further", "points", "outside", "cover", "redeem", "earn", "topup", "bonus", "product", "transfer", "adjust",
-    "expire", "release", "claw",
+    "expire", "release", "claw", "load", "clear",
 )
 EFFECTS = (
     "discount", "counter", "terminal", "coupon", "cover", "redeem", "points", "stored", "further_card", "outside", "earn",
@@ -45,6 +49,14 @@ class HoldView(NamedTuple):
     position: int
     amount_fen: int
     expires_at: int
+
+
+class FlightView(NamedTuple):
+    """Value on its way to (`load`) or from (`unload`) the card's own memory; ends only by proof (M6)."""
+
+    position: int
+    amount_fen: int
+    kind: str
 
 
 class PostingView(NamedTuple):

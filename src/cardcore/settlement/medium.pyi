@@ -1,0 +1,1 @@
+"""Compiled only: value that crosses to and from the card's own memory."""
