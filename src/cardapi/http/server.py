@@ -6,6 +6,7 @@ F2: when the desk has failed nothing is acknowledged any more, so the process en
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -82,6 +83,17 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
+def _settle_memory() -> None:
+    """Take what was built at start out of the collector's rounds, and make those rarer.
+
+    A request leaves no reference cycles behind, and looking through half a million long-lived objects takes tens of
+    milliseconds: without this every few thousand requests one batch of tills would wait that long.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 def serve(
     shop: Shop, host: str = "127.0.0.1", port: int = 0, greet: Callable[[int], str] = lambda port: "",
     *, certificate: str = "", key: str = "",
@@ -106,6 +118,7 @@ def serve(
     # Signatures of the second we started in are refused (see http.signature); accept only from the next one on.
     while application.service.now() < application.service.signatures.ready_at:
         time.sleep(0.02)
+    _settle_memory()
     try:
         server.run(sockets=[bound])
     finally:
