@@ -10,7 +10,7 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from cardapi.http import docs_page, openapi
+from cardapi.http import docs_page, openapi, wire
 from cardapi.http import operations as table
 from cardapi.http.call import Service
 from cardapi.http.edge import ClientGone, Edge, Receive, Scope, Send
@@ -45,6 +45,8 @@ class Application:
             try:
                 status, headers, body = await self.edge.serve(operation, scope, receive, {})
             except ClientGone:
+                return
+            if wire.write(send, status, headers, body):
                 return
             await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"content-length", b"%d" % len(body))]})
             await send({"type": "http.response.body", "body": body})
