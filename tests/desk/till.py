@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +40,15 @@ role = "principal"
 GUARDED = PLAIN.replace('"plain"', '"guarded"').replace('pin = "never"', 'pin = "above"\npin_above_fen = 10_00')
 
 
+@cache
+def _template() -> Path:
+    """A new shop, made once: each test gets a copy, as hashing a password and migrating take longer than most tests."""
+    room = Path(tempfile.mkdtemp(prefix="cardcore-till-"))
+    atexit.register(shutil.rmtree, room, ignore_errors=True)
+    create_shop(room / "shop", password="correct horse")
+    return room / "shop"
+
+
 class Till:
     """Talks to the desk of one shop as terminal `t1` at unit `issuer`."""
 
@@ -43,7 +56,7 @@ class Till:
         self.directory = directory
         self.numbers = itertools.count(1)
         if not (directory / "cardcore.db").exists():
-            create_shop(directory, password="correct horse")
+            shutil.copytree(_template(), directory, dirs_exist_ok=True)
         self.shop: Shop = open_shop(directory)
         self.start = self.shop.desk.head.position  # so that a till opened later makes other keys
         for pack in (PLAIN, GUARDED):
