@@ -51,5 +51,14 @@ def invariants(pair: Pair) -> None:
             lot.amount for index, account in enumerate(pair.core) for lot in account.lots() if units[index][lot.purse]["unit"] == unit
         )
         assert ledger.get((unit, "customer"), 0) == lots, f"{unit}: the customers' account is not the sum of lots (M7, P1)"
+    deferred = 0  # what was paid for visits and passes that nobody has used yet
+    for account in pair.mine.values():
+        rules = pair.rules[account.account_id - 1]["purses"]
+        left = [(lot, lot.amount) for lot in account.lots.values()]
+        left += [(part.lot, part.units) for hold in account.holds.values() for part in hold.parts if part.kind == "cover" and part.lot]
+        deferred += sum(
+            lot.paid_fen // lot.of_units * units for lot, units in left if rules[lot.purse]["role"] == "entitlement" and lot.of_units
+        )
+    assert ledger.get(("fen", "deferred"), 0) == deferred, "deferred income is not the value of what is left to use (M12)"
     money = ledger.get(("fen", "customer"), 0) + ledger.get(("fen", "held"), 0)
     assert money == pair.liability, "the liability is not the customers' money (M10)"

@@ -189,7 +189,9 @@ cdef int cover_line(
                 refusal = D_USED_UP_TODAY
         value = 0
         if r.purses[lot.purse].unit == VISITS and lot.of_units:
-            value = cc_muldiv(lot.paid_fen, lot.amount, lot.of_units) - cc_muldiv(lot.paid_fen, lot.amount - take, lot.of_units)
+            # Rounding: a visit is worth its floored share of the price, always the same, so that uses and returns in any order add
+            # up; what no visit carries was income when the product was sold (M12).
+            value = lot.paid_fen // lot.of_units * take
         if w.n_postings + 4 > w.cap_postings:
             return X_TOO_MANY_POSTINGS
         if lot.used_on == 0 and r.purses[lot.purse].first_use:

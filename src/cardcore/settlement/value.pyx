@@ -11,7 +11,7 @@ from cardcore.settlement.fold cimport credit_lot, fold, liability_change
 from cardcore.settlement.model cimport (
     ADJUST, ADJUSTMENT, BONUS_COST, CUSTOMER, DEFERRED, E_BONUS, E_GRANT, ENTITLEMENT_ISSUE, ENTITLEMENT_USED, EXPIRE,
     EXPIRED, FEN, LOTS_MAX, Lot, OUTSIDE, POINTS, POINTS_ISSUE, Posting, R_ADJUST, R_BONUS, R_EXPIRE, R_PRODUCT, R_TOPUP,
-    R_TRANSFER, TOPUP, TRANSFER, VISITS, Value, new_settlement,
+    R_TRANSFER, SALES, TOPUP, TRANSFER, VISITS, Value, new_settlement,
 )
 from cardcore.settlement.rules cimport (
     ROLE_BONUS, ROLE_PRINCIPAL, RULE_BONUS, Programme, Rules, applies, expiry,
@@ -145,7 +145,7 @@ cdef int top_up(Settlement s, Programme programme, Account scratch, command, int
 cdef int sell_product(Settlement s, Programme programme, Account scratch, command, int64_t at_s) except -1:
     """A count card, package, course or pass: its price is deferred income until its visits are used (C05, C07, C09)."""
     cdef const Rules* r = &programme.r
-    cdef int64_t total = 0, share, left, expires
+    cdef int64_t total = 0, share, left, expires, deferred = 0
     cdef Posting* p
     cdef int purse, months, days
     if command.product not in programme.products:
@@ -155,17 +155,12 @@ cdef int sell_product(Settlement s, Programme programme, Account scratch, comman
         raise Declined("topup_not_allowed", price_fen=price)
     for grant in grants:
         total += <int64_t> grant[1]
-    p = s.add_posting()
-    p.amount = price
-    p.unit = FEN
-    p.source = OUTSIDE
-    p.target = DEFERRED
-    p.role = R_PRODUCT
     left = price
     for index, (purse, amount, months, days) in enumerate(grants):
         # Rounding: each grant's share of the price by its units, floored; the last one takes what is left.
         share = left if index == len(grants) - 1 else cc_muldiv(price, amount, total)
         left -= share
+        deferred += share // <int64_t> amount * <int64_t> amount
         expires = expiry(r, at_s, months, days) if months or days else lapse(r, purse, at_s)
         divisor = gcd(share, amount) or 1
         p = credit(s, r, scratch, purse, amount, expires, share // divisor, amount // divisor)
@@ -173,7 +168,31 @@ cdef int sell_product(Settlement s, Programme programme, Account scratch, comman
         p.role = R_PRODUCT
         if command.explain:
             s.add_note(E_GRANT, -1, -1, amount, p.unit, 0, purse)
+    # Rounding: fen that no unit carries are income at once; the rest when units are used or lapse (M12).
+    post_money(s, deferred, OUTSIDE, DEFERRED, R_PRODUCT)
+    post_money(s, price - deferred, OUTSIDE, SALES, R_PRODUCT)
     return 0
+
+
+cdef int post_money(Settlement s, int64_t amount_fen, int source, int target, int role) except -1:
+    """Money between two of the issuer's accounts; nothing for an amount of 0."""
+    cdef Posting* p
+    if amount_fen:
+        p = s.add_posting()
+        p.amount = amount_fen
+        p.unit = FEN
+        p.source = source
+        p.target = target
+        p.role = role
+    return 0
+
+
+cdef int64_t deferred_value(const Rules* r, lot, int64_t units):
+    """The money received for units of an entitlement that is not yet income."""
+    cdef int64_t paid_fen = lot.paid_fen, of_units = lot.of_units
+    if r.purses[<int> lot.purse].unit < VISITS or of_units == 0:
+        return 0
+    return paid_fen // of_units * units
 
 
 # ------------------------------------------------------------------ transfer
@@ -273,6 +292,7 @@ cdef Settlement decide_adjust(Snapshot snapshot, object command, int64_t at_us):
             p = debit_lot(s, r, snapshot.account.v.account_id, lot, take)
             p.target = ADJUSTMENT
             p.role = R_ADJUST
+            post_money(s, deferred_value(r, lot, take), DEFERRED, ADJUSTMENT, R_ADJUST)
             left -= take
         if left:
             raise Declined("insufficient_points" if r.purses[purse].unit == POINTS else "insufficient_funds", shortfall=left)
@@ -303,7 +323,7 @@ cdef Settlement decide_expire(Snapshot snapshot, object command, int64_t at_us):
     cdef Programme programme = snapshot.programme
     cdef const Rules* r = &programme.r
     cdef Settlement s = new_settlement(EXPIRE, programme, snapshot.account)
-    cdef int64_t at_s = at_us // 1_000_000, value
+    cdef int64_t at_s = at_us // 1_000_000
     cdef Posting* p
     for lot in snapshot.account.lots():
         if not lot.expires_at or lot.expires_at > at_s:
@@ -315,15 +335,7 @@ cdef Settlement decide_expire(Snapshot snapshot, object command, int64_t at_us):
             s.t.net_fen += lot.amount
         if p.unit == POINTS:
             s.t.points_used += lot.amount
-        if p.unit >= VISITS and lot.of_units:
-            value = cc_muldiv(lot.paid_fen, lot.amount, lot.of_units)
-            if value:
-                p = s.add_posting()
-                p.amount = value
-                p.unit = FEN
-                p.source = DEFERRED
-                p.target = EXPIRED
-                p.role = R_EXPIRE
+        post_money(s, deferred_value(r, lot, lot.amount), DEFERRED, EXPIRED, R_EXPIRE)
     if s.n_postings == 0:
         raise Declined("nothing_to_do")
     s.t.gross_fen = s.t.principal_fen = s.t.net_fen
