@@ -65,6 +65,8 @@ class Rules:
         self.purses = [purse["name"] for purse in pack["purse"]]
         self.roles = [purse["role"] for purse in pack["purse"]]
         self.days = [int(purse.get("expires_after", "P0D")[1:-1]) for purse in pack["purse"]]
+        hours, minutes = pack["utc_offset"][1:].split(":")
+        self.offset = (int(hours) * 3600 + int(minutes) * 60) * (-1 if pack["utc_offset"][0] == "-" else 1)
         self.tier_spend = [tier.get("spend_min_fen") for tier in pack["tier"]]
         tiers = [tier["name"] for tier in pack["tier"]]
         self.discounts: list[tuple[frozenset[int] | None, frozenset[str] | None, int, int]] = []
@@ -72,6 +74,11 @@ class Rules:
         self.deduction: tuple[int, int, int, int, int] | None = None
         for benefit in pack["benefit"]:
             self._add(benefit["when"], benefit["then"], tiers)
+
+    def lapse(self, purse: int, at: int) -> int:
+        """When a lot of this purse made now lapses: the end of its last day by the programme's clock, 0 = never."""
+        days = self.days[purse]
+        return ((at + self.offset) // DAY + days + 1) * DAY - self.offset if days else 0
 
     def _add(self, when: dict[str, Any], then: dict[str, Any], tiers: list[str]) -> None:
         if "discount" in then:
@@ -129,7 +136,7 @@ def settle(rules: Rules, account: Account, lines: Sequence[tuple[int, int, str]]
         gained = steps * amount * up // down
         if gained:
             earned += gained
-            postings.append(Posting(purse, 0, gained, "points_issue", at + rules.days[purse] * DAY if rules.days[purse] else 0))
+            postings.append(Posting(purse, 0, gained, "points_issue", rules.lapse(purse, at)))
     tier, spend = account.tier, account.spend_fen + net
     for place in range(tier + 1, len(rules.tier_spend)):
         needed = rules.tier_spend[place]
