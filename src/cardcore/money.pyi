@@ -1,4 +1,4 @@
-"""Amounts: one checked doorway, exact fractions, declared rounding, allotment (M2, M12, D05, N8).
+"""Amounts: one checked doorway, exact fractions, declared rounding, allotment (M2, M12, D05).
 
 All amounts are `int`, in the smallest unit of their purse (fen, points, visits).
 """

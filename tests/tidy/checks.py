@@ -176,6 +176,18 @@ def undocumented_codes(tree: Tree) -> list[str]:
     ]
 
 
+def unexplained_ids(tree: Tree) -> list[str]:
+    """An id of a rule or feature that code names in brackets, such as (M3) or (D04), is explained in a document."""
+    documents = [tree.root / "docs" / name for name in ("invariants.md", "features.md")]
+    told = set(re.findall(r"\b[A-Z]\d{1,2}\b", "".join(path.read_text(encoding="utf-8") for path in documents if path.exists())))
+    named: dict[str, str] = {}
+    for path in tree.of(".py", ".pyx", ".pxd", ".pyi", under="src"):
+        for group in re.findall(r"\(([A-Z]\d{1,2}(?:[,;] [A-Z]\d{1,2})*)\)", path.read_text(encoding="utf-8")):
+            named |= dict.fromkeys(re.split(r"[,;] ", group), tree.name(path))
+    unknown = sorted(set(named) - told)
+    return [f"{name} ({named[name]}) is in neither docs/invariants.md nor docs/features.md" for name in unknown]
+
+
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
 

@@ -49,6 +49,7 @@ BAD = [
     (checks.undocumented_codes, {"src/cardcore/e.py": 'class E:\n    code: str = "lost_way"\n', "docs/api.md": "lost_way"}, "lost_way"),
     (checks.undocumented_codes, {"src/cardapi/e.py": 'raise Problem("odd_hour", hour=25)\n'}, "odd_hour"),
     (checks.undocumented_codes, {"src/cardcore/e.py": 'DECLINE_CODES: dict = {"too_late": "it is late"}\n'}, "too_late"),
+    (checks.unexplained_ids, {"src/cardcore/a.py": "# no float (M2, Z99)\n", "docs/invariants.md": "**M2** ints"}, "Z99"),
     (checks.broken_links, {"docs/a.md": "see [b](b.md)"}, "b.md"),
     (checks.broken_links, {"docs/a.md": "see [b](b.md#down)", "docs/b.md": "# Up\n"}, "no such heading"),
 ]
@@ -78,7 +79,7 @@ GOOD = {
 
 @pytest.mark.parametrize("check", [arrows.crossed_arrows, *(function for name, function in vars(checks).items() if name in {
     "missing_stubs", "long_files", "long_functions", "leftovers", "machine_paths", "vectors_without_source", "dead_modules",
-    "goalless_tests", "undocumented_codes", "broken_links",
+    "goalless_tests", "undocumented_codes", "unexplained_ids", "broken_links",
 })])  # fmt: skip
 def test_a_sound_tree_is_left_alone(tmp_path: Path, check) -> None:
     assert check(tree(tmp_path, GOOD)) == []

@@ -20,6 +20,7 @@ from tests.tidy.checks import (
     machine_paths,
     missing_stubs,
     undocumented_codes,
+    unexplained_ids,
     vectors_without_source,
 )
 from tests.tidy.tree import ROOT, Tree
@@ -28,7 +29,7 @@ Check = Callable[[Tree], list[str]]
 
 CHECKS: list[Check] = [
     crossed_arrows, missing_stubs, long_files, long_functions, leftovers, machine_paths, vectors_without_source, dead_modules,
-    goalless_tests, undocumented_codes, broken_links,
+    goalless_tests, undocumented_codes, unexplained_ids, broken_links,
 ]  # fmt: skip
 
 
