@@ -1,8 +1,8 @@
-"""The conversation with a card: APDUs, status words, and the dialogues of the PBOC purse. Pure; a link outside sends and receives."""
+"""The conversation with a card: APDUs, status words, and the dialogues of PBOC purses and DESFire cards. Pure."""
 
 from __future__ import annotations
 
-from cardcore.card import psam, purse, purse_debit, purse_load, purse_proof, seals, value_block
+from cardcore.card import desfire, desfire_value, psam, purse, purse_debit, purse_load, purse_proof, seals, value_block
 from cardcore.card.apdu import Answer, Command, exchange
 from cardcore.card.errors import CardError, CardRefused, InvalidApdu, InvalidValueBlock, OtherCard, UnexpectedAnswer
 from cardcore.card.status import meaning, require, tries_left
@@ -16,6 +16,8 @@ __all__ = [
     "InvalidValueBlock",
     "OtherCard",
     "UnexpectedAnswer",
+    "desfire",
+    "desfire_value",
     "exchange",
     "meaning",
     "psam",
