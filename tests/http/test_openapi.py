@@ -264,3 +264,39 @@ def test_an_unforeseen_error_tells_nothing(chain: Chain, monkeypatch: pytest.Mon
     reply = chain.admin.get("/v1/units")
     assert (reply.status, reply.code) == (500, "unexpected")
     assert b"4711" not in reply.body
+
+
+def test_guessing_card_numbers_is_slowed_down(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cardapi.people.throttle import Throttle
+
+    monkeypatch.setattr(chain.app.edge, "_guesses", Throttle(rate=2, burst=5, total_rate=100, total_burst=100))
+    guesser = chain.till("till-5", "store-1")
+    known = chain.card()
+    codes = [guesser.get(f"/v1/cards/62000000{number:08d}").code for number in range(8)]
+    assert codes == ["unknown_card"] * 6 + ["too_many_requests"] * 2
+    slow = guesser.get(f"/v1/cards/{known}")
+    assert slow.code == "too_many_requests", "a hit must not be told from a miss"
+    assert int(slow.headers["retry-after"]) <= 31
+    assert chain.tills["store-1"].get(f"/v1/cards/{known}").status == 200, "others are not held up"
+    chain.app.edge._guessing.clear()
+    assert guesser.get(f"/v1/cards/{known}").status == 200
+
+
+def test_a_slow_body_is_given_up(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cardapi.http import edge
+
+    monkeypatch.setattr(edge, "BODY_TIMEOUT_S", 0.05)
+    messages = iter([{"type": "http.request", "body": b"{", "more_body": True}])
+
+    async def receive():
+        message = next(messages, None)
+        if message is None:
+            await asyncio.sleep(60)
+        return message
+
+    async def read() -> bytes:
+        return await edge.read_body(receive, {}, 100)
+
+    with pytest.raises(problems.HttpProblem) as caught:
+        chain.loop.run_until_complete(read())
+    assert caught.value.code == "body_timeout"

@@ -33,6 +33,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 RUNNING_MAX = 5_000
 UPLOADS_MAX = 32
 BODY_TIMEOUT_S = 30
+GUESSES = 300  # misses one client may have at once, and after that a second
+GUESSES_A_SECOND = 2
+PATIENCE_S = 30
 CLOSE = ((b"connection", b"close"),)
 
 log = logging.getLogger("cardapi.http")
@@ -40,6 +43,7 @@ denials = logging.getLogger("cardapi.denials")
 
 _KEY = re.compile(KEY_PATTERN.strip("^$").encode())
 _JSON_TYPES = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
+_MISSES = frozenset({"unknown_card", "unknown_ticket"})
 _DENIED = frozenset({401, 403})
 
 
@@ -57,6 +61,9 @@ class Edge:
         }
         self._uploads = asyncio.Semaphore(UPLOADS_MAX)
         self._running = 0
+        # N: whoever names many things that are not there is guessing, and is answered nothing for a while.
+        self._guesses = Throttle(rate=GUESSES_A_SECOND, burst=GUESSES, total_rate=1_000, total_burst=10_000)
+        self._guessing: dict[str, float] = {}
         # A5: each denial is counted in the metrics; a line names who and what, at a rate no flood can raise.
         self._denial_lines = Throttle(rate=5, burst=20, total_rate=50, total_burst=200)
 
@@ -84,6 +91,8 @@ class Edge:
             if operation.roles:
                 caller = self.authenticate(scope, headers, key, body)
                 self.allow(operation, caller)
+                if caller.client in self._guessing:
+                    self._need_patience(caller.client)
             call = Call(operation, caller, self._key(operation, key), self.decode(operation, headers, body), path, query(operation, scope))
             done = await operation.handler(self.service, call)
         except CardcoreError as error:
@@ -102,9 +111,18 @@ class Edge:
         metrics.record(operation.id, done[0], (time.perf_counter_ns() - started) // 1000)
         if code:
             metrics.problem(operation.id, code)
+            if code in _MISSES and client and self._guesses.wait_s(client, time.monotonic()):
+                self._guessing[client] = time.monotonic() + PATIENCE_S
             if done[0] in _DENIED and not self._denial_lines.wait_s(client, time.monotonic()):
                 denials.warning('{"denied":"%s","operation":"%s","client":"%s"}', code, operation.id, client)
         return done
+
+    def _need_patience(self, client: str) -> None:
+        """Refuse a guesser until its time is over. Raises HttpProblem too_many_requests."""
+        left = self._guessing[client] - time.monotonic()
+        if left > 0:
+            raise HttpProblem("too_many_requests", headers=((b"retry-after", b"%d" % (left + 1)),))
+        del self._guessing[client]
 
     # ---- who
     def authenticate(self, scope: Scope, headers: Mapping[bytes, bytes], key: bytes, body: bytes) -> Caller:

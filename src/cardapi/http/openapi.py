@@ -28,8 +28,9 @@ BODY_PROBLEMS = (
 )  # fmt: skip
 CALLER_PROBLEMS = (
     "unauthenticated", "signature_malformed", "signature_invalid", "signature_time", "nonce_reused", "session_invalid", "not_allowed",
+    "too_many_requests",
 )  # fmt: skip
-KEY_PROBLEMS = ("key_required", "key_malformed", "key_reused", "key_running")
+KEY_PROBLEMS = ("key_required", "key_malformed", "key_reused")
 ANY_PROBLEMS = ("busy", "not_ready", "unexpected")
 
 TAGS = {

@@ -86,7 +86,6 @@ _INNER = {
     "close_refused": Kind(409, "The day cannot be closed"),
     "close_differs": Kind(500, "A close folds to other figures than when it was made"),
     "key_reused": Kind(422, "This Idempotency-Key was used for another request"),
-    "key_running": Kind(409, "A request with this Idempotency-Key is running"),
     "unknown_card": Kind(404, "There is no such card, or not for this caller"),
     "unknown_ticket": Kind(404, "There is no such ticket, or not for this caller"),
     "unknown_programme": Kind(422, "There is no such programme"),

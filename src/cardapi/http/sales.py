@@ -11,6 +11,7 @@ from cardapi.http import money_schemas as ask
 from cardapi.http.call import JSON, Call, Service, ok
 from cardapi.http.problems import Answer, from_error
 from cardapi.http.tickets import FULL, LINES, PLAIN, refused
+from cardapi.store.port import Entry
 from cardcore.errors import CardcoreError
 from cardcore.settlement import COVER, MEMBER_ONLY, NO_DISCOUNT, REDEEM, SPECIAL_PRICE, Sale, Settlement, TopUp
 
@@ -116,14 +117,17 @@ async def settle_batch(service: Service, call: Call) -> Answer:
             places.append(place)
     applied = 0
     show = service.tickets
-    for place, done in zip(places, await service.desk.execute_many(requests), strict=True):
+    answers = await service.desk.execute_many(requests)
+    unread = {done.card for done in answers if isinstance(done, Entry) and not show.known_name(done.card)}
+    names = await show.read_names(list(unread)) if unread else {}
+    for place, done in zip(places, answers, strict=True):
         if isinstance(done, CardcoreError):
             results[place] = problem(done, tickets[place].client_key)
         elif done.outcome != "applied":
             results[place] = refused(done)
         else:
             applied += 1
-            name = show.known_name(done.card) or await show.read_name(done.card)
+            name = names.get(done.card) or show.known_name(done.card)
             settlement = Settlement.unpack(done.body)
             programme = show.version(name, settlement.programme_version)
             results[place] = show.view(settlement, programme, done, FULL if tickets[place].explain else PLAIN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Any
@@ -72,16 +73,20 @@ class Tickets:
 
     async def read_name(self, card: str) -> str:
         """The card's programme from the store, remembered. Raises HttpProblem unknown_card."""
-        found = (await self._desk.ask(lambda store: store.read([card]))).get(card)
-        if found is None:
+        found = await self.read_names([card])
+        if card not in found:
             raise HttpProblem("unknown_card")
-        self.remember(card, found.card.programme)
-        return found.card.programme
+        return found[card]
 
-    def remember(self, card: str, name: str) -> None:
-        if len(self._names) >= CARDS_KEPT:
-            self._names.pop(next(iter(self._names)))
-        self._names[card] = name
+    async def read_names(self, cards: Sequence[str]) -> dict[str, str]:
+        """The programmes of these cards in one read, remembered."""
+        found = await self._desk.ask(lambda store: store.read(cards))
+        names = {card: row.card.programme for card, row in found.items()}
+        for card, name in names.items():
+            if len(self._names) >= CARDS_KEPT:
+                self._names.pop(next(iter(self._names)))
+            self._names[card] = name
+        return names
 
     def version(self, name: str, version: int) -> Programme:
         for published in reversed(self._registry.versions(name)):
