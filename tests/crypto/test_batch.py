@@ -353,6 +353,15 @@ def test_wrong_shapes_are_refused(call):
         call()
 
 
+def test_read_only_and_mapped_arrays_are_taken(tmp_path):
+    keys, messages = drawn(1, 9, 16), drawn(2, 9, 40)
+    expected = batch.cmac_batch(keys, messages, cipher="aes")
+    messages.tofile(tmp_path / "messages")
+    mapped = np.memmap(tmp_path / "messages", np.uint8, "r", shape=(9, 40))
+    frozen = np.frombuffer(keys.tobytes(), np.uint8).reshape(9, 16)
+    assert (batch.cmac_batch(frozen, mapped, cipher="aes") == expected).all()
+
+
 def test_strided_arrays_are_read_rightly():
     wide = drawn(3, 40, 64)
     keys, messages = wide[::2, 3:19], wide[::2, 20:40]

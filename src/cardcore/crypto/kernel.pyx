@@ -129,7 +129,7 @@ cdef class Keys:
 
 
 cdef const uint8_t[:, ::1] matrix(object array, Py_ssize_t items, str what):
-    if type(array) is not np.ndarray or array.dtype != np.uint8 or array.ndim != 2:
+    if not isinstance(array, np.ndarray) or array.dtype != np.uint8 or array.ndim != 2:
         raise InvalidCryptoInput(f"{what} must be a two-dimensional uint8 array", what=what)
     if items >= 0 and array.shape[0] != items:
         raise InvalidCryptoInput(f"{what} has {array.shape[0]} rows, not {items}", what=what, rows=array.shape[0])
