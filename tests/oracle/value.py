@@ -26,7 +26,8 @@ def add(account: Account, purse: int, amount: int, expires_at: int, paid: int, o
 
 
 def ceiling(programme: Programme, account: Account, more: int, now: int) -> None:
-    if account.money(programme, now) + more > programme["limits"]["balance_max_fen"]:
+    held = sum(part.fen for hold in account.holds.values() for part in hold.parts if part.kind == "stored")
+    if account.money(programme, now) + held + more > programme["limits"]["balance_max_fen"]:
         raise Refused("limit_exceeded")
 
 

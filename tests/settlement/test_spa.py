@@ -69,6 +69,21 @@ def test_the_ceiling_counts_bonus_and_is_tested_at_its_edge(card: Card) -> None:
     assert card.top_up(134_00).after_money_fen == 50_000_00
 
 
+def test_m11_the_ceiling_counts_money_that_is_held_or_on_the_card_itself(card: Card) -> None:
+    """Else a top-up while money is out of the account would lift the card above it when the money returns."""
+    for _ in range(4):
+        card.top_up(10_000_00)  # 48,000 with bonus
+    card.do(core.Sale("hold", [core.Line(20_000_00)], hold_seconds=60))
+    assert refusal(lambda: card.top_up(2000_00)) == "limit_exceeded"
+    card.do(core.Load(5000_00))
+    assert refusal(lambda: card.top_up(2000_00)) == "limit_exceeded"
+    card.do(core.Arrive(), entry=5)
+    assert refusal(lambda: card.top_up(2000_00)) == "limit_exceeded"
+    assert refusal(lambda: card.do(core.Load(2000_01, tender="cash"))) == "limit_exceeded"
+    card.do(core.Load(2000_00, tender="cash"))
+    assert refusal(lambda: card.top_up(100_00)) == "limit_exceeded"
+
+
 def test_a_top_up_can_be_reversed_only_while_its_value_is_there(card: Card) -> None:
     card.top_up(1000_00)
     card.do(core.Reverse(), entry=0)

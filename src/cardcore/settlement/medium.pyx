@@ -13,9 +13,9 @@ from cardcore.settlement.model cimport (
     RETURN, SALES, UNLOAD, Value, new_settlement,
 )
 from cardcore.settlement.rules cimport ROLE_PRINCIPAL, Programme, Rules
-from cardcore.settlement.tender cimport money_after, select_lots
+from cardcore.settlement.tender cimport select_lots
 from cardcore.settlement.undo cimport undo
-from cardcore.settlement.value cimport credit, lapse, purse_with_role, settle_balances
+from cardcore.settlement.value cimport credit, lapse, purse_with_role, settle_balances, whole_money
 
 from cardcore.errors import Declined
 
@@ -63,9 +63,7 @@ cdef Settlement decide_load(Snapshot snapshot, object command, int64_t at_us):
     cdef Lot* lot
     cdef Posting* p
     check_nothing_in_flight(snapshot)
-    room = r.balance_max_fen - v.on_card_fen
-    if command.tender:
-        room -= money_after(r, v.lots, v.n_lots, at_s)
+    room = r.balance_max_fen - (whole_money(r, snapshot.account, at_s) if command.tender else v.on_card_fen)
     if left > room:
         raise Declined("limit_exceeded", limit_fen=r.balance_max_fen, room_fen=max(0, room))
     s.t.hold_fen = left

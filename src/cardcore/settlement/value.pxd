@@ -13,3 +13,4 @@ cdef Posting* credit(
 ) except NULL
 cdef int64_t lapse(const Rules* r, int purse, int64_t at_s) noexcept nogil
 cdef int purse_with_role(const Rules* r, int role) noexcept nogil
+cdef int64_t whole_money(const Rules* r, Account account, int64_t at_s)

@@ -10,8 +10,8 @@ from cardcore.money cimport cc_muldiv
 from cardcore.settlement.fold cimport credit_lot, fold, liability_change
 from cardcore.settlement.model cimport (
     ADJUST, ADJUSTMENT, BONUS_COST, CUSTOMER, DEFERRED, E_BONUS, E_GRANT, ENTITLEMENT_ISSUE, ENTITLEMENT_USED, EXPIRE,
-    EXPIRED, FEN, LOTS_MAX, Lot, OUTSIDE, POINTS, POINTS_ISSUE, Posting, R_ADJUST, R_BONUS, R_EXPIRE, R_PRODUCT, R_TOPUP,
-    R_TRANSFER, SALES, TOPUP, TRANSFER, VISITS, Value, new_settlement,
+    EXPIRED, FEN, LOTS_MAX, Lot, OPEN_UNLOAD, OUTSIDE, POINTS, POINTS_ISSUE, Posting, R_ADJUST, R_BONUS, R_EXPIRE, R_PRODUCT,
+    R_TOPUP, R_TRANSFER, SALES, TOPUP, TRANSFER, VISITS, Value, new_settlement,
 )
 from cardcore.settlement.rules cimport (
     ROLE_BONUS, ROLE_PRINCIPAL, RULE_BONUS, Programme, Rules, applies, expiry,
@@ -70,9 +70,19 @@ cdef int settle_balances(const Rules* r, Settlement s, Account account, int64_t 
     return 0
 
 
-cdef int check_ceiling(const Rules* r, const Value* v, int64_t at_s, int64_t more_fen) except -1:
-    """The programme's ceiling on one card's money, bonus included (W1)."""
-    cdef int64_t room = r.balance_max_fen - money_after(r, v.lots, v.n_lots, at_s)
+cdef int64_t whole_money(const Rules* r, Account account, int64_t at_s):
+    """All that one card's holder has: unexpired lots, what is held or in flight, and what is on the card's own memory."""
+    cdef int64_t total = money_after(r, account.v.lots, account.v.n_lots, at_s) + account.v.on_card_fen
+    cdef int i
+    for i in range(account.n_holds):
+        if account.holds_[i].kind != OPEN_UNLOAD:  # which is still on the card
+            total += account.holds_[i].amount_fen
+    return total
+
+
+cdef int check_ceiling(const Rules* r, Account account, int64_t at_s, int64_t more_fen) except -1:
+    """The programme's ceiling on one card's money, bonus included and wherever it is (W1, M11)."""
+    cdef int64_t room = r.balance_max_fen - whole_money(r, account, at_s)
     if more_fen > room:
         raise Declined("limit_exceeded", limit_fen=r.balance_max_fen, room_fen=max(0, room))
     return 0
@@ -122,7 +132,7 @@ cdef int top_up(Settlement s, Programme programme, Account scratch, command, int
                 grants.append((i, r.rules[i].purse, bonus))
                 if r.purses[r.rules[i].purse].unit == FEN:
                     total_bonus += bonus
-    check_ceiling(r, &scratch.v, at_s, paid + total_bonus)
+    check_ceiling(r, scratch, at_s, paid + total_bonus)
     divisor = gcd(paid, paid + total_bonus)
     p = credit(s, r, scratch, principal, paid, lapse(r, principal, at_s), paid // divisor, (paid + total_bonus) // divisor)
     p.source = OUTSIDE
@@ -215,7 +225,7 @@ cdef Settlement decide_transfer(Snapshot snapshot, object command, int64_t at_us
         raise Declined("currency_mismatch")
     if not r.transfer or not target_programme.r.transfer:
         raise Declined("transfer_not_allowed")
-    check_ceiling(&target_programme.r, &receiver.v, at_s, left)
+    check_ceiling(&target_programme.r, receiver, at_s, left)
     cdef int32_t* order = <int32_t*> malloc((v.n_lots + 1) * sizeof(int32_t))
     if order == NULL:
         raise MemoryError
@@ -275,7 +285,7 @@ cdef Settlement decide_adjust(Snapshot snapshot, object command, int64_t at_us):
     purse = programme.purses.index(command.purse)
     if command.amount > 0:
         if r.purses[purse].unit == FEN:
-            check_ceiling(r, &scratch.v, at_s, command.amount)
+            check_ceiling(r, scratch, at_s, command.amount)
         p = credit(s, r, scratch, purse, command.amount, lapse(r, purse, at_s), 0, 0)
         p.source = ADJUSTMENT
         p.role = R_ADJUST
