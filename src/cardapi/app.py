@@ -23,7 +23,7 @@ from cardapi.desk import Desk, Request
 from cardapi.people.registry import Registry
 from cardapi.store import backup, sqlite, verify
 from cardapi.store.chain import start_head
-from cardapi.store.checkpoint import Checkpoint, Checkpointer, CheckpointError, CheckpointFile, compare
+from cardapi.store.checkpoint import ENTRIES_MAX, Checkpoint, Checkpointer, CheckpointError, CheckpointFile, compare
 from cardapi.store.port import Head, Store
 from cardcore.errors import CardcoreError
 
@@ -111,6 +111,10 @@ class Shop:
         assert self._checkpointer is not None, "a shop opened for reading has no desk"
         self._checkpointer.start()
         self.desk.start()
+        # What a crash left without a checkpoint gets one now: it cannot be rolled back unnoticed from here on.
+        head = self.desk.head
+        if head.position > self.checkpoints.newest()[head.partition].position:
+            self._checkpointer.committed(head, ENTRIES_MAX)
 
     def _checkpoint_failed(self, error: OSError) -> None:
         self.desk.fail(CardcoreError(f"a checkpoint could not be written: {error}"))

@@ -62,6 +62,17 @@ def test_a_fork_is_refused(shop: Path) -> None:
     assert refused(shop) == "off_checkpoint"
 
 
+def test_what_a_crash_left_is_signed_at_start(shop: Path) -> None:
+    """A kill leaves entries after the newest checkpoint; the next start signs them before anything is sold."""
+    file = shop / "checkpoints" / "checkpoints.jsonl"
+    kept = file.read_bytes()
+    spend(shop, 1_00)
+    head = json.loads(file.read_bytes().splitlines()[-1])["position"]
+    file.write_bytes(kept)  # as if the process had been killed before it could write
+    open_shop(shop).close()
+    assert json.loads(file.read_bytes().splitlines()[-1])["position"] == head
+
+
 def test_a_lost_or_foreign_checkpoint_file_is_refused(shop: Path) -> None:
     file = shop / "checkpoints" / "checkpoints.jsonl"
     kept = file.read_bytes()
