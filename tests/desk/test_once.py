@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -165,7 +166,7 @@ def test_questions_are_bounded(till: Till) -> None:
     desk = till.shop.desk
     release = threading.Event()
 
-    async def many() -> list[object]:
+    async def many() -> Sequence[object]:
         asked = asyncio.gather(*(desk.ask(lambda _: release.wait(20)) for _ in range(QUESTIONS_MAX + 5)), return_exceptions=True)
         await asyncio.sleep(0)
         asyncio.get_running_loop().call_soon(release.set)

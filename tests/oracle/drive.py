@@ -52,10 +52,10 @@ def invariants(pair: Pair) -> None:
         )
         assert ledger.get((unit, "customer"), 0) == lots, f"{unit}: the customers' account is not the sum of lots (M7, P1)"
     deferred = 0  # what was paid for visits and passes that nobody has used yet
-    for account in pair.mine.values():
-        rules = pair.rules[account.account_id - 1]["purses"]
-        left = [(lot, lot.amount) for lot in account.lots.values()]
-        left += [(part.lot, part.units) for hold in account.holds.values() for part in hold.parts if part.kind == "cover" and part.lot]
+    for mine in pair.mine.values():
+        rules = pair.rules[mine.account_id - 1]["purses"]
+        left = [(lot, lot.amount) for lot in mine.lots.values()]
+        left += [(part.lot, part.units) for hold in mine.holds.values() for part in hold.parts if part.kind == "cover" and part.lot]
         deferred += sum(
             lot.paid_fen // lot.of_units * units for lot, units in left if rules[lot.purse]["role"] == "entitlement" and lot.of_units
         )
