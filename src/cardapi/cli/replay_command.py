@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from pathlib import Path
@@ -46,6 +45,8 @@ def replay(
 
     Example: cardcore replay --demo var/shop --limit 2000
     """
+    import asyncio
+
     from cardapi.cli.replay.rule import Rule
 
     source = _source(data_set, seed, limit)
@@ -132,8 +133,10 @@ class _Run:
         self.enrolled: Enrolled | None = None
 
     def preface(self) -> None:
+        from cardapi.cli.replay.source import TREATMENT
+
         say(f"{self.source.title}: {self.totals.tickets:,} baskets, {self.totals.lines:,} lines, {yuan(self.totals.net_fen)} net")
-        for caveat in (*self.source.caveats, self.rule.words()):
+        for caveat in (*self.source.caveats, *TREATMENT, self.rule.words()):
             say(f"  - {caveat}")
 
     async def drive(self, resume: bool) -> tuple[bool, Tally]:
@@ -182,7 +185,9 @@ class _Run:
 
 def _stop_on_signal(driver: Drive) -> None:
     """The first Ctrl-C finishes what is in flight; a second one ends at once (safe too: keys make resending harmless)."""
-    loop = asyncio.get_running_loop()
+    from asyncio import get_running_loop
+
+    loop = get_running_loop()
 
     def stop() -> None:
         if driver.stopped:

@@ -9,8 +9,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import http.client
 import os
 import re
 import time
@@ -21,7 +19,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-import msgspec
 import typer
 
 from cardapi.cli.show import Mistake
@@ -118,6 +115,8 @@ class Service:
         self.token = self.do("login", {"operator": operator, "password": password})["token"]
 
     def _json(self, method: str, target: str, headers: dict[str, str], body: Any) -> Any:
+        import msgspec
+
         data = b"" if body is None else msgspec.json.encode(body)
         if data:
             headers = {**headers, "Content-Type": "application/json"}
@@ -151,6 +150,8 @@ class Remote:
     """A service over HTTP."""
 
     def __init__(self, url: str) -> None:
+        import http.client
+
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise Mistake("bad_url", f"{url!r} is not an address such as http://127.0.0.1:8080")
@@ -160,14 +161,16 @@ class Remote:
         self.paths: dict[str, tuple[str, str]] = {}
 
     def send(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        from http.client import BadStatusLine, HTTPException
+
         try:
             try:
                 return self._exchange(method, target, headers, body)
-            except (ConnectionError, http.client.BadStatusLine):
+            except (ConnectionError, BadStatusLine):
                 # A connection kept open too long was closed meanwhile. Sending again is safe: what changes anything has a key.
                 self._connection.close()
                 return self._exchange(method, target, headers, body)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, HTTPException) as error:
             raise Mistake("unreachable", f"no service answers at {self._url} ({error or type(error).__name__})") from error
 
     def _exchange(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
@@ -183,6 +186,8 @@ class Inside:
     """The API inside this process, on an opened shop: the same edge that is served, without a socket or a web framework."""
 
     def __init__(self, shop: Shop) -> None:
+        import asyncio
+
         from cardapi.http import operations
         from cardapi.http.call import Service as Backend
         from cardapi.http.edge import Edge
@@ -271,6 +276,8 @@ def inside(shop: Shop, operator: str = "") -> Service:
 
 def vouch(shop: Shop, operator: str, lifetime_s: int = SESSION_S) -> str:
     """A session in this process' memory only: what it does is journaled under the operator's name, itself it is not written."""
+    import msgspec
+
     from cardapi.people import sessions
 
     name = operator or _first_admin(shop)
@@ -310,6 +317,8 @@ def service_file(data: Path) -> Path:
 
 def service_address(data: Path) -> str:
     """The address of the service that holds this data directory. Raises Mistake when it left none."""
+    import msgspec
+
     try:
         return str(msgspec.json.decode(service_file(data).read_bytes())["url"])
     except (OSError, msgspec.DecodeError, KeyError):
@@ -325,6 +334,8 @@ def demo_file(data: Path) -> Path:
 
 def demo_credentials(data: Path) -> dict[str, Any] | None:
     """What `init --demo` made, None for a shop that is no demo."""
+    import msgspec
+
     try:
         made: dict[str, Any] = msgspec.json.decode(demo_file(data).read_bytes())
     except FileNotFoundError:

@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 
 from cardapi.cli.options import DEFAULT_DATA, DataDir, Json
@@ -46,6 +45,8 @@ def init(
 
 def make(data: Path, *, name: str = "", demo: bool = False) -> dict[str, Any]:
     """Make the directory and tell what was made, credentials included. Raises ShopError exists."""
+    import msgspec
+
     from cardapi.app import create_shop, open_shop
     from cardapi.cli.serve import write_private
     from cardapi.cli.service import demo_file, inside
@@ -132,6 +133,8 @@ def demo(
 
 def demo_text(made: dict[str, Any], url: str, token: str) -> str:
     """What a newcomer reads and pastes."""
+    import msgspec
+
     card = made["cards"]["mall-vip"]
     ticket = {"card": card, "lines": [{"amount_fen": 55_90}], "shortfall_tender": "cash", "explain": True}
     body = msgspec.json.encode(ticket).decode()

@@ -22,6 +22,10 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+TREATMENT = (
+    "list price = value received + loyalty discount + coupon match; every row is sent, without value too, quantity 0 as 1",
+    "a coupon beyond its own line pays for the basket's other lines; beyond the basket it lapses, and is counted",
+)
 FETCH = 20_000
 QUANTITY_MAX = 1_000_000
 
