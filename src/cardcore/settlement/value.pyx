@@ -71,7 +71,10 @@ cdef int settle_balances(const Rules* r, Settlement s, Account account, int64_t 
 
 
 cdef int64_t whole_money(const Rules* r, Account account, int64_t at_s):
-    """All that one card's holder has: unexpired lots, what is held or in flight, and what is on the card's own memory."""
+    """All that one card's holder has: unexpired lots, what is held or in flight, and what is on the card's own memory.
+
+    A hold over several cards counts whole on the card that opened it.
+    """
     cdef int64_t total = money_after(r, account.v.lots, account.v.n_lots, at_s) + account.v.on_card_fen
     cdef int i
     for i in range(account.n_holds):
