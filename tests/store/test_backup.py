@@ -90,6 +90,7 @@ def test_a_restore_can_be_repeated(till: Till, tmp_path: Path) -> None:
     first = restore_shop(tmp_path / "backup", till.directory, reconcile=True)
     second = restore_shop(tmp_path / "backup", till.directory, reconcile=True)
     assert second["position"] == first["position"]
+    assert first["set_aside"] != second["set_aside"], "evidence was written over"
     again = Till(till.directory)
     again.sound()
     again.shop.close()

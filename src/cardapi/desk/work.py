@@ -210,10 +210,6 @@ class Work(Fold):
             request, account_id=0, card="", body=b"", code="key_voided", verb="tombstone", key=key, fingerprint=_NO_FINGERPRINT
         )
 
-    def touch(self, account_id: int) -> None:
-        """Write this account's row too."""
-        self._touched[account_id] = None
-
     def new_account(self) -> int:
         """The next account id of the partition."""
         if self.next_account == 0:

@@ -72,7 +72,9 @@ def set_aside(database: Path) -> Path | None:
     """Move a database with its log out of the way, for evidence. Returns its new place, None if there was none."""
     if not database.exists():
         return None
-    aside = database.with_name(f"{database.name}.replaced-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    names = (database.with_name(f"{database.name}.replaced-{stamp}{again}") for again in ("", *(f"-{n}" for n in range(2, 100))))
+    aside = next(name for name in names if not name.exists())
     for suffix in ("-wal", "-shm", ""):
         file = database.with_name(database.name + suffix)
         if file.exists():
