@@ -59,9 +59,11 @@ def command(verb: str, asked: ask.Sale, hold_seconds: int = 0) -> Sale:
 async def settle(service: Service, call: Call) -> Answer:
     """A sale paid at once."""
     asked: ask.Settle = call.data
-    request = service.request(
-        call, "settle", card=asked.card, command=command("settle", asked), further=asked.further_cards, pin=asked.pin
-    )
+    caller = call.caller
+    request = Request(
+        "settle", caller.client, call.key, service.fingerprint("settle", asked), asked.card, command("settle", asked),
+        asked.further_cards, unit=caller.unit, terminal=caller.terminal, operator=caller.operator, pin=asked.pin,
+    )  # fmt: skip
     return await service.tickets.answer(await service.desk.execute(request), explain=asked.explain)
 
 

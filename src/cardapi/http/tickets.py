@@ -114,13 +114,10 @@ class Tickets:
         slip: tuple[str, ...] = ()
         words: tuple[str, ...] = ()
         if detail >= LINES:
-            lines = tuple(
-                TicketLine(
-                    amount_fen=line.amount_fen, quantity=line.quantity, discount_fen=line.discount_fen,
-                    coupon_fen=line.coupon_fen, covered_fen=line.covered_fen, net_fen=line.net_fen,
-                )
+            lines = tuple([
+                TicketLine(line.amount_fen, line.quantity, line.discount_fen, line.coupon_fen, line.covered_fen, line.net_fen)
                 for line in settlement.lines()
-            )  # fmt: skip
+            ])  # fmt: skip
         if detail == FULL:
             slip = tuple(receipt.lines(settlement, programme, self._heading(entry, at_us, card)))
             words = tuple(receipt.explain(settlement, programme))
