@@ -27,7 +27,14 @@ cdef extern from *:
 
     static inline cc_rate cc_stack(cc_rate a, int64_t pay, int64_t of, int stacking) {
         cc_rate r;
-        if (stacking == 0) { r.pay = a.pay * pay; r.of = a.of * of; return r; }
+        if (stacking == 0) {
+            if ((a.pay | a.of) >> 48 == 0 && (uint64_t)(pay | of) >> 15 == 0) {   /* the common case multiplies in 64 bits */
+                r.pay = (uint64_t)a.pay * (uint64_t)pay;
+                r.of = (uint64_t)a.of * (uint64_t)of;
+                return r;
+            }
+            r.pay = a.pay * pay; r.of = a.of * of; return r;
+        }
         if (stacking == 1) {
             if ((__int128)pay * a.of < a.pay * of) { r.pay = pay; r.of = of; return r; }
             return a;
@@ -66,6 +73,18 @@ cdef extern from *:
     }
 
     static inline int cc_scale(int64_t amount, cc_rate rate, int64_t step, int mode, int64_t *out) {
+        if (step == 1 && (uint64_t)amount >> 31 == 0 && (rate.pay | rate.of) >> 32 == 0) {   /* the common case: all in 64 bits */
+            uint64_t n = (uint64_t)amount * (uint64_t)rate.pay, d = (uint64_t)rate.of, q = n / d, rest = n % d;
+            switch (mode) {
+                case 0: break;
+                case 1: q += rest != 0; break;
+                case 2: q += 2 * rest >= d; break;
+                default: q += 2 * rest > d || (2 * rest == d && (q & 1)); break;
+            }
+            if (q > 1000000000000000ULL) return -1;
+            *out = (int64_t)q;
+            return 0;
+        }
         __int128 v = cc_round_div((__int128)amount * rate.pay, rate.of * step, mode) * step;
         if (v > (__int128)1000000000000000LL || v < -(__int128)1000000000000000LL) return -1;
         *out = (int64_t)v;
@@ -74,6 +93,8 @@ cdef extern from *:
 
     /* floor(a * b / c) for non-negative a, b and positive c; the quotient must fit 64 bits. */
     static inline int64_t cc_muldiv(int64_t a, int64_t b, int64_t c) {
+        int64_t product;
+        if (!__builtin_mul_overflow(a, b, &product)) return (int64_t)((uint64_t)product / (uint64_t)c);
         return (int64_t)(((__int128)a * b) / c);
     }
 
@@ -81,7 +102,8 @@ cdef extern from *:
     static inline int64_t cc_steps(int64_t base, int64_t per, int64_t amount, int64_t n, int64_t d) {
         __int128 v = (__int128)(base / per) * amount;
         if (v > (__int128)1000000000000000LL * 10000) return -1;
-        v = v * n / d;
+        if (v >> 48 == 0 && (uint64_t)n >> 15 == 0) v = (uint64_t)v * (uint64_t)n / (uint64_t)d;
+        else v = v * n / d;
         return v > (__int128)1000000000000000LL ? -1 : (int64_t)v;
     }
     #endif
