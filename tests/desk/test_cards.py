@@ -13,7 +13,7 @@ from cardapi.custody import Pin
 from cardapi.ids import card_number, is_card_number
 from cardapi.store.port import Entry
 from cardcore.errors import Declined
-from cardcore.settlement import Refund, Sale, TopUp, Transfer
+from cardcore.settlement import Arrive, Clear, Load, Refund, Sale, TopUp, Transfer
 from cardcore.settlement.lifecycle import STATES, next_state
 from tests.desk.till import Till
 
@@ -223,3 +223,15 @@ def test_card_numbers() -> None:
     for bad in (("", 1), ("88x", 1), ("8801", -1), ("8801", 10**11)):
         with pytest.raises(ValueError, match="fit"):
             card_number(*bad)
+
+
+def test_a_card_with_value_in_its_memory_is_not_cancelled(till: Till) -> None:
+    """M5: what was moved onto the card, or is on its way there, is still owed to the holder."""
+    card = till.card(10_00)
+    load = till.done("load", card=card, command=Load(10_00))
+    assert till.ask("cancel", card=card).code == "state_not_allowed"
+    till.done("arrive", ref=load.position, command=Arrive())
+    assert till.ask("cancel", card=card).code == "state_not_allowed"
+    till.done("clear", card=card, command=Clear(10_00))
+    till.done("cancel", card=card)
+    till.sound()

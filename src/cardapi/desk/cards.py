@@ -115,7 +115,7 @@ def end(work: Work, request: Request) -> Entry:
     if request.verb != "expire_card" and card.state not in TAKES_OVER:
         account = work.accounts[card.account_id]
         balance_fen = account.money_fen(work.version(card).programme, work.at_s)
-        if balance_fen or account.holds():
+        if balance_fen or account.holds() or account.on_card_fen or account.flights():
             raise Declined("state_not_allowed", reason="value_left", balance_fen=balance_fen)
     before, after = card_images(card, state=state, state_from=0)
     return _record(work, request, [before], [after])
