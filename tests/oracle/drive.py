@@ -60,5 +60,5 @@ def invariants(pair: Pair) -> None:
             lot.paid_fen // lot.of_units * units for lot, units in left if rules[lot.purse]["role"] == "entitlement" and lot.of_units
         )
     assert ledger.get(("fen", "deferred"), 0) == deferred, "deferred income is not the value of what is left to use (M12)"
-    money = ledger.get(("fen", "customer"), 0) + ledger.get(("fen", "held"), 0)
+    money = sum(ledger.get(("fen", place), 0) for place in ("customer", "held", "on_card", "in_flight"))
     assert money == pair.liability, "the liability is not the customers' money (M10)"

@@ -100,6 +100,17 @@ class Ticket:
 
 
 @dataclass
+class Flight:
+    """What left one place and has not arrived in the other: a load or unload without its proof."""
+
+    position: int
+    kind: str  # load | unload
+    amount: int
+    tender: str  # money taken at the till, "" from the account
+    taken: list[tuple[Lot, int]] = field(default_factory=list)
+
+
+@dataclass
 class Account:
     account_id: int
     lots: dict[int, Lot] = field(default_factory=dict)
@@ -110,6 +121,8 @@ class Account:
     points_earned: int = 0
     owed_points: int = 0
     next_lot: int = 1
+    on_card: int = 0  # on the card's own memory
+    flight: Flight | None = None
     base_tier: int = 0  # what the card was issued with
 
     def copy(self) -> Account:

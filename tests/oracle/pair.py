@@ -7,7 +7,7 @@ from typing import Any
 
 from cardcore import settlement as core
 from cardcore.errors import AmountOutOfRange, Declined, InvalidCommand
-from tests.oracle import sale, undo, value
+from tests.oracle import medium, sale, undo, value
 from tests.oracle.model import Account, Nonsense, Programme, Refused, Ticket
 
 
@@ -114,6 +114,10 @@ class Pair:
             ]
             assert lots == expected, f"{label}: lots\n core   {lots}\n oracle {expected}"
             assert sorted(hold.position for hold in account.holds()) == sorted(mine.holds), f"{label}: holds"
+            flights = [(flight.position, flight.amount_fen, flight.kind) for flight in account.flights()]
+            flight = mine.flight
+            assert flights == ([(flight.position, flight.amount, flight.kind)] if flight else []), f"{label}: in flight"
+            assert account.on_card_fen == mine.on_card, f"{label}: on card"
 
     # ------------------------------------------------------------------ verbs
     def sell(self, card: int, order: sale.Order, further: list[int]) -> tuple[str, Entry | None]:
@@ -219,6 +223,32 @@ class Pair:
         got, made = self._undo("reverse", entry, core.Reverse(), oracle)
         entry.reversed = entry.reversed or made is not None
         return got, made
+
+    # ------------------------------------------------------------------ the card's own memory
+    def load(self, card: int, amount: int, tender: str) -> tuple[str, Entry | None]:
+        def oracle(accounts: dict[int, Account]) -> Any:
+            return medium.load(self.rules[card], accounts[card + 1], amount, tender, self.now, self.position + 1), None
+
+        return self.decide("load", self.snapshot(card), core.Load(amount, tender=tender), oracle)
+
+    def unload(self, card: int, amount: int) -> tuple[str, Entry | None]:
+        def oracle(accounts: dict[int, Account]) -> Any:
+            return medium.unload(self.rules[card], accounts[card + 1], amount, self.now, self.position + 1), None
+
+        return self.decide("unload", self.snapshot(card), core.Unload(amount), oracle)
+
+    def prove(self, entry: Entry, *, arrived: bool) -> tuple[str, Entry | None]:
+        def oracle(accounts: dict[int, Account]) -> Any:
+            end = medium.arrive if arrived else medium.give_up
+            return end(self.rules[entry.own], accounts[entry.own + 1], entry.position, self.now), None
+
+        return self._undo("arrive" if arrived else "return", entry, core.Arrive() if arrived else core.Return(), oracle)
+
+    def clear(self, card: int, amount: int) -> tuple[str, Entry | None]:
+        def oracle(accounts: dict[int, Account]) -> Any:
+            return medium.clear(self.rules[card], accounts[card + 1], amount, self.now), None
+
+        return self.decide("clear", self.snapshot(card), core.Clear(amount), oracle)
 
     @property
     def now(self) -> int:

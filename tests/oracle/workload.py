@@ -73,6 +73,8 @@ def step(choose: Random, pair: Pair) -> str:
     cards = len(pair.core)
     card = choose.randrange(cards)
     dice = choose.random()
+    if choose.random() < 0.12:
+        return step_card(choose, pair, card)
     if pair.position < 3 * cards:  # first some value on the cards
         dice = choose.choice((0.5, 0.5, 0.61))
     if dice < 0.40:
@@ -97,6 +99,21 @@ def step(choose: Random, pair: Pair) -> str:
     if dice < 0.70:
         return pair.expire(card)[0]
     return step_back(choose, pair, dice)
+
+
+def step_card(choose: Random, pair: Pair, card: int) -> str:
+    """A command about the card's own memory."""
+    amount = choose.choice((1, 50_00, choose.randint(1, 200_00)))
+    entry = earlier(choose, pair, ("load", "unload"))
+    match choose.randrange(6):
+        case 0:
+            return pair.load(card, amount, choose.choice(("", "", "cash")))[0]
+        case 1:
+            return pair.unload(card, amount)[0]
+        case 2:
+            return pair.clear(card, amount)[0]
+        case _:
+            return pair.prove(entry, arrived=choose.random() < 0.7)[0] if entry else pair.load(card, amount, "cash")[0]
 
 
 def step_back(choose: Random, pair: Pair, dice: float) -> str:

@@ -138,6 +138,25 @@ class Shop(RuleBasedStateMachine):
     def transfer(self, card: int, receiver: int, fen: int) -> None:
         self.pair.transfer(card, receiver, fen)
 
+    # ---------------------------------------------------------------- the card's own memory
+    @rule(card=CARDS, fen=st.integers(1, 500_00), tender=st.sampled_from(["", "cash"]))
+    def load(self, card: int, fen: int, tender: str) -> None:
+        self.pair.load(card, fen, tender)
+
+    @rule(card=CARDS, fen=st.integers(1, 500_00))
+    def unload(self, card: int, fen: int) -> None:
+        self.pair.unload(card, fen)
+
+    @precondition(lambda self: self.has("load", "unload"))
+    @rule(pick=PICK, arrived=st.booleans())
+    def prove(self, pick: int, arrived: bool) -> None:
+        if entry := self.entry(pick, "load", "unload"):
+            self.pair.prove(entry, arrived=arrived)
+
+    @rule(card=CARDS, fen=st.integers(1, 100_00))
+    def clear(self, card: int, fen: int) -> None:
+        self.pair.clear(card, fen)
+
     # ---------------------------------------------------------------- cycles
     def worth(self) -> list[object]:
         """Everything of value on all cards; points net of what is owed."""
@@ -214,7 +233,11 @@ class Shop(RuleBasedStateMachine):
             if part.kind in ("stored", "further")
         )
         assert self.ledger.get(("fen", "held"), 0) == held, "M5, M6: held money is exactly that of the open holds"
-        assert self.pair.liability == self.ledger.get(("fen", "customer"), 0) + self.ledger.get(("fen", "held"), 0), "M10"
+        places = {place: self.ledger.get(("fen", place), 0) for place in ("customer", "held", "on_card", "in_flight")}
+        assert places["on_card"] == sum(account.on_card_fen for account in self.pair.core), "M5"
+        loads = [flight.amount_fen for account in self.pair.core for flight in account.flights() if flight.kind == "load"]
+        assert places["in_flight"] == sum(loads), "M5, M6"
+        assert self.pair.liability == sum(places.values()), "M10"
 
     @invariant()
     def tickets_are_bounded(self) -> None:
