@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -70,7 +71,7 @@ def run(chosen: argparse.Namespace, options: Options, console: Console) -> int:
                 table, rows = one(name, options, progress)
             except LineFailed as failure:
                 failed += 1
-                console.print(f"[red]{name} could not be measured:[/red] {failure}", markup=True)
+                console.print(f"[red]{name} could not be measured:[/red] {escape(str(failure))}")
             else:
                 verdicts += rows
                 tables.append(table)
