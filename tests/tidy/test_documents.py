@@ -13,6 +13,8 @@ from typer.main import get_command
 
 from cardapi.cli.root import app
 from cardapi.http.signature import sign
+from cardapi.store.fold import CARD_VERBS
+from cardcore.settlement import LEDGER_KINDS, VERBS
 from cardcore.settlement.pack import check
 from tests.tidy.tree import ROOT, Tree
 
@@ -48,6 +50,12 @@ def test_the_make_targets_named_exist() -> None:
     for name, text in DOCUMENTS.items():
         for span in re.findall(r"`make ([a-z-]+)[^`]*`|^    make ([a-z-]+)", text, re.MULTILINE):
             assert (span[0] or span[1]) in targets, f"{name} names make {span[0] or span[1]}"
+
+
+def test_the_journal_page_tells_every_verb_and_ledger_account() -> None:
+    page = DOCUMENTS["docs/journal.md"]
+    untold = [name for name in (*VERBS, *LEDGER_KINDS, *sorted(CARD_VERBS)) if f"`{name}`" not in page]
+    assert not untold
 
 
 def test_the_signing_client_signs_as_the_service_expects(monkeypatch: pytest.MonkeyPatch) -> None:
