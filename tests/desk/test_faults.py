@@ -164,3 +164,22 @@ def test_a_poisonous_decision_does_not_stop_the_desk(till: Till, monkeypatch: py
     assert till.shop.desk.failed is None
     till.topup(card, 1)
     till.sound()
+
+
+def test_an_interrupt_in_the_callers_thread_stops_the_desk(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lone caller writes in the writer's place; Ctrl-C there leaves rows folded and not written, so nothing more is answered."""
+    card = till.card(100_00)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(till.shop.store, "commit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        till.sale(card, 10_00, key="cut")
+    monkeypatch.undo()
+    assert till.problem("settle", card=card) == "not_ready"
+    assert till.shop.desk.waiting == 0
+    till.reopen()
+    assert till.balance(card) == 100_00
+    assert till.sale(card, 10_00, key="cut").outcome == "applied"
+    till.sound()

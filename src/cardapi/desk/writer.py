@@ -1,4 +1,4 @@
-"""The desk: a queue, one writer thread, group commit.
+"""The desk: a queue, one writer at a time, group commit.
 
 The writer takes all that queued while the last commit ran (bounded), decides each request in order, writes everything in
 one transaction with one fsync, and only then answers. An idle caller waits for nobody: there is no timer.
@@ -91,6 +91,8 @@ class Desk:
         self._rows = Rows()
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._writing = threading.Lock()  # held by the thread that decides and commits
+        self._taking = False  # the writer thread has requests and waits for `_writing`
         self._waiting = 0
         self._questions = 0
         self._running = False
@@ -119,6 +121,8 @@ class Desk:
                 self._queue.put(None)
         if self._thread is not None:
             self._thread.join()
+        with self._writing:  # whoever wrote in the place of the writer thread is done
+            pass
         if self._checkpoints is not None:
             self._checkpoints.stop()
         self._readers.shutdown()
@@ -177,9 +181,20 @@ class Desk:
         raise answer
 
     def call_many(self, requests: Sequence[Request]) -> list[Answer]:
-        """Blocking `execute_many`."""
+        """Blocking `execute_many`.
+
+        When nothing is queued or running, the calling thread is the writer for once: a lone caller then pays no two
+        changes of thread for each commit.
+        """
         if not requests:
             return []
+        if self._writing.acquire(blocking=False):
+            try:
+                if not self._taking and self._queue.empty():
+                    self._admit(len(requests))
+                    return self._answers(list(requests))
+            finally:
+                self._writing.release()
         future: Future[list[Answer]] = Future()
         self._put(_Item(requests, future, None))
         return future.result()
@@ -200,14 +215,20 @@ class Desk:
 
     # ------------------------------------------------------------ inside
     def _put(self, item: _Item) -> None:
-        count = len(item.requests)
         with self._lock:
-            if self.failed is not None or not self._running:
-                raise Problem("not_ready", "the service is not taking requests")
-            if self._waiting and self._waiting + count > self._queue_max:
-                raise Problem("busy", "too many requests are waiting; try again")
-            self._waiting += count
+            self._count_in(len(item.requests))
             self._queue.put(item)
+
+    def _admit(self, count: int) -> None:
+        with self._lock:
+            self._count_in(count)
+
+    def _count_in(self, count: int) -> None:
+        if self.failed is not None or not self._running:
+            raise Problem("not_ready", "the service is not taking requests")
+        if self._waiting and self._waiting + count > self._queue_max:
+            raise Problem("busy", "too many requests are waiting; try again")
+        self._waiting += count
 
     def _ask(self, question: Callable[[Store], T]) -> T:
         store = getattr(self._reader, "store", None)
@@ -253,21 +274,32 @@ class Desk:
                     break
             ended = item is None
             if items:
-                self._batch(items, count)
+                self._taking = True
+                with self._writing:
+                    self._taking = False
+                    answers = self._answers([request for item in items for request in item.requests])
+                self._answer(items, answers)
 
-    def _batch(self, items: list[_Item], count: int) -> None:
+    def _answers(self, requests: list[Request]) -> list[Answer]:
+        """Do these as one batch, by whoever holds `_writing` (F3: one writer at a time)."""
+        count = len(requests)
+        answers: list[Answer]
         try:
             if self.failed is not None:
                 raise Problem("not_ready", "the service is not taking requests")
-            answers = self._work([request for item in items for request in item.requests])
+            answers = self._work(requests)
         except Problem as problem:
             answers = [problem] * count
         except Exception as error:  # storage error or broken invariant: stop for good, say "unknown", never "failed" (O4, F2)
             self.fail(error if isinstance(error, CardcoreError) else CardcoreError(f"{type(error).__name__}: {error}"))
             answers = [Problem("unexpected", "the outcome is unknown; ask again by client key")] * count
-        with self._lock:
-            self._waiting -= count
-        self._answer(items, answers)
+        except BaseException:  # an interrupt in the calling thread: what was folded may not be written
+            self.fail(CardcoreError("interrupted while writing"))
+            raise
+        finally:
+            with self._lock:
+                self._waiting -= count
+        return answers
 
     def _answer(self, items: list[_Item], answers: list[Answer]) -> None:
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Any, list[Answer]]]] = {}
