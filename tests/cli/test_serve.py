@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.cli.shop import COMMAND, ENVIRONMENT, call, served
+from tests.support import needs
+
+needs("curl", "curl")  # the printed lines are pasted as they stand
 
 
 def test_a_purchase_by_the_printed_lines(data: Path, made: dict[str, Any]):
