@@ -10,7 +10,7 @@ from typing import Any
 
 from cardapi.reports.figures import Figures, Ledger, Progress, journal, settled, whole
 
-CUSTOMER_MONEY = ("customer", "held")
+CUSTOMER_MONEY = ("customer", "held", "on_card", "in_flight")
 
 
 def trial_balance(store: Ledger, *, terminals: bool = True, progress: Progress | None = None) -> dict[str, Any]:
