@@ -32,8 +32,9 @@ def rounded(exact: Fraction, mode: int) -> int:
 @pytest.mark.parametrize("mode", [money.FLOOR, money.CEILING, money.HALF_UP, money.HALF_EVEN])
 @pytest.mark.parametrize("rate", RATES)
 def test_every_width_rounds_the_exact_product_once(rate, mode):
+    numerator, denominator = rate
     for amount in AMOUNTS:
-        assert money.scale(amount, *rate, mode) == rounded(Fraction(amount) * Fraction(*rate), mode), amount
+        assert money.scale(amount, numerator, denominator, mode) == rounded(Fraction(amount) * Fraction(*rate), mode), amount
 
 
 @pytest.mark.parametrize("amount", [(1 << 31) - 1, 1 << 31])
