@@ -69,6 +69,11 @@ missing=$(missing_packages "$python")
 [ -z "$missing" ] || install_packages $missing
 make_venv "$python"
 
+# Programs that some suites use. Without them those suites are skipped, and counted, unless this is CI.
+if [ "$(basename "$LOCK")" = dev.lock ] && ! command -v curl >/dev/null 2>&1; then
+    (install_packages curl) || say "continuing without curl"
+fi
+
 say "installing $LOCK"
 if command -v uv >/dev/null 2>&1; then
     uv pip install --quiet --python "$VENV/bin/python" --require-hashes --no-deps -r "$LOCK"
