@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cardapi.app import ShopError, backup_shop, create_shop, restore_shop
+from cardapi.store.backup import set_aside
 from tests.desk.till import Till
 
 
@@ -94,6 +95,44 @@ def test_a_restore_can_be_repeated(till: Till, tmp_path: Path) -> None:
     again = Till(till.directory)
     again.sound()
     again.shop.close()
+
+
+@pytest.mark.parametrize("left", ["cardcore.db", "cardcore.db.restoring"])
+def test_a_log_left_by_a_killed_restore_is_not_read_into_the_copy(till: Till, tmp_path: Path, left: str) -> None:
+    """The log of a shop that went on is left where the restored database will lie, as a kill between two steps leaves it."""
+    backup_shop(till.directory, tmp_path / "backup")
+    position = till.shop.desk.head.position
+    other = tmp_path / "other"
+    shutil.copytree(till.directory / "secrets", other / "secrets")
+    till.card(70_00)
+    log = (till.directory / "cardcore.db-wal").read_bytes()
+    assert log
+    (other / f"{left}-wal").write_bytes(log)
+    assert restore_shop(tmp_path / "backup", other)["position"] == position
+    again = Till(other)
+    assert again.start == position
+    again.sound()
+    again.shop.close()
+
+
+def test_a_database_is_set_aside_before_its_log(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed after any of its steps, no database is left that lacks its log."""
+    till.shop.close()
+    database = till.directory / "cardcore.db"
+    database.with_name("cardcore.db-wal").write_bytes(b"log")
+    steps: list[tuple[bool, bool]] = []
+    rename = Path.rename
+
+    def watched(path: Path, target: Path) -> Path:
+        done = rename(path, target)
+        steps.append((database.exists(), database.with_name("cardcore.db-wal").exists()))
+        return done
+
+    monkeypatch.setattr(Path, "rename", watched)
+    aside = set_aside(database)
+    assert aside is not None
+    assert steps == [(False, True), (False, False)]
+    assert set_aside(database) is None
 
 
 def test_a_damaged_or_foreign_backup_is_refused(till: Till, tmp_path: Path) -> None:

@@ -33,7 +33,9 @@ def sync_directory(directory: Path) -> None:
 def copy_database(source: Path, target: Path, progress: Progress | None = None) -> None:
     """A consistent copy of a database that may be in use (SQLite online backup). Raises StoreError; then there is no target."""
     partial = target.with_name(target.name + ".partial")
-    partial.unlink(missing_ok=True)
+    for name in (partial, target):  # a log left by a copy that was killed would be read into this one
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            name.with_name(name.name + suffix).unlink(missing_ok=True)
     reading = writing = None
     try:
         reading = sqlite3.connect(source.absolute().as_uri() + "?mode=ro", uri=True, isolation_level=None)
@@ -69,15 +71,20 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 def set_aside(database: Path) -> Path | None:
-    """Move a database with its log out of the way, for evidence. Returns its new place, None if there was none."""
-    if not database.exists():
-        return None
+    """Move a database with its log out of the way, for evidence. Returns its new place, None if there was none.
+
+    The database goes first: killed in between, there is none to serve without its log, and the next call moves the log that
+    would otherwise be read into the database put in its place.
+    """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     names = (database.with_name(f"{database.name}.replaced-{stamp}{again}") for again in ("", *(f"-{n}" for n in range(2, 100))))
     aside = next(name for name in names if not name.exists())
-    for suffix in ("-wal", "-shm", ""):
+    moved = False
+    for suffix in ("", "-wal", "-shm"):
         file = database.with_name(database.name + suffix)
         if file.exists():
             file.rename(aside.with_name(aside.name + suffix))
-    sync_directory(database.parent)
-    return aside
+            moved = True
+    if moved:
+        sync_directory(database.parent)
+    return aside if moved else None
