@@ -53,7 +53,10 @@ async def _reference(service: Service, call: Call) -> dict[str, Any]:
         raise HttpProblem("bad_value", "name the ticket by exactly one of ticket_id and client_key", field="ticket_id")
     if asked.client_key:
         return {"ref_key": (call.caller.client, asked.client_key)}
-    partition, position = parse_ticket_id(asked.ticket_id)
+    try:
+        partition, position = parse_ticket_id(asked.ticket_id)
+    except ValueError as error:  # position 0, or a line end that the pattern's `$` lets through
+        raise HttpProblem("unknown_ticket") from error
     entry = await service.desk.ask(lambda store: store.entry(partition, position))
     if entry is None or not entry.card:
         raise HttpProblem("unknown_ticket")
