@@ -18,10 +18,11 @@ def entering_expiry(programme: Programme, purse: int, now: int) -> int:
     return 0 if programme["purses"][purse]["first_use"] else lot_expiry(programme, purse, now)
 
 
-def add(account: Account, purse: int, amount: int, expires_at: int, paid: int, of: int) -> Move:
+def add(account: Account, purse: int, amount: int, expires_at: int, paid: int, of: int, *, alone: bool = False) -> Move:
+    """Equal value is one lot, unless it is to stand alone: two year cards in one lot would start, and end, together."""
     divisor = gcd(paid, of) or 1
     ratio = (paid // divisor, of // divisor)
-    lot_id = account.add(purse, amount, expires_at, *ratio, account.same_lot(purse, expires_at, *ratio))
+    lot_id = account.add(purse, amount, expires_at, *ratio, 0 if alone else account.same_lot(purse, expires_at, *ratio))
     return account, copy(account.lots[lot_id]), amount
 
 
@@ -68,7 +69,8 @@ def buy(programme: Programme, account: Account, paid: int, product: str, now: in
     moves = []
     for grant, share in zip(grants, shares, strict=True):
         expires = later(now, grant["months"], grant["days"], programme["utc_offset_s"]) or entering_expiry(programme, grant["purse"], now)
-        moves.append(add(account, grant["purse"], grant["amount"], expires, share, grant["amount"]))
+        alone = programme["purses"][grant["purse"]]["first_use"]
+        moves.append(add(account, grant["purse"], grant["amount"], expires, share, grant["amount"], alone=alone))
     return after(programme, account, now, net_fen=paid, liability_delta_fen=0), moves
 
 
@@ -124,7 +126,8 @@ def adjust(programme: Programme, account: Account, purse: str, amount: int, now:
     if amount > 0:
         if fen:
             ceiling(programme, account, amount, now)
-        moves.append(add(account, index, amount, entering_expiry(programme, index, now), 0, 0))
+        alone = programme["purses"][index]["first_use"]
+        moves.append(add(account, index, amount, entering_expiry(programme, index, now), 0, 0, alone=alone))
     else:
         left = -amount
         for lot in in_order([lot for lot in account.lots.values() if lot.alive(now) and lot.purse == index], "expiry"):

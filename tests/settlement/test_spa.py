@@ -152,6 +152,15 @@ def test_c06_the_year_runs_from_the_first_use(card: Card) -> None:
     assert refusal(lambda: card.visit("gym")) == "not_covered"
 
 
+def test_c06_two_year_cards_are_two_years(card: Card) -> None:
+    card.on("2026-01-05 10:00:00").top_up(2980_00, "gym-year")
+    card.top_up(2980_00, "gym-year")
+    card.on("2026-02-01 08:00:00").visit("gym")
+    assert sorted(lot.expires_at for lot in card.account.lots()) == [0, second("2027-02-02 00:00:00")]
+    card.on("2027-02-02 08:00:00").visit("gym")
+    assert max(lot.expires_at for lot in card.account.lots()) == second("2028-02-03 00:00:00")
+
+
 def test_c06_twice_a_day_by_the_local_calendar(card: Card) -> None:
     card.top_up(2980_00, "gym-year")
     card.on("2026-03-10 23:00:00").visit("gym")

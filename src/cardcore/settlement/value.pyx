@@ -26,9 +26,14 @@ from cardcore.errors import Declined
 cdef Posting* credit(
     Settlement s, const Rules* r, Account scratch, int purse, int64_t amount, int64_t expires_at, int64_t paid_fen, int64_t of_units
 ) except NULL:
-    """A posting into a lot of the scratch account (an equal lot, or a new one); the caller names the source."""
+    """A posting into a lot of the scratch account (an equal lot, or a new one); the caller names the source.
+
+    What counts from its first use is a lot each: two year cards in one lot would start, and end, together (C06).
+    """
     cdef Posting* p = s.add_posting()
-    cdef int64_t lot_id = same_lot(&scratch.v, purse, amount, expires_at, paid_fen, of_units)
+    cdef int64_t lot_id = 0
+    if not r.purses[purse].first_use:
+        lot_id = same_lot(&scratch.v, purse, amount, expires_at, paid_fen, of_units)
     if lot_id == 0:
         lot_id = scratch.v.next_lot
         if scratch.v.n_lots >= LOTS_MAX:
