@@ -11,8 +11,8 @@ from cardapi.people.registry import CardPolicy
 from cardapi.store.fold import Step, is_settlement, pack_body
 from cardapi.store.port import CardRow, Entry
 from cardcore.errors import CardcoreError, Declined
-from cardcore.settlement import Settlement, Snapshot, decide
-from cardcore.settlement.lifecycle import admit
+from cardcore.settlement import Expire, Settlement, Snapshot, decide
+from cardcore.settlement.lifecycle import GONE, admit
 
 NAMING = frozenset({"capture", "void", "refund", "reverse", "arrive", "return"})  # verbs that name an earlier entry
 PIN_VERBS = frozenset({"settle", "hold", "transfer"})  # verbs with which a customer spends
@@ -31,6 +31,9 @@ def money(work: Work, request: Request) -> Entry:
             return work.add(request, account_id=0, card="", body=b"", ref=ticket.position)
     card = _card(work, request, ticket)
     try:
+        admit(request.verb, card.state, card.state_from, card.valid_until, card.flags, work.at_s)
+        if ticket is None:
+            ticket = _end_lapsed(work, request, card)
         settlement = _decide(work, request, card, ticket)
     except Declined as declined:
         return refuse(work, request, card, declined, ticket.position if ticket else 0)
@@ -60,6 +63,8 @@ def _void_unseen(work: Work, request: Request, key: tuple[str, str]) -> Entry:
 def _card(work: Work, request: Request, ticket: Entry | None) -> CardRow:
     if request.card:
         card = work.card(request.card)
+        if card is not None and ticket is not None and card.state in GONE and card.account_id == ticket.account_id:
+            card = work.card_of(card.account_id)  # the ticket's account has moved to another number since (L01)
     elif ticket is not None and ticket.account_id:
         card = work.card_of(ticket.account_id)
     else:
@@ -69,12 +74,40 @@ def _card(work: Work, request: Request, ticket: Entry | None) -> CardRow:
     return card
 
 
-def _decide(work: Work, request: Request, card: CardRow, ticket: Entry | None) -> Settlement:
+def _end_lapsed(work: Work, request: Request, card: CardRow) -> Entry | None:
+    """Give back what lapsed holds of this card still keep, before it is asked for anything new (M6, F5).
+
+    Each is an entry of its own, whatever becomes of the request. An `expire` that finds no lapsed lot is itself the release
+    of the last one: the hold it answers.
+    """
+    account = work.accounts[card.account_id]
     at_s = work.at_s
+    while position := account.lapsed_hold(at_s):
+        hold = work.entry_at(position)
+        assert hold is not None, "an open hold has its entry"
+        if request.verb == "expire" and sum(item.expires_at <= at_s for item in account.holds()) == 1:
+            return None if any(0 < lot.expires_at <= at_s for lot in account.lots()) else hold
+        try:
+            settlement = decide(_ticket_snapshot(work, card, hold), Expire(), work.at_us)
+        except Declined:  # its lots have no room for it: it stays held until they do
+            return None
+        work.add(
+            request,
+            account_id=card.account_id,
+            card=card.number,
+            body=settlement.pack(),
+            ref=position,
+            settlement=settlement,
+            verb="expire",
+            key=("system", f"lapsed:{work.partition}:{position}"),
+        )
+    return None
+
+
+def _decide(work: Work, request: Request, card: CardRow, ticket: Entry | None) -> Settlement:
     command = request.command
     if command is None:
         raise Problem("invalid_payload", f"{request.verb} needs a command")
-    admit(request.verb, card.state, card.state_from, card.valid_until, card.flags, at_s)
     if request.pin is not None and request.verb in PIN_VERBS:
         check_pin(work, request, card, request.pin)
     if ticket is not None:

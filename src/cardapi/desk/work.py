@@ -11,9 +11,11 @@ from cardapi.people.registry import ProgrammeVersion, Registry
 from cardapi.store.chain import pack_further, seal
 from cardapi.store.fold import Fold
 from cardapi.store.port import Batch, CardRow, Entry, Found, Head, Store
+from cardcore.errors import AmountOutOfRange
 from cardcore.settlement import Account, Settlement
 from cardcore.settlement.lifecycle import GONE
 
+LIABILITY_MAX = 1 << 62  # fen of one partition: a store keeps 64 bits with a sign
 _NO_FINGERPRINT = bytes(16)
 
 
@@ -133,10 +135,14 @@ class Work(Fold):
             return self.keys.get(request.ref_key)
         if request.partition != self.partition:
             return None
+        return self.entry_at(request.ref)
+
+    def entry_at(self, position: int) -> Entry | None:
+        """An entry of this partition, of this batch or the store; None when there is none."""
         first = self.position - len(self.entries) + 1
-        if first <= request.ref <= self.position:
-            return self.entries[request.ref - first]
-        return self.store.entry(self.partition, request.ref)
+        if first <= position <= self.position:
+            return self.entries[position - first]
+        return self.store.entry(self.partition, position)
 
     def followers(self, position: int) -> list[Entry]:
         """Entries that name this one, those of this batch included."""
@@ -169,12 +175,17 @@ class Work(Fold):
         key: tuple[str, str] | None = None,
         fingerprint: bytes = b"",
     ) -> Entry:
-        """Chain one entry and fold it. `verb`, `key` and `fingerprint` replace the request's own."""
+        """Chain one entry and fold it. `verb`, `key` and `fingerprint` replace the request's own.
+
+        Raises AmountOutOfRange, and changes nothing, where the liability would leave what a store can keep.
+        """
         position = self.position + 1
         liability_fen = self.liability_fen
         further = b""
         if settlement is not None:
             liability_fen += settlement.liability_delta_fen
+            if liability_fen > LIABILITY_MAX:
+                raise AmountOutOfRange("all customers' money together leaves its bound", limit=LIABILITY_MAX)
             others = settlement.further_accounts
             if others:
                 further = pack_further([(other, self.changed[other]) for other in others])

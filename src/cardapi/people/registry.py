@@ -230,12 +230,36 @@ class Registry:
         before = self._documents["programme"].get(name)
         if before is not None and before != document:
             raise RegistryError(f"programme {name!r} is published and cannot change", id=name)
+        if not isinstance(document["pack"], str):
+            raise RegistryError("a pack is text", id=name)
         programme = pack.load(document["pack"])
         if name != f"{programme.name}@{programme.version}":
             raise RegistryError("a programme document is named <name>@<version>", id=name)
+        if type(document["valid_from"]) is not int or document["valid_from"] < 0:
+            raise RegistryError("valid_from is an epoch second", id=name)
+        for other in self._versions.get(programme.name, ()):
+            _same_places(other.programme, programme)
         card = tomllib.loads(document["pack"]).get("card", {})
         policy = CardPolicy(card.get("pin", "never"), card.get("pin_above_fen", 0))
         return ProgrammeVersion(programme.name, programme.version, document["valid_from"], document["pack"], programme, policy)
+
+
+def _same_places(one: Programme, two: Programme) -> None:
+    """Raise RegistryError unless a card of one version is the same card under the other.
+
+    An account keeps its purses and its tier by their place in the pack: a purse that moved would turn fen into points.
+    """
+    if one.currency != two.currency:
+        raise RegistryError(f"programme {two.name!r} is in {one.currency}; that cannot change", id=two.name)
+    older, newer = (zip(p.purses, p.purse_units, p.purse_roles, strict=True) for p in (one, two))
+    if any(left != right for left, right in zip(older, newer, strict=False)) or (
+        len(two.purses) < len(one.purses) and two.version > one.version
+    ):
+        raise RegistryError("a new version keeps the purses of the others, in their order; new ones come after them", id=two.name)
+    if any(left != right for left, right in zip(one.tiers, two.tiers, strict=False)) or (
+        len(two.tiers) < len(one.tiers) and two.version > one.version
+    ):
+        raise RegistryError("a new version keeps the tiers of the others, in their order; new ones come after them", id=two.name)
 
 
 def _slug(name: str) -> None:

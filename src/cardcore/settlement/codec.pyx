@@ -205,7 +205,7 @@ cdef int read_account(Account account, bytes data) except -1:
         lot.paid_fen = get_within(&source, 0, 1 << 60)
         lot.of_units = get_within(&source, 0, 1 << 60)
         lot.used_on = <int32_t> get_within(&source, 0, 1 << 30)
-        lot.used_times = <int32_t> get_within(&source, 0, 1 << 30)
+        lot.used_times = <int32_t> get_within(&source, 0, 2147483647)
         account.v.n_lots = i + 1
     n = <int> get_within(&source, 0, COUNT_MAX)
     for _ in range(n):

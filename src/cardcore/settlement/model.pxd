@@ -214,6 +214,7 @@ cdef enum:
     N_TOTALS = 24
     LINES_MAX = 500
     LOTS_MAX = 4096
+    HOLDS_MAX = 256
 
 cdef class Account:
     cdef Value v

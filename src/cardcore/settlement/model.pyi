@@ -57,6 +57,9 @@ class Account:
     def money_fen(self, programme: Programme, at: int) -> int: ...
     def lots(self) -> list[LotView]: ...
     def holds(self) -> list[HoldView]: ...
+    def lapsed_hold(self, at: int) -> int:
+        """Position of the oldest open hold whose life has ended by epoch second `at`, 0 for none."""
+
     def flights(self) -> list[FlightView]:
         """What is on its way to or from the card's own memory; at most one."""
 

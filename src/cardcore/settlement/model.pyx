@@ -203,6 +203,13 @@ cdef class Account:
         return [HoldView(self.holds_[i].position, self.holds_[i].amount_fen, self.holds_[i].expires_at)
                 for i in range(self.n_holds) if self.holds_[i].kind == OPEN_HOLD]
 
+    def lapsed_hold(self, int64_t at):
+        cdef int i
+        for i in range(self.n_holds):
+            if self.holds_[i].kind == OPEN_HOLD and self.holds_[i].expires_at <= at:
+                return self.holds_[i].position
+        return 0
+
     def flights(self):
         cdef int i
         return [FlightView(self.holds_[i].position, self.holds_[i].amount_fen, "load" if self.holds_[i].kind == OPEN_LOAD else "unload")

@@ -20,5 +20,6 @@ cdef class Sale:
 cdef int decide_own(const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w) except -1 nogil
 cdef int finish_sale(const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w) except -1 nogil
 cdef Settlement decide_sale(Snapshot snapshot, Sale sale, int64_t at_us)
-cdef Work* shared_work(Snapshot snapshot, int lines) except NULL
+cdef Work* take_work(Snapshot snapshot, int lines) except NULL
+cdef void leave_work(Work* w) noexcept
 cdef int copy_out(Settlement s, Work* w, int n_lines) except -1

@@ -12,7 +12,7 @@ from cardcore.settlement.earn cimport earn
 from cardcore.settlement.fold cimport liability_change
 from cardcore.settlement.model cimport (
     E_COUNTER, E_COUPON, E_DISCOUNT, E_OUTSIDE, E_PROMOTE, E_TERMINAL, F_ALL, F_COVER, F_NO_DISCOUNT, F_REDEEM, F_SPECIAL,
-    FEN, HOLD, LINES_MAX, OUTSIDE, QUOTE, R_FURTHER, R_OUTSIDE, R_STORED, SALES, SETTLE, Lot, Note, Posting, Totals,
+    FEN, HOLD, HOLDS_MAX, LINES_MAX, OUTSIDE, QUOTE, R_FURTHER, R_OUTSIDE, R_STORED, SALES, SETTLE, Lot, Note, Posting, Totals,
     new_settlement,
 )
 from cardcore.settlement.rules cimport RULE_DISCOUNT, Programme, Rule, applies, covers, reached_tier
@@ -233,15 +233,31 @@ cdef int finish_sale(const Rules* r, const Value* v, const SaleIn* sale, int64_t
 # ------------------------------------------------------------------ Doorways
 cdef Work _work
 cdef bint _work_open = False
+cdef bint _work_taken = False
 
 
-cdef Work* shared_work(Snapshot snapshot, int lines) except NULL:
-    """The scalar doorway's scratch memory, grown to fit. It is used only while the GIL is held."""
-    global _work_open
+cdef Work* take_work(Snapshot snapshot, int lines) except NULL:
+    """The scalar doorway's scratch memory, grown to fit; give it back with `leave_work`.
+
+    The GIL alone does not keep two decisions apart: a new object may run the collector, a finalizer lets another thread in,
+    and a quote would then write into the sale that the desk is deciding. Who finds the memory taken gets some of its own.
+    """
+    global _work_open, _work_taken
     cdef int lots = max(64, snapshot.account.v.n_lots)
     cdef Snapshot other
+    cdef Work* own
     for other in snapshot.others:
         lots = max(lots, other.account.v.n_lots)
+    if _work_taken:
+        own = <Work*> malloc(sizeof(Work))
+        if own == NULL:
+            raise MemoryError
+        try:
+            open_work(own, lots * 2, 8 * (lines + lots) + 64, NOTES_MAX)
+        except MemoryError:
+            free(own)
+            raise
+        return own
     if not _work_open:
         open_work(&_work, 64, 256, NOTES_MAX)
         _work_open = True
@@ -250,7 +266,18 @@ cdef Work* shared_work(Snapshot snapshot, int lines) except NULL:
         _work_open = False
         open_work(&_work, lots * 2, 8 * (lines + lots) + 64, NOTES_MAX)
         _work_open = True
+    _work_taken = True
     return &_work
+
+
+cdef void leave_work(Work* w) noexcept:
+    global _work_taken
+    w.cap_notes = 0
+    if w == &_work:
+        _work_taken = False
+    else:
+        close_work(w)
+        free(w)
 
 
 class Line(NamedTuple):
@@ -366,16 +393,19 @@ cdef Settlement decide_sale(Snapshot snapshot, Sale sale, int64_t at_us):
     cdef Programme programme = snapshot.programme
     cdef const Rules* r = &programme.r
     cdef Value* v = &snapshot.account.v
-    cdef Work* w = shared_work(snapshot, sale.n_lines)
+    cdef Work* w
     cdef int64_t at_s = at_us // 1_000_000
     cdef int i, outcome, own_lots
     cdef Settlement s
+    if sale.verb_code == HOLD and snapshot.account.n_holds >= HOLDS_MAX:
+        raise Declined("limit_exceeded", limit=HOLDS_MAX, what="open holds of one account")
     if sale.resolved_for is not programme:
         for i in range(sale.n_lines):
             sale.lines[i].category = programme.categories.get(sale.category_names[i], -1)
         sale.resolved_for = programme
-    w.cap_notes = NOTES_MAX if sale.c.explain else 0
+    w = take_work(snapshot, sale.n_lines)
     try:
+        w.cap_notes = NOTES_MAX if sale.c.explain else 0
         outcome = decide_own(r, v, &sale.c, at_s, w)
         if outcome == OK and snapshot.others:
             others = [(<Snapshot> other).account.v.account_id for other in snapshot.others]
@@ -396,7 +426,7 @@ cdef Settlement decide_sale(Snapshot snapshot, Sale sale, int64_t at_us):
         s.t = w.t
         copy_out(s, w, sale.n_lines)
     finally:
-        w.cap_notes = 0
+        leave_work(w)
     s.memo = sale.memo
     if s.t.outside_fen:
         s.outside_tender = sale.shortfall_tender

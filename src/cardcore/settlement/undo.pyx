@@ -18,9 +18,9 @@ from cardcore.settlement.model cimport (
     Account, Lot, Posting, Value, new_settlement,
 )
 from cardcore.settlement.rules cimport ROLE_BONUS, Programme, Rules, reached_tier
-from cardcore.settlement.sale cimport shared_work
+from cardcore.settlement.sale cimport leave_work, take_work
 from cardcore.settlement.tender cimport Work
-from cardcore.settlement.value cimport settle_balances
+from cardcore.settlement.value cimport settle_all
 
 from cardcore.errors import Declined, InvalidCommand
 from cardcore.money import allot
@@ -84,7 +84,7 @@ cdef Settlement decide_release(Snapshot snapshot, object command, int64_t at_us)
         raise Declined("nothing_to_do")
     check_open_hold(snapshot, at_us // 1_000_000, True)
     s = release_all(snapshot, EXPIRE, command)
-    settle_balances(&(<Programme> snapshot.programme).r, s, snapshot.account, at_us // 1_000_000)
+    settle_all(snapshot, s, at_us // 1_000_000)
     return s
 
 
@@ -122,7 +122,7 @@ cdef Settlement decide_capture(Snapshot snapshot, object command, int64_t at_us)
     if s.t.outside_fen:
         s.outside_tender = hold.outside_tender
     capture_earnings(s, snapshot, hold, at_s, command.explain)
-    settle_balances(&programme.r, s, snapshot.account, at_s)
+    settle_all(snapshot, s, at_s)
     return s
 
 
@@ -181,25 +181,25 @@ cdef int capture_earnings(Settlement s, Snapshot snapshot, Settlement hold, int6
     """Points on the captured share, counters and tier, by the same compiled rules as a settle."""
     cdef Programme programme = snapshot.programme
     cdef const Value* v = &snapshot.account.v
-    cdef Work* w = shared_work(snapshot, hold.n_lines)
+    cdef Work* w = take_work(snapshot, hold.n_lines)
     cdef int i
     cdef Posting* p
-    w.t = s.t
-    w.n_postings = 0
-    w.n_notes = 0
     try:
+        w.t = s.t
+        w.n_postings = 0
+        w.n_notes = 0
         w.cap_notes = 8192 if explain else 0
         if earn(&programme.r, v, hold.lines_, hold.n_lines, hold.t.net_fen, hold.t.gross_fen, at_s, w):
             raise Declined("limit_exceeded", limit=w.fact)
+        s.t = w.t
+        for i in range(w.n_postings):
+            p = s.add_posting()
+            p[0] = w.postings[i]
+        for i in range(w.n_notes):
+            s.add_note(w.notes[i].effect, w.notes[i].rule, w.notes[i].line, w.notes[i].amount, w.notes[i].unit,
+                       w.notes[i].before, w.notes[i].after)
     finally:
-        w.cap_notes = 0
-    s.t = w.t
-    for i in range(w.n_postings):
-        p = s.add_posting()
-        p[0] = w.postings[i]
-    for i in range(w.n_notes):
-        s.add_note(w.notes[i].effect, w.notes[i].rule, w.notes[i].line, w.notes[i].amount, w.notes[i].unit,
-                   w.notes[i].before, w.notes[i].after)
+        leave_work(w)
     s.t.orders_delta = 1
     s.t.spend_delta_fen = s.t.net_fen - s.t.points_fen
     s.t.points_delta = s.t.points_earned
@@ -216,7 +216,7 @@ cdef Settlement decide_void(Snapshot snapshot, object command, int64_t at_us):
     if ticket.verb_code == HOLD:
         check_open_hold(snapshot, 0, False)
         s = release_all(snapshot, VOID, command)
-        settle_balances(&(<Programme> snapshot.programme).r, s, snapshot.account, at_us // 1_000_000)
+        settle_all(snapshot, s, at_us // 1_000_000)
         return s
     if ticket.verb_code != SETTLE and ticket.verb_code != CAPTURE:
         raise Declined("not_refundable", verb=ticket.verb)
@@ -294,7 +294,7 @@ cdef Settlement give_back(Snapshot snapshot, int verb, int64_t amount, lines, in
     s.t.tier_after = min(snapshot.account.v.tier, max(snapshot.account.v.base_tier, reached_tier(
         &programme.r, snapshot.account.v.spend_fen + s.t.spend_delta_fen, snapshot.account.v.orders + s.t.orders_delta,
         snapshot.account.v.points_earned + s.t.points_delta)))
-    settle_balances(&programme.r, s, snapshot.account, at_s)
+    settle_all(snapshot, s, at_s)
     return s
 
 
@@ -450,9 +450,8 @@ cdef tuple credited(Settlement s):
 # ------------------------------------------------------------------ reverse
 cdef Settlement decide_reverse(Snapshot snapshot, object command, int64_t at_us):
     """Undo a top-up, transfer or adjustment exactly: each lot must still hold what it was given (M7, M9)."""
-    cdef Programme programme = snapshot.programme
     cdef Settlement done = snapshot.ticket
-    cdef Settlement s = new_settlement(REVERSE, programme, snapshot.account)
+    cdef Settlement s = new_settlement(REVERSE, snapshot.programme, snapshot.account)
     cdef Snapshot other
     cdef Account account
     cdef Posting* p
@@ -483,5 +482,5 @@ cdef Settlement decide_reverse(Snapshot snapshot, object command, int64_t at_us)
     s.outside_tender = done.outside_tender
     s.further_accounts = credited(s)
     s.memo = command.memo
-    settle_balances(&programme.r, s, snapshot.account, at_us // 1_000_000)
+    settle_all(snapshot, s, at_us // 1_000_000)
     return s

@@ -8,6 +8,7 @@ cdef Settlement decide_transfer(Snapshot snapshot, object command, int64_t at_us
 cdef Settlement decide_adjust(Snapshot snapshot, object command, int64_t at_us)
 cdef Settlement decide_expire(Snapshot snapshot, object command, int64_t at_us)
 cdef int settle_balances(const Rules* r, Settlement s, Account account, int64_t at_s) except -1
+cdef int settle_all(Snapshot snapshot, Settlement s, int64_t at_s) except -1
 cdef Posting* credit(
     Settlement s, const Rules* r, Account scratch, int purse, int64_t amount, int64_t expires_at, int64_t paid_fen, int64_t of_units
 ) except NULL

@@ -88,6 +88,22 @@ cdef int64_t whole_money(const Rules* r, Account account, int64_t at_s):
     return total
 
 
+cdef int settle_all(Snapshot snapshot, Settlement s, int64_t at_s) except -1:
+    """`settle_balances`, and what returns to further cards must fit their lots as well: past this point nothing is refused."""
+    cdef Snapshot other
+    cdef Account after
+    cdef int failed
+    settle_balances(&(<Programme> snapshot.programme).r, s, snapshot.account, at_s)
+    for other in snapshot.others:
+        after = other.account.copy()
+        after.reserve(after.v.n_lots + s.n_postings)
+        failed = fold(&after.v, after.v.account_id, s.postings_, s.n_postings)
+        assert failed <= 0, f"posting {failed} does not fit the further account it was decided on"
+        if failed:
+            raise Declined("limit_exceeded", what="one lot of value")
+    return 0
+
+
 cdef int check_ceiling(const Rules* r, Account account, int64_t at_s, int64_t more_fen) except -1:
     """The programme's ceiling on one card's money, bonus included and wherever it is (W1, M11)."""
     cdef int64_t room = r.balance_max_fen - whole_money(r, account, at_s)
