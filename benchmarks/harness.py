@@ -7,6 +7,7 @@ starting with another one each time, and the figure is the median of the rounds'
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -169,6 +170,41 @@ def _verdict(target: Target, subject: Subject, samples: dict[str, list[Sample]])
     met = ratio.median >= target.must if target.at_least else ratio.median <= target.must
     unit = target.metric_unit or subject.unit
     return Verdict(target, unit, Spread.of(values), Spread.of(baselines), ratio, met)
+
+
+class Together:
+    """Subjects that take turns in bursts of milliseconds within one slice.
+
+    A disk's rate can change tenfold within a second; subjects that differ by percents must meet the same moments.
+    The first subject asked in a round runs the turns of all, the others of that round hand out what was taken.
+    """
+
+    def __init__(self, seconds: float, calls: dict[str, Callable[[], object]], burst: float = 0.02) -> None:
+        """`seconds` for each of `calls`, which do one unit of work each time."""
+        self._seconds, self._calls, self._burst = seconds, calls, burst
+        self._taken: dict[str, Sample] = {}
+
+    def subject(self, name: str) -> Subject:
+        return Subject(name, "/s", lambda: self._sample(name))
+
+    def _sample(self, name: str) -> Sample:
+        if name not in self._taken:
+            self._taken = self._run()
+        return self._taken.pop(name)
+
+    def _run(self) -> dict[str, Sample]:
+        clock = time.perf_counter
+        spent, done = dict.fromkeys(self._calls, 0.0), dict.fromkeys(self._calls, 0)
+        until = clock() + self._seconds * len(self._calls)
+        while clock() < until:
+            for name, call in self._calls.items():
+                start = now = clock()
+                while now < start + self._burst:
+                    call()
+                    done[name] += 1
+                    now = clock()
+                spent[name] += now - start
+        return {name: Sample(done[name] / spent[name]) for name in self._calls}
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from cardcore.settlement import Sale
 
 from . import dataset
-from .harness import Line, Options, Subject, Target
+from .harness import Line, Options, Subject, Target, Together
 from .line_http import BATCH, BareLoop
 from .line_store import rate, raw_sync, settling
 from .scenarios import TICKET, RandomKeys
@@ -46,7 +46,8 @@ def batching(caller: dataset.Caller, command: Sale) -> Callable[[], None]:
 def growth(options: Options) -> Iterator[Line]:
     """Single settles, batches and the bare loop on each shop."""
     command, seconds = dataset.sale(TICKET), options.seconds(0.4, 0.15)
-    singles, batches, loops, extra = [], [], [], []
+    one_by_one: dict[str, Callable[[], object]] = {}
+    batches, loops, extra = [], [], []
     with ExitStack() as stack:
         for place, size in enumerate(sizes(options)):
             data = dataset.build(options.work / f"growth-{place}", size.cards)
@@ -57,13 +58,15 @@ def growth(options: Options) -> Iterator[Line]:
             for _ in range(size.history // BATCH):
                 caller.settle_many(command, BATCH)
                 bare.write()
-            singles.append(Subject(f"one a commit: {size.name}", "/s", rate(settling(caller, command), seconds)))
+            one_by_one[f"one a commit: {size.name}"] = settling(caller, command)
             batches.append(Subject(f"{BATCH:,} a commit: {size.name}", "/s", rate(batching(caller, command), seconds, BATCH)))
             loops.append(Subject(f"bare loop: {size.name}", "/s", rate(bare.write, seconds / 2, BATCH)))
             if size.history:
                 random = dataset.Caller(shop, data, options.seed + 1, RandomKeys(options.seed))
                 name = f"{BATCH:,} a commit, random keys: {size.name}"
                 extra.append(Subject(name, "/s", rate(batching(random, command), seconds, BATCH)))
+        turns = Together(seconds, one_by_one)
+        singles = [turns.subject(name) for name in one_by_one]
         subjects = [*singles, *batches, *loops, *extra, raw_sync(options, seconds / 2)]
         few, many, _, old = sizes(options)
         aged = f"0 -> {old.history:,} entries"
@@ -74,7 +77,8 @@ def growth(options: Options) -> Iterator[Line]:
             Target(f"batch beside the bare loop, {grown}", batches[1].name, batches[0].name, 1, beside=_pair(loops, 1, 0)),
             Target(f"batch beside the bare loop, {aged}", batches[3].name, batches[2].name, 1, beside=_pair(loops, 3, 2)),
         ]
-        yield Line("growth", "growth with cards and with history", subjects, targets, ["time-ordered client keys unless said"])
+        notes = ["time-ordered client keys unless said; the single settles take turns every 20 ms"]
+        yield Line("growth", "growth with cards and with history", subjects, targets, notes)
 
 
 def _pair(loops: list[Subject], grown: int, first: int) -> tuple[str, str]:

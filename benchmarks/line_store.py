@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from cardcore.settlement import Sale
 
 from . import dataset
-from .harness import Line, Options, Sample, Subject, Target
-from .machine import SyncProbe
+from .harness import Line, Options, Sample, Subject, Target, Together
+from .machine import Append, SyncProbe
 from .scenarios import TICKET
+
+RAW = "raw 4 KiB append + fdatasync"
 
 
 def rate(call: Callable[[], object], seconds: float, items: int = 1) -> Callable[[], Sample]:
@@ -31,7 +33,7 @@ def rate(call: Callable[[], object], seconds: float, items: int = 1) -> Callable
 
 def raw_sync(options: Options, seconds: float) -> Subject:
     probe = SyncProbe(options.work)
-    return Subject("raw 4 KiB append + fdatasync", "/s", lambda: Sample(probe.run(seconds)))
+    return Subject(RAW, "/s", lambda: Sample(probe.run(seconds)))
 
 
 def settling(caller: dataset.Caller, command: Sale) -> Callable[[], None]:
@@ -47,7 +49,10 @@ def one_caller(options: Options) -> Iterator[Line]:
         caller, command = dataset.Caller(shop, data, options.seed), dataset.sale(TICKET)
         for _ in range(50):
             caller.settle(command)
-        seconds = options.seconds(0.8, 0.4)
-        subjects = [Subject("durable settle, one caller", "/s", rate(settling(caller, command), seconds)), raw_sync(options, seconds)]
+        append = Append(options.work / "append")
+        turns = Together(options.seconds(0.8, 0.4), {"durable settle, one caller": settling(caller, command), RAW: append})
+        subjects = [turns.subject("durable settle, one caller"), turns.subject(RAW)]
         targets = [Target("durable settle, one caller, SQLite", subjects[0].name, subjects[1].name, 0.85)]
-        yield Line("store", "durable settle in process, one caller", subjects, targets, [f"{cards:,} cards; SQLite, WAL, synchronous=FULL"])
+        notes = [f"{cards:,} cards; SQLite, WAL, synchronous=FULL; both take turns every 20 ms"]
+        yield Line("store", "durable settle in process, one caller", subjects, targets, notes)
+        append.close()

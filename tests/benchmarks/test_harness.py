@@ -6,12 +6,14 @@ Method: lines of made-up subjects whose figures are known, judged against target
 from __future__ import annotations
 
 import json
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from benchmarks import report
-from benchmarks.harness import LIMIT, Line, Sample, Spread, Subject, Target, judge, measure
+from benchmarks.harness import LIMIT, Line, Sample, Spread, Subject, Target, Together, judge, measure
 
 
 def replay(values: list[float]):
@@ -81,3 +83,22 @@ def test_the_json_holds_exactly_the_agreed_fields(tmp_path: Path):
     assert row == {
         "name": "t", "value": 30, "unit": "/s", "baseline": "theirs", "baseline_value": 10, "ratio": 3.0, "target_ratio": 2.5, "ok": True,
     }  # fmt: skip
+
+
+def test_subjects_together_take_turns_and_are_run_once_a_round():
+    order: list[str] = []
+
+    def working(name: str, seconds: float):
+        def work() -> None:
+            order.append(name)
+            time.sleep(seconds)
+
+        return work
+
+    turns = Together(0.05, {"slow": working("slow", 0.004), "fast": working("fast", 0.001)}, burst=0.01)
+    made = Line("l", "l", [turns.subject("slow"), turns.subject("fast")], [Target("t", "fast", "slow", 1.5)])
+    (verdict,) = verdicts(made, 2)
+    assert verdict.ok
+    changes = sum(one != two for one, two in pairwise(order))
+    assert changes >= 10  # two rounds of ten bursts or more, not one block each
+    assert order.count("fast") > order.count("slow")
