@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cardapi.desk import work as desk_work
+from cardapi.store.port import Entry
 from cardcore.money import AMOUNT_MAX
 from cardcore.settlement import Arrive, Capture, Expire, Load, Refund, Sale, TopUp, Void
 from tests.desk.till import PLAIN, Till
@@ -48,7 +49,8 @@ def test_a_hold_that_does_not_fit_back_on_a_further_card_stays_held(till: Till) 
 def test_open_holds_of_one_account_are_bounded(till: Till) -> None:
     card = till.card(1_000)
     free = Sale("hold", [(5, 1)], shortfall_tender="cash", stored_max_fen=0, hold_seconds=600)
-    answers = till.shop.desk.call_many([till.request("hold", card=card, command=free) for _ in range(257)])
+    asked = till.shop.desk.call_many([till.request("hold", card=card, command=free) for _ in range(257)])
+    answers = [answer for answer in asked if isinstance(answer, Entry)]
     assert [answer.outcome for answer in answers] == ["applied"] * 256 + ["refused"]
     assert answers[-1].code == "limit_exceeded"
     till.done("void", ref=answers[0].position, command=Void())
