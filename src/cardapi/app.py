@@ -1,7 +1,7 @@
 """The composition root: the only file that names concrete adapters.
 
 Layout of a data directory: `cardcore.db` (SQLite), `secrets/root.key`, `checkpoints/checkpoints.jsonl`, `lock`, and
-optionally `settings.toml`.
+optionally `settings.toml`; `making` while it is being made.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from cardapi.store.port import Head, Store
 from cardcore.errors import CardcoreError
 
 DATABASE = "cardcore.db"
+MAKING = "making"  # a file that stands in the directory while a shop is being made, so that a kill leaves nothing half made (F6)
 
 
 class ShopError(CardcoreError):
@@ -143,17 +144,25 @@ def create_shop(directory: Path | str, *, name: str = "Shop", operator: str = "a
     """Make a new data directory: root secret, database, the issuer unit `issuer` and a first operator with role `admin` there.
 
     Returns {"directory", "issuer", "operator", "password"}; the password is random when not given and shown only here.
-    Raises ShopError (code "exists") when the directory already holds a shop.
+    Raises ShopError (code "exists") when the directory already holds a shop, or the checkpoint file is there. Killed at any
+    step it can be called again: what it left was never opened and is made anew (F6).
     """
     directory = Path(directory)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = Lock(directory)
     try:
         settings = _settings(directory)
-        if (directory / DATABASE).exists() or (directory / "secrets" / "root.key").exists():
-            raise ShopError("exists", f"{directory} holds a shop already")
-        custody = Custody.create(directory / "secrets")
         path = _checkpoint_path(directory, settings)
+        parts = [directory / (DATABASE + suffix) for suffix in ("", "-wal", "-shm", "-journal")]
+        parts += [directory / "secrets" / "root.key", path]
+        if (directory / MAKING).exists():
+            for part in parts:
+                part.unlink(missing_ok=True)
+        elif any(part.exists() for part in parts):
+            raise ShopError("exists", f"{directory} holds a shop already")
+        (directory / MAKING).touch(mode=0o600)
+        backup.sync_directory(directory)
+        custody = Custody.create(directory / "secrets")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         sqlite.create(directory / DATABASE)
         store = sqlite.SqliteStore(directory / DATABASE)
@@ -170,10 +179,12 @@ def create_shop(directory: Path | str, *, name: str = "Shop", operator: str = "a
             "grants": [{"role": "admin", "unit": "issuer"}],
         }),
     ]  # fmt: skip
-    with open_shop(directory) as shop:
+    with _open(directory) as shop:
         for kind, key, document in documents:
             payload = {"kind": kind, "id": key, "document": document}
             shop.desk.call(Request("change", "system", f"create:{kind}:{key}", bytes(16), reason="create", payload=payload))
+    (directory / MAKING).unlink()
+    backup.sync_directory(directory)
     return {"directory": str(directory), "issuer": "issuer", "operator": operator, "password": password}
 
 
@@ -184,8 +195,13 @@ def open_shop(directory: Path | str, *, start: bool = True, read_only: bool = Fa
     `read_only` takes no lock and starts no desk (export, verify beside a running service).
     """
     directory = Path(directory)
-    if not (directory / DATABASE).is_file():
+    if not (directory / DATABASE).is_file() or (directory / MAKING).exists():
         raise ShopError("absent", f"{directory} holds no shop; make one with: cardcore init --data {directory}")
+    return _open(directory, start=start, read_only=read_only)
+
+
+def _open(directory: Path, *, start: bool = True, read_only: bool = False) -> Shop:
+    """`open_shop`, also of a shop that is being made."""
     lock = None if read_only else Lock(directory)
     try:
         settings = _settings(directory)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cardapi.app import ShopError, backup_shop, create_shop, restore_shop
+from cardapi.app import ShopError, backup_shop, create_shop, open_shop, restore_shop
 from cardapi.store.backup import set_aside
 from tests.desk.till import Till
 
@@ -165,3 +165,35 @@ def test_doorways(till: Till, tmp_path: Path) -> None:
     assert raised.value.code == "exists"
     assert refused(tmp_path / "backup", till.directory) == "locked"
     till.shop.close()
+
+
+@pytest.mark.parametrize("step", ["Custody.create", "sqlite.create", "CheckpointFile.append", "Desk.call", "Path.unlink"])
+def test_making_a_shop_can_be_killed_and_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Each step runs, then the process is gone; nothing half made opens, and the second try makes a whole shop."""
+    from cardapi import app
+
+    owner_name, name = step.split(".")
+    owner = Path if owner_name == "Path" else app.Desk if owner_name == "Desk" else getattr(app, owner_name)
+    run = getattr(owner, name)
+
+    def killed(*given: Any, **named: Any) -> Any:
+        if step != "Path.unlink":  # of the mark itself: the last step, killed before it
+            run(*given, **named)
+        raise KeyboardInterrupt
+
+    directory = tmp_path / "new"
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, killed)
+        with pytest.raises(KeyboardInterrupt):
+            create_shop(directory)
+    with pytest.raises(ShopError) as raised:
+        open_shop(directory)
+    assert raised.value.code == "absent"
+    made = create_shop(directory, password="the second one")
+    assert made["password"] == "the second one"
+    with open_shop(directory) as shop:
+        assert shop.registry.operator("admin") is not None
+        assert shop.desk.head.position == 2
+    with pytest.raises(ShopError) as raised:
+        create_shop(directory)
+    assert raised.value.code == "exists"
