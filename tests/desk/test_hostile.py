@@ -119,6 +119,16 @@ def test_expire_ends_lapsed_holds(till: Till) -> None:
     serving(till)
 
 
+def test_nothing_is_given_back_to_a_dead_further_card(till: Till) -> None:
+    card, other = till.card(100), till.card(50)
+    sale = till.sale(card, 150, further=(other,))
+    till.done("cancel", card=other)
+    assert till.ask("refund", ref=sale.position, command=Refund()).code == "card_not_active"
+    assert till.ask("void", ref=sale.position, command=Void()).code == "card_not_active"
+    assert (till.balance(card), till.balance(other)) == (0, 0)
+    serving(till)
+
+
 # ---------------------------------------------------------------- programmes
 POINTS = '[[purse]]\nname = "points"\nunit = "points"\nrole = "points"\n'
 VERSION_2 = PLAIN.replace("version = 1", "version = 2")

@@ -15,6 +15,7 @@ from cardcore.settlement import Expire, Settlement, Snapshot, decide
 from cardcore.settlement.lifecycle import GONE, admit
 
 NAMING = frozenset({"capture", "void", "refund", "reverse", "arrive", "return"})  # verbs that name an earlier entry
+GIVES_BACK = frozenset({"refund", "void"})
 PIN_VERBS = frozenset({"settle", "hold", "transfer"})  # verbs with which a customer spends
 
 
@@ -88,7 +89,7 @@ def _end_lapsed(work: Work, request: Request, card: CardRow) -> Entry | None:
         if request.verb == "expire" and sum(item.expires_at <= at_s for item in account.holds()) == 1:
             return None if any(0 < lot.expires_at <= at_s for lot in account.lots()) else hold
         try:
-            settlement = decide(_ticket_snapshot(work, card, hold), Expire(), work.at_us)
+            settlement = decide(_ticket_snapshot(work, card, hold, "expire"), Expire(), work.at_us)
         except Declined:  # its lots have no room for it: it stays held until they do
             return None
         work.add(
@@ -111,7 +112,7 @@ def _decide(work: Work, request: Request, card: CardRow, ticket: Entry | None) -
     if request.pin is not None and request.verb in PIN_VERBS:
         check_pin(work, request, card, request.pin)
     if ticket is not None:
-        return decide(_ticket_snapshot(work, card, ticket), command, work.at_us)
+        return decide(_ticket_snapshot(work, card, ticket, request.verb), command, work.at_us)
     version = work.version(card)
     if not request.further:
         settlement = decide(Snapshot(version.programme, work.accounts[card.account_id]), command, work.at_us)
@@ -176,7 +177,7 @@ def card_images(card: CardRow, **changes: object) -> tuple[CardRow, CardRow]:
     return replace(card, changed_at=0), replace(card, changed_at=0, **changes)
 
 
-def _ticket_snapshot(work: Work, card: CardRow, ticket: Entry) -> Snapshot:
+def _ticket_snapshot(work: Work, card: CardRow, ticket: Entry, verb: str) -> Snapshot:
     """What a verb that names an entry may see: the entry, what followed it, and every account it touched."""
     if ticket.account_id != card.account_id:
         raise Declined("not_same_card")
@@ -188,6 +189,8 @@ def _ticket_snapshot(work: Work, card: CardRow, ticket: Entry) -> Snapshot:
         other = work.card_of(account_id)
         if other is None:
             raise CardcoreError(f"account {account_id} has no card")
+        if verb in GIVES_BACK and named.verb != "hold":  # as for the card itself: nothing is given to a number that is dead
+            admit(verb, other.state, other.state_from, other.valid_until, other.flags, work.at_s)
         others.append(Snapshot(work.version(other).programme, work.accounts[account_id]))
     followers = [_settlement(work, entry) for entry in work.followers(ticket.position) if is_settlement(entry)]
     programme = work.version(card, named.programme_version).programme
