@@ -132,7 +132,7 @@ def cover(programme: Programme, account: Account, known: list[Lot], item: Item, 
                 take, why = most, reason
         if take <= 0:
             continue
-        if lot.used_on == 0 and purse["first_use"]:
+        if lot.expires_at == 0 and purse["first_use"]:  # once, whatever is voided later
             lot.expires_at = later(now, purse["months"], purse["days"], programme["utc_offset_s"])
         lot.used_times = (lot.used_times if lot.used_on == today else 0) + take
         lot.used_on = today

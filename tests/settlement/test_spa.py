@@ -161,6 +161,15 @@ def test_c06_two_year_cards_are_two_years(card: Card) -> None:
     assert max(lot.expires_at for lot in card.account.lots()) == second("2028-02-03 00:00:00")
 
 
+def test_c06_a_voided_visit_gives_no_further_year(card: Card) -> None:
+    card.on("2026-01-05 10:00:00").top_up(2980_00, "gym-year")
+    card.visit("gym")
+    card.on("2027-01-04 10:00:00").visit("gym")
+    card.do(core.Void(), entry=2)
+    card.visit("gym")
+    assert [lot.expires_at for lot in card.account.lots()] == [second("2027-01-06 00:00:00")]
+
+
 def test_c06_twice_a_day_by_the_local_calendar(card: Card) -> None:
     card.top_up(2980_00, "gym-year")
     card.on("2026-03-10 23:00:00").visit("gym")

@@ -194,7 +194,8 @@ cdef int cover_line(
             value = lot.paid_fen // lot.of_units * take
         if w.n_postings + 4 > w.cap_postings:
             return X_TOO_MANY_POSTINGS
-        if lot.used_on == 0 and r.purses[lot.purse].first_use:
+        # Once: a use that is voided leaves the clock running, or voiding one on the last day would give another year (P3).
+        if lot.expires_at == 0 and r.purses[lot.purse].first_use:
             lot.expires_at = expiry(r, at_s, r.purses[lot.purse].months, r.purses[lot.purse].days)
         if r.purses[lot.purse].unit == PASS:
             p = debit(sale, v, w, lot, 0, PASS, ENTITLEMENT_USED, R_COVER, index)
