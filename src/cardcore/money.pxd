@@ -94,6 +94,8 @@ cdef extern from *:
     /* floor(a * b / c) for non-negative a, b and positive c; the quotient must fit 64 bits. */
     static inline int64_t cc_muldiv(int64_t a, int64_t b, int64_t c) {
         int64_t product;
+        if (b == c) return a;                                  /* a whole share or one kind of tender: no division */
+        if (a == c) return b;
         if (!__builtin_mul_overflow(a, b, &product)) return (int64_t)((uint64_t)product / (uint64_t)c);
         return (int64_t)(((__int128)a * b) / c);
     }
@@ -102,7 +104,8 @@ cdef extern from *:
     static inline int64_t cc_steps(int64_t base, int64_t per, int64_t amount, int64_t n, int64_t d) {
         __int128 v = (__int128)(base / per) * amount;
         if (v > (__int128)1000000000000000LL * 10000) return -1;
-        if (v >> 48 == 0 && (uint64_t)n >> 15 == 0) v = (uint64_t)v * (uint64_t)n / (uint64_t)d;
+        if (n == d) ;                                          /* no multiplier */
+        else if (v >> 48 == 0 && (uint64_t)n >> 15 == 0) v = (uint64_t)v * (uint64_t)n / (uint64_t)d;
         else v = v * n / d;
         return v > (__int128)1000000000000000LL ? -1 : (int64_t)v;
     }

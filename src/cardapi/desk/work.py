@@ -93,7 +93,8 @@ class Work(Fold):
             if request.further:
                 numbers.update(request.further)
         numbers.discard("")
-        numbers.difference_update(self.cards)
+        # Not difference_update: the kept rows are many more than the few asked for.
+        numbers = {number for number in numbers if number not in self.cards}
         if numbers:
             self._admit(numbers, self.store.read(list(numbers)).values())
 

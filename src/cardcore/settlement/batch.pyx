@@ -21,7 +21,7 @@ from cardcore.settlement.sale import DECLINES, FAULTS
 
 cdef extern from *:
     """
-    #define cc_prefetch(p) __builtin_prefetch((p), 1, 1)
+    #define cc_prefetch(p) __builtin_prefetch((p), 1, 3)
     """
     void cc_prefetch(const void* p) noexcept nogil
 

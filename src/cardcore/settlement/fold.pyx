@@ -3,7 +3,7 @@
 from libc.string cimport memmove, memset
 
 from cardcore.money cimport AMOUNT_LIMIT
-from cardcore.settlement.model cimport CUSTOMER, FEN, HELD, IN_FLIGHT, Lot, ON_CARD, OWED, R_COVER
+from cardcore.settlement.model cimport CUSTOMER, Lot, ON_CARD, OWED, R_COVER
 
 
 cdef int credit_lot(
@@ -87,20 +87,3 @@ cdef int fold(Value* v, int64_t account_id, const Posting* postings, int n) noex
                 return -(i + 1)
             v.on_card_fen += p.amount
     return 0
-
-
-cdef bint owed_to_customers(int kind) noexcept nogil:
-    return kind == CUSTOMER or kind == HELD or kind == ON_CARD or kind == IN_FLIGHT
-
-
-cdef int64_t liability_change(const Posting* postings, int n) noexcept nogil:
-    """What the postings add to all customers' money: held, on cards and on its way to them included (M10)."""
-    cdef int i
-    cdef int64_t change = 0
-    for i in range(n):
-        if postings[i].unit == FEN:
-            if owed_to_customers(postings[i].target):
-                change += postings[i].amount
-            if owed_to_customers(postings[i].source):
-                change -= postings[i].amount
-    return change

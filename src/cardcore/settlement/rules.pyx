@@ -78,17 +78,6 @@ cdef int64_t expiry(const Rules* r, int64_t at_s, int months, int days) noexcept
     return (day + days + 1) * 86400 - r.utc_offset_s
 
 
-cdef int reached_tier(const Rules* r, int64_t spend_fen, int64_t orders, int64_t points) noexcept nogil:
-    """The highest tier of which any one threshold is reached (T01, T03)."""
-    cdef int i, best = 0
-    for i in range(1, r.n_tiers):
-        if ((r.tiers[i].spend_min_fen >= 0 and spend_fen >= r.tiers[i].spend_min_fen)
-                or (r.tiers[i].orders_min >= 0 and orders >= r.tiers[i].orders_min)
-                or (r.tiers[i].points_min >= 0 and points >= r.tiers[i].points_min)):
-            best = i
-    return best
-
-
 cdef int set_categories(uint64_t* words, categories, int n) except -1:
     cdef int index
     for index in categories:

@@ -3,8 +3,9 @@
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
-from cardcore.settlement.model cimport LineIn, LineOut, Lot, Note, Posting, Totals, Value
-from cardcore.settlement.rules cimport Rules
+from cardcore.money cimport AMOUNT_LIMIT
+from cardcore.settlement.model cimport FEN, LineIn, LineOut, Lot, Note, POINTS, Posting, Totals, VISITS, Value
+from cardcore.settlement.rules cimport Rules, covers
 
 # Outcomes of the compiled decision; named in sale.pyx: DECLINES and FAULTS.
 cdef enum Outcome:
@@ -70,10 +71,75 @@ cdef inline Posting* add(Work* w) noexcept nogil:
     return p
 
 
-cdef int select_lots(const Rules* r, const Lot* lots, int n_lots, int64_t at_s, int unit, int category, int32_t* order) noexcept nogil
-cdef int64_t points_after(const Rules* r, const Lot* lots, int n_lots, int64_t at_s) noexcept nogil
-cdef int64_t money_after(const Rules* r, const Lot* lots, int n_lots, int64_t at_s) noexcept nogil
-cdef int64_t same_lot(const Value* v, int purse, int64_t amount, int64_t expires_at, int64_t paid_fen, int64_t of_units) noexcept nogil
+# Lots; inline, because each decision asks several times and a call between modules costs more than the answer.
+cdef inline bint before(const Rules* r, const Lot* a, const Lot* b) noexcept nogil:
+    """The programme's spending order: soonest expiry (never = last), then listed purse, then age; or purse first."""
+    cdef int64_t ea = a.expires_at if a.expires_at else (<int64_t> 1 << 62)
+    cdef int64_t eb = b.expires_at if b.expires_at else (<int64_t> 1 << 62)
+    if r.listed_order and a.purse != b.purse:
+        return a.purse < b.purse
+    if ea != eb:
+        return ea < eb
+    if a.purse != b.purse:
+        return a.purse < b.purse
+    return a.lot_id < b.lot_id
+
+
+cdef inline int select_lots(
+    const Rules* r, const Lot* lots, int n_lots, int64_t at_s, int unit, int category, int32_t* order
+) noexcept nogil:
+    """Indices of the unexpired lots of a unit (category >= 0: of entitlements that cover it) in spending order."""
+    cdef int i, k, n = 0
+    cdef const Lot* lot
+    for i in range(n_lots):
+        lot = &lots[i]
+        if lot.amount <= 0 or (lot.expires_at and lot.expires_at <= at_s):
+            continue
+        if category >= 0:
+            if r.purses[lot.purse].unit < VISITS or not covers(r.purses[lot.purse].covers, category):
+                continue
+        elif r.purses[lot.purse].unit != unit:
+            continue
+        k = n
+        while k > 0 and before(r, lot, &lots[order[k - 1]]):
+            order[k] = order[k - 1]
+            k -= 1
+        order[k] = i
+        n += 1
+    return n
+
+
+cdef inline int64_t sum_lots(const Rules* r, const Lot* lots, int n_lots, int64_t at_s, int unit) noexcept nogil:
+    cdef int i
+    cdef int64_t total = 0
+    for i in range(n_lots):
+        if r.purses[lots[i].purse].unit == unit and (lots[i].expires_at == 0 or lots[i].expires_at > at_s):
+            total += lots[i].amount
+    return total
+
+
+cdef inline int64_t points_after(const Rules* r, const Lot* lots, int n_lots, int64_t at_s) noexcept nogil:
+    return sum_lots(r, lots, n_lots, at_s, POINTS)
+
+
+cdef inline int64_t money_after(const Rules* r, const Lot* lots, int n_lots, int64_t at_s) noexcept nogil:
+    return sum_lots(r, lots, n_lots, at_s, FEN)
+
+
+cdef inline int64_t same_lot(
+    const Value* v, int purse, int64_t amount, int64_t expires_at, int64_t paid_fen, int64_t of_units
+) noexcept nogil:
+    """The lot that already stands for the same purse, expiry and paid ratio, or 0: equal value is kept in one lot."""
+    cdef int i
+    cdef const Lot* lot
+    for i in range(v.n_lots):
+        lot = &v.lots[i]
+        if (lot.purse == purse and lot.expires_at == expires_at and lot.paid_fen == paid_fen and lot.of_units == of_units
+                and lot.used_on == 0 and lot.amount <= AMOUNT_LIMIT - amount):
+            return lot.lot_id
+    return 0
+
+
 cdef int cover_line(const Rules* r, const Value* v, const SaleIn* sale, int index, int64_t at_s, Work* w) except -1 nogil
 cdef int redeem_line(const Rules* r, const Value* v, const SaleIn* sale, int index, int64_t at_s, Work* w) except -1 nogil
 cdef int deduct_points(const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w) except -1 nogil

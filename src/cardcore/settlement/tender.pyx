@@ -6,7 +6,7 @@ Every debit names its lot (M7). While a hold is open the same debits go to held 
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from cardcore.money cimport AMOUNT_LIMIT, cc_muldiv, cc_steps
+from cardcore.money cimport cc_muldiv, cc_steps
 from cardcore.settlement.model cimport (
     CUSTOMER, DEFERRED, E_COVER, E_FURTHER, E_POINTS, E_REDEEM, E_STORED, ENTITLEMENT_USED, FEN, GIFT_COST, HELD, HOLD,
     LINES_MAX, PASS, POINTS, POINTS_COST, POINTS_REDEEMED, R_COVER, R_POINTS, R_REDEEM, R_STORED, SALES, VISITS, LineIn,
@@ -44,75 +44,6 @@ cdef void note(Work* w, int effect, int rule, int line, int64_t amount, int unit
         n.effect, n.rule, n.line, n.unit = effect, rule, line, unit
         n.amount, n.before, n.after = amount, before, after
         w.n_notes += 1
-
-
-# ------------------------------------------------------------------ lots
-cdef bint before(const Rules* r, const Lot* a, const Lot* b) noexcept nogil:
-    """The programme's spending order: soonest expiry (never = last), then listed purse, then age; or purse first."""
-    cdef int64_t ea = a.expires_at if a.expires_at else (<int64_t> 1 << 62)
-    cdef int64_t eb = b.expires_at if b.expires_at else (<int64_t> 1 << 62)
-    if r.listed_order and a.purse != b.purse:
-        return a.purse < b.purse
-    if ea != eb:
-        return ea < eb
-    if a.purse != b.purse:
-        return a.purse < b.purse
-    return a.lot_id < b.lot_id
-
-
-cdef int select_lots(
-    const Rules* r, const Lot* lots, int n_lots, int64_t at_s, int unit, int category, int32_t* order
-) noexcept nogil:
-    """Indices of the unexpired lots of a unit (category >= 0: of entitlements that cover it) in spending order."""
-    cdef int i, k, n = 0
-    cdef const Lot* lot
-    for i in range(n_lots):
-        lot = &lots[i]
-        if lot.amount <= 0 or (lot.expires_at and lot.expires_at <= at_s):
-            continue
-        if category >= 0:
-            if r.purses[lot.purse].unit < VISITS or not covers(r.purses[lot.purse].covers, category):
-                continue
-        elif r.purses[lot.purse].unit != unit:
-            continue
-        k = n
-        while k > 0 and before(r, lot, &lots[order[k - 1]]):
-            order[k] = order[k - 1]
-            k -= 1
-        order[k] = i
-        n += 1
-    return n
-
-
-cdef int64_t sum_lots(const Rules* r, const Lot* lots, int n_lots, int64_t at_s, int unit) noexcept nogil:
-    cdef int i
-    cdef int64_t total = 0
-    for i in range(n_lots):
-        if r.purses[lots[i].purse].unit == unit and (lots[i].expires_at == 0 or lots[i].expires_at > at_s):
-            total += lots[i].amount
-    return total
-
-
-cdef int64_t points_after(const Rules* r, const Lot* lots, int n_lots, int64_t at_s) noexcept nogil:
-    return sum_lots(r, lots, n_lots, at_s, POINTS)
-
-
-cdef int64_t money_after(const Rules* r, const Lot* lots, int n_lots, int64_t at_s) noexcept nogil:
-    return sum_lots(r, lots, n_lots, at_s, FEN)
-
-
-cdef int64_t same_lot(
-    const Value* v, int purse, int64_t amount, int64_t expires_at, int64_t paid_fen, int64_t of_units
-) noexcept nogil:
-    """The lot that already stands for the same purse, expiry and paid ratio, or 0: equal value is kept in one lot."""
-    cdef int i
-    cdef const Lot* lot
-    for i in range(v.n_lots):
-        lot = &v.lots[i]
-        if (lot.purse == purse and lot.expires_at == expires_at and lot.paid_fen == paid_fen and lot.of_units == of_units
-                and lot.used_on == 0 and lot.amount <= AMOUNT_LIMIT - amount):
-            return lot.lot_id
-    return 0
 
 
 cdef Posting* debit(
