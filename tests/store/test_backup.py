@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cardapi.app import ShopError, backup_shop, create_shop, open_shop, restore_shop
+from cardapi.desk import Desk
 from cardapi.store.backup import set_aside
 from tests.desk.till import Till
 
@@ -173,7 +174,7 @@ def test_making_a_shop_can_be_killed_and_done_again(tmp_path: Path, monkeypatch:
     from cardapi import app
 
     owner_name, name = step.split(".")
-    owner = Path if owner_name == "Path" else app.Desk if owner_name == "Desk" else getattr(app, owner_name)
+    owner = {"Path": Path, "Desk": Desk}.get(owner_name) or getattr(app, owner_name)
     run = getattr(owner, name)
 
     def killed(*given: Any, **named: Any) -> Any:
