@@ -1,7 +1,7 @@
 """Which build of the batch kernels is used: the widest this CPU has, unless a caller forces another.
 
 Forcing is for tests and for measuring; every choice gives the same answers. One call is forced by its `backend` argument, the
-process by `force`; the tests and the benchmark read CARDCORE_DES and CARDCORE_AES and call that, since the core reads no environment.
+process by `force`; the tests read CARDCORE_DES and CARDCORE_AES and call that, since the core reads no environment.
 """
 
 from __future__ import annotations
