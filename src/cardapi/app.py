@@ -39,7 +39,7 @@ class ShopError(CardcoreError):
 
     def __init__(self, code: str, detail: str, **facts: object) -> None:
         super().__init__(detail, **facts)
-        self.code = code  # type: ignore[misc]
+        self.code = code
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True):

@@ -5,13 +5,13 @@ Codes are part of the API: they never change meaning. Status numbers belong to `
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 
 class CardcoreError(Exception):
     """Root of everything raised on purpose. `code` is stable, `facts` are JSON-able values for the caller."""
 
-    code: ClassVar[str] = "error"
+    code: str = "error"
 
     def __init__(self, detail: str = "", **facts: Any) -> None:
         super().__init__(detail or self.code.replace("_", " "))

@@ -10,7 +10,7 @@ CODES: Final[tuple[str, ...]]
 class StrictJsonError(CardcoreError, ValueError):
     """A body refused by the strict scan; `code` is one of CODES, `offset` (also in `facts`) the byte where it went wrong."""
 
-    code: str  # type: ignore[misc]
+    code: str
     offset: int
     def __init__(self, code: str, offset: int) -> None: ...
 

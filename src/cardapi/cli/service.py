@@ -37,7 +37,7 @@ class Refused(CardcoreError):
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
         facts = {name: value for name, value in problem.items() if name not in ("type", "title", "detail", "code", "status")}
         super().__init__(str(problem.get("detail") or problem.get("title") or f"status {status}"), **facts)
-        self.code = str(problem.get("code") or "refused")  # type: ignore[misc]
+        self.code = str(problem.get("code") or "refused")
         self.status = status
 
 

@@ -32,7 +32,7 @@ class Mistake(CardcoreError):
 
     def __init__(self, code: str, detail: str, **facts: Any) -> None:
         super().__init__(detail, **facts)
-        self.code = code  # type: ignore[misc]
+        self.code = code
 
 
 def yuan(fen: int) -> str:

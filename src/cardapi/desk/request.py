@@ -56,4 +56,4 @@ class Problem(CardcoreError):
 
     def __init__(self, code: str, detail: str = "", **facts: Any) -> None:
         super().__init__(detail or code.replace("_", " "), **facts)
-        self.code = code  # type: ignore[misc]
+        self.code = code

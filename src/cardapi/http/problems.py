@@ -32,7 +32,7 @@ class HttpProblem(CardcoreError):
     def __init__(self, code: str, detail: str = "", headers: Headers = (), **facts: Any) -> None:
         assert code in PROBLEMS, f"unregistered problem {code}"
         super().__init__(detail or PROBLEMS[code].title, **facts)
-        self.code = code  # type: ignore[misc]
+        self.code = code
         self.headers = headers
 
 

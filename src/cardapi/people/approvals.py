@@ -18,7 +18,7 @@ class ApprovalRefused(CardcoreError):
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
-        self.code = code  # type: ignore[misc]
+        self.code = code
 
 
 def approval_id(client: str, client_key: str) -> str:

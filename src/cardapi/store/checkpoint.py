@@ -30,7 +30,7 @@ class CheckpointError(CardcoreError):
 
     def __init__(self, code: str, detail: str, **facts: object) -> None:
         super().__init__(detail, **facts)
-        self.code = code  # type: ignore[misc]
+        self.code = code
 
 
 class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

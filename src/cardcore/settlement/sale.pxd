@@ -23,3 +23,4 @@ cdef Settlement decide_sale(Snapshot snapshot, Sale sale, int64_t at_us)
 cdef Work* take_work(Snapshot snapshot, int lines) except NULL
 cdef void leave_work(Work* w) noexcept
 cdef int copy_out(Settlement s, Work* w, int n_lines) except -1
+cdef tuple other_accounts(Settlement s)

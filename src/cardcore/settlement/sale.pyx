@@ -434,18 +434,18 @@ cdef Settlement decide_sale(Snapshot snapshot, Sale sale, int64_t at_us):
         s.t.expires_at = at_s + sale.hold_seconds
         s.outside_tender = sale.shortfall_tender
     if snapshot.others:
-        s.further_accounts = touched(s)
+        s.further_accounts = other_accounts(s)
     return s
 
 
-cdef tuple touched(Settlement s):
-    """The other accounts whose value the postings move, in tender order."""
+cdef tuple other_accounts(Settlement s):
+    """The other accounts whose value the postings move, in posting order (for a sale: in tender order)."""
     cdef int i
     seen = []
     for i in range(s.n_postings):
-        if s.postings_[i].source_account and s.postings_[i].source_account != s.account_id:
-            if s.postings_[i].source_account not in seen:
-                seen.append(s.postings_[i].source_account)
+        for account in (s.postings_[i].source_account, s.postings_[i].target_account):
+            if account and account != s.account_id and account not in seen:
+                seen.append(account)
     return tuple(seen)
 
 

@@ -18,7 +18,7 @@ from cardcore.settlement.model cimport (
     Account, Lot, Posting, Value, new_settlement,
 )
 from cardcore.settlement.rules cimport ROLE_BONUS, Programme, Rules, reached_tier
-from cardcore.settlement.sale cimport leave_work, take_work
+from cardcore.settlement.sale cimport leave_work, other_accounts, take_work
 from cardcore.settlement.tender cimport Work
 from cardcore.settlement.value cimport settle_all
 
@@ -282,7 +282,7 @@ cdef Settlement give_back(Snapshot snapshot, int verb, int64_t amount, lines, in
     s.t.net_fen = refund
     s.t.gross_fen = refund + s.t.covered_fen
     s.outside_tender = ticket.outside_tender if s.t.outside_fen else ""
-    s.further_accounts = credited(s)
+    s.further_accounts = other_accounts(s)
     s.memo = memo
     claw_back(s, snapshot, clawed_before, remaining - refund, at_s, explain)
     if explain:
@@ -436,17 +436,6 @@ cdef int claw_back(
     return 0
 
 
-cdef tuple credited(Settlement s):
-    """Other accounts that this settlement touches, in posting order."""
-    cdef int i
-    seen = []
-    for i in range(s.n_postings):
-        for account in (s.postings_[i].source_account, s.postings_[i].target_account):
-            if account and account != s.account_id and account not in seen:
-                seen.append(account)
-    return tuple(seen)
-
-
 # ------------------------------------------------------------------ reverse
 cdef Settlement decide_reverse(Snapshot snapshot, object command, int64_t at_us):
     """Undo a top-up, transfer or adjustment exactly: each lot must still hold what it was given (M7, M9)."""
@@ -480,7 +469,7 @@ cdef Settlement decide_reverse(Snapshot snapshot, object command, int64_t at_us)
     s.t.gross_fen, s.t.net_fen, s.t.outside_fen = done.t.gross_fen, done.t.net_fen, done.t.outside_fen
     s.t.principal_fen, s.t.bonus_fen = done.t.principal_fen, done.t.bonus_fen
     s.outside_tender = done.outside_tender
-    s.further_accounts = credited(s)
+    s.further_accounts = other_accounts(s)
     s.memo = command.memo
     settle_all(snapshot, s, at_us // 1_000_000)
     return s
