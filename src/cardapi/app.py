@@ -7,6 +7,7 @@ optionally `settings.toml`; `making` while it is being made.
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import secrets
 import time
@@ -14,6 +15,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import msgspec
 from argon2 import PasswordHasher
@@ -27,7 +29,11 @@ from cardapi.store.checkpoint import ENTRIES_MAX, Checkpoint, Checkpointer, Chec
 from cardapi.store.port import Head, Store
 from cardcore.errors import CardcoreError
 
+if TYPE_CHECKING:
+    from cardapi.keys.port import KeyStore
+
 DATABASE = "cardcore.db"
+DEMO = "demo.json"  # stands in the directory of a demo shop
 MAKING = "making"  # a file that stands in the directory while a shop is being made, so that a kill leaves nothing half made (F6)
 
 
@@ -106,6 +112,14 @@ class Shop:
             store, custody, registry, lambda: time.time_ns() // 1_000, checkpointer,
             queue_max=settings.queue_max, pin_tries_max=settings.pin_tries_max,
         )  # fmt: skip
+
+    @functools.cached_property
+    def keys(self) -> KeyStore:
+        """The card keys (control Y): the simulator's in a demo shop, else none yet. Raises KeyStoreError."""
+        # Loaded when first asked for: card cryptography tests itself at import, and most commands need none.
+        from cardapi.keys import known, opened
+
+        return known.demo_keys() if (self.directory / DEMO).exists() else opened.OpenedKeys((), {})
 
     def start(self) -> None:
         """Start the desk and its checkpoints."""

@@ -13,16 +13,17 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cardapi.ids": ("cardcore",),
     "cardapi.shipped": (),
     "cardapi.custody": ("cardcore.errors",),
+    "cardapi.keys": ("cardcore.crypto", "cardcore.errors", "cardapi.keys", "cardapi.custody"),
     "cardapi.desk": (
-        "cardcore", "cardapi.store.port", "cardapi.store.chain", "cardapi.store.fold", "cardapi.people", "cardapi.custody", "cardapi.ids",
-        "cardapi.desk",
+        "cardcore", "cardapi.keys.port", "cardapi.store.port", "cardapi.store.chain", "cardapi.store.fold", "cardapi.people",
+        "cardapi.custody", "cardapi.ids", "cardapi.desk",
     ),
     "cardapi.store": ("cardcore", "cardapi.store", "cardapi.ids"),
     "cardapi.people": ("cardcore", "cardapi.store.port", "cardapi.people", "cardapi.ids"),
     "cardapi.reports": ("cardcore", "cardapi.store.port", "cardapi.reports", "cardapi.people", "cardapi.ids"),
     "cardapi.http": (
         "cardcore", "cardapi.desk", "cardapi.people", "cardapi.custody", "cardapi.app", "cardapi.http",
-        "cardapi.store.port", "cardapi.reports", "cardapi.ids",
+        "cardapi.store.port", "cardapi.keys.port", "cardapi.keys.errors", "cardapi.reports", "cardapi.ids",
     ),
     "cardapi.cli": ("cardcore", "cardapi"),
     "cardapi.app": ("*",),
@@ -39,6 +40,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     ),
     "firmware_sim": ("cryptography",),
 }  # fmt: skip
+
 
 def within(name: str, room: str) -> bool:
     """Whether a dotted name is the room or lies in it."""
