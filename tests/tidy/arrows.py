@@ -25,6 +25,9 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "cardcore", "cardapi.desk", "cardapi.people", "cardapi.custody", "cardapi.app", "cardapi.http",
         "cardapi.store.port", "cardapi.keys.port", "cardapi.keys.errors", "cardapi.reports", "cardapi.ids",
     ),
+    "cardapi.clearing": (
+        "cardcore", "cardapi.clearing", "cardapi.store.port", "cardapi.people", "cardapi.keys", "cardapi.ids",
+    ),
     "cardapi.cli": ("cardcore", "cardapi"),
     "cardapi.app": ("*",),
     "firmware_sim": ("firmware_sim",),
