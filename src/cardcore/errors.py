@@ -95,6 +95,8 @@ DECLINE_CODES: dict[str, str] = {
     "in_flight_open": "value is on its way to or from the card; present the card first",
     "not_in_flight": "nothing is on its way to or from the card under this entry",
     "card_overdrawn": "the card's own memory does not hold as much",
+    "medium_not_active": "this medium is retired or blocked",
+    "too_many_media": "the card has as many active media as its programme allows",
     "too_soon": "the minimum gap between two visits has not passed",
     "used_up_today": "the pass has been used as often as a day allows",
 }

@@ -43,6 +43,16 @@ def unload(programme: Programme, account: Account, amount: int, now: int, positi
     return after(programme, account, now, net_fen=amount, liability_delta_fen=0)
 
 
+def pay(programme: Programme, account: Account, amount: int, now: int, position: int) -> dict[str, Any]:
+    """The intent of a payment with the card's own value: nothing moves before the card has proved its debit."""
+    if account.flight:
+        raise Refused("in_flight_open")
+    if amount > account.on_card:
+        raise Refused("card_overdrawn")
+    account.flight = Flight(position, "pay", amount, "")
+    return after(programme, account, now, net_fen=amount, liability_delta_fen=0)
+
+
 def arrive(programme: Programme, account: Account, position: int, now: int) -> dict[str, Any]:
     """It happened on the card."""
     flight = account.flight
@@ -50,6 +60,12 @@ def arrive(programme: Programme, account: Account, position: int, now: int) -> d
         raise Refused("not_in_flight")
     if flight.kind == "load":
         account.on_card += flight.amount
+    elif flight.kind == "pay":
+        if flight.amount > account.on_card:
+            raise Refused("card_overdrawn")
+        account.on_card -= flight.amount
+        account.flight = None
+        return after(programme, account, now, net_fen=flight.amount, liability_delta_fen=-flight.amount)
     else:
         if flight.amount > account.on_card:
             raise Refused("card_overdrawn")

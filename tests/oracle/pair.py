@@ -237,6 +237,12 @@ class Pair:
 
         return self.decide("unload", self.snapshot(card), core.Unload(amount), oracle)
 
+    def pay(self, card: int, amount: int) -> tuple[str, Entry | None]:
+        def oracle(accounts: dict[int, Account]) -> Any:
+            return medium.pay(self.rules[card], accounts[card + 1], amount, self.now, self.position + 1), None
+
+        return self.decide("pay", self.snapshot(card), core.Pay(amount), oracle)
+
     def prove(self, entry: Entry, *, arrived: bool) -> tuple[str, Entry | None]:
         def oracle(accounts: dict[int, Account]) -> Any:
             end = medium.arrive if arrived else medium.give_up

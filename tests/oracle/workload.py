@@ -104,14 +104,16 @@ def step(choose: Random, pair: Pair) -> str:
 def step_card(choose: Random, pair: Pair, card: int) -> str:
     """A command about the card's own memory."""
     amount = choose.choice((1, 50_00, choose.randint(1, 200_00)))
-    entry = earlier(choose, pair, ("load", "unload"))
-    match choose.randrange(6):
+    entry = earlier(choose, pair, ("load", "unload", "pay"))
+    match choose.randrange(7):
         case 0:
             return pair.load(card, amount, choose.choice(("", "", "cash")))[0]
         case 1:
             return pair.unload(card, amount)[0]
         case 2:
             return pair.clear(card, amount)[0]
+        case 3:
+            return pair.pay(card, amount)[0]
         case _:
             return pair.prove(entry, arrived=choose.random() < 0.7)[0] if entry else pair.load(card, amount, "cash")[0]
 

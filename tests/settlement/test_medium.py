@@ -17,6 +17,7 @@ from cardcore.settlement import (
     Arrive,
     Clear,
     Load,
+    Pay,
     Return,
     Settlement,
     Snapshot,
@@ -95,6 +96,23 @@ def test_bonus_does_not_go_on_the_card() -> None:
     assert shop.account.money_fen(RULES, 0) == 200_00
 
 
+def test_a_payment_on_line_is_the_stores_sale_once_the_card_has_proved_it() -> None:
+    shop = Shop()
+    shop.do(TopUp(100_00))
+    assert shop.refused(Pay(1)) == "card_overdrawn"
+    shop.do(Arrive(), shop.do(Load(60_00)))
+    intent = shop.do(Pay(12_50))
+    assert [(flight.amount_fen, flight.kind) for flight in shop.account.flights()] == [(12_50, "pay")]
+    assert (shop.account.on_card_fen, shop.liability_fen) == (60_00, 100_00)
+    assert Account.unpack(shop.account.pack()) == shop.account
+    assert shop.refused(Load(1)) == shop.refused(Pay(1)) == "in_flight_open"
+    shop.do(Return(), intent)
+    assert (shop.account.on_card_fen, shop.account.flights(), shop.liability_fen) == (60_00, [], 100_00)
+    done = shop.journal[shop.do(Arrive(), shop.do(Pay(12_50))) - 1]
+    assert [(posting.source, posting.target, posting.amount) for posting in done.postings()] == [("on_card", "sales", 12_50)]
+    assert (shop.account.on_card_fen, shop.account.flights(), shop.liability_fen) == (47_50, [], 87_50)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_money_is_in_one_place_whatever_happens(seed: int) -> None:
     rng = random.Random(seed)
@@ -104,7 +122,7 @@ def test_money_is_in_one_place_whatever_happens(seed: int) -> None:
     flight: tuple[int, str, int, str] | None = None
     for _ in range(200):
         amount = rng.randrange(1, 120_00)
-        kind = rng.choice(["load", "cash", "unload", "clear", "arrive", "return"])
+        kind = rng.choice(["load", "cash", "unload", "pay", "clear", "arrive", "return"])
         try:
             if kind in ("load", "cash"):
                 flight = (shop.do(Load(amount, tender="cash" if kind == "cash" else "")), "load", amount, kind)
@@ -112,6 +130,8 @@ def test_money_is_in_one_place_whatever_happens(seed: int) -> None:
                 put_in_fen += amount if kind == "cash" else 0
             elif kind == "unload":
                 flight = (shop.do(Unload(amount)), "unload", amount, kind)
+            elif kind == "pay":
+                flight = (shop.do(Pay(amount)), "pay", amount, kind)
             elif kind == "clear":
                 shop.do(Clear(amount))
                 card_fen, sold_fen = card_fen - amount, sold_fen + amount
@@ -123,6 +143,9 @@ def test_money_is_in_one_place_whatever_happens(seed: int) -> None:
                     card_fen += moved if kind == "arrive" else 0
                     account_fen += moved if kind == "return" and source == "load" else 0
                     put_in_fen -= moved if kind == "return" and source == "cash" else 0
+                elif way == "pay":
+                    card_fen -= moved if kind == "arrive" else 0
+                    sold_fen += moved if kind == "arrive" else 0
                 elif kind == "arrive":
                     card_fen, account_fen = card_fen - moved, account_fen + moved
         except Declined:

@@ -147,10 +147,14 @@ class Shop(RuleBasedStateMachine):
     def unload(self, card: int, fen: int) -> None:
         self.pair.unload(card, fen)
 
-    @precondition(lambda self: self.has("load", "unload"))
+    @rule(card=CARDS, fen=st.integers(1, 500_00))
+    def pay(self, card: int, fen: int) -> None:
+        self.pair.pay(card, fen)
+
+    @precondition(lambda self: self.has("load", "unload", "pay"))
     @rule(pick=PICK, arrived=st.booleans())
     def prove(self, pick: int, arrived: bool) -> None:
-        if entry := self.entry(pick, "load", "unload"):
+        if entry := self.entry(pick, "load", "unload", "pay"):
             self.pair.prove(entry, arrived=arrived)
 
     @rule(card=CARDS, fen=st.integers(1, 100_00))

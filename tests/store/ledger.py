@@ -6,10 +6,12 @@ import random
 from pathlib import Path
 
 from cardapi.custody import Pin
-from cardcore.settlement import Adjust, Capture, Refund, Reverse, Sale, Transfer, Void
+from cardapi.store.media import Shown, pack_shown
+from cardcore.settlement import Adjust, Arrive, Capture, Clear, Load, Pay, Refund, Return, Reverse, Sale, Transfer, Unload, Void
 from tests.desk.till import Till
 
 ENTRIES = 300
+CHIP = "pboc:1000000010000000" + "00" * 9 + "01"
 
 
 def build(directory: Path, entries: int = ENTRIES, seed: int = 7) -> None:
@@ -24,10 +26,29 @@ def build(directory: Path, entries: int = ENTRIES, seed: int = 7) -> None:
     till.done("swap", card=till.card(3_00), payload={"prefix": "8802"})
     till.done("stock", payload={"programme": "plain", "prefix": "8803"})
     till.ask("change", payload={"kind": "unit", "id": "s1", "document": {"name": "一店", "kind": "store", "parent": "issuer"}})
+    _chips(till, cards[0])
     while till.shop.desk.head.position < entries:
         _step(till, rng, cards)
     assert till.shop.desk.head.position == entries
     till.shop.close()
+
+
+def _chips(till: Till, card: str) -> None:
+    """Every kind of entry about a medium."""
+    for number, name in ((card, CHIP), (till.card(), "desfire:04010203040506"), (till.card(), "uid:01")):
+        till.done("register_medium", card=number, payload={"medium": name, "keys": [[1, 0, 0]], "purse": 2 * name.startswith("pboc")})
+    till.done("block_medium", payload={"medium": "uid:01"})
+    till.done("unblock_medium", payload={"medium": "uid:01"})
+    till.done("retire_medium", payload={"medium": "uid:01"})
+    till.done("swap", card=till.shop.store.read_media(["desfire:04010203040506"]).popitem()[1].card, payload={"prefix": "8804"})
+    till.topup(card, 30_00)
+    memo = [pack_shown(Shown(CHIP, n, 0, fen)) for n, fen in ((0, 0), (1, 20_00), (1, 15_00))]
+    loaded = till.done("load", card=card, command=Load(20_00, memo=memo[0]))
+    till.done("arrive", ref=loaded.position, command=Arrive(memo=memo[1]))
+    paid = till.done("pay", card=card, command=Pay(5_00, memo=memo[1]))
+    till.done("return", ref=paid.position, command=Return(memo=memo[1]))
+    till.done("clear", card=card, command=Clear(5_00, memo=memo[2]))
+    till.done("unload", card=card, command=Unload(1_00, memo=memo[2]))
 
 
 def _step(till: Till, rng: random.Random, cards: list[str]) -> None:

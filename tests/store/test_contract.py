@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from cardapi.store.chain import entry_mac, genesis_mac, holds, pack_further, seal, unpack_further
-from cardapi.store.port import AccountRow, Batch, CardRow, Entry, Head, Store
+from cardapi.store.media import KeyPeriod, pack_keys
+from cardapi.store.port import AccountRow, Batch, CardRow, Entry, Head, MediumRow, Store
 from cardcore.errors import CardcoreError
 from tests.store.adapters import ADAPTERS
 
@@ -32,6 +33,12 @@ def make_entry(position: int, /, **changes: object) -> Entry:
 
 def make_card(number: str, account_id: int, changed_at: int = 1, state: str = "active") -> CardRow:
     return CardRow(number, account_id, "plain", state, 0, "u", "primary", 0, 0, b"", 0, changed_at)
+
+
+def make_medium(name: str, account_id: int, in_flight: int = 0, changed_at: int = 1, **changes: object) -> MediumRow:
+    keys = pack_keys([KeyPeriod(1, 0, 0)])
+    row = MediumRow(name, account_id, "88010001", "pboc2-3des", "active", keys, 2, 7, 9, 12_50, in_flight, changed_at)
+    return msgspec.structs.replace(row, **changes)
 
 
 class Opened:
@@ -65,7 +72,7 @@ def test_an_empty_store(opened: Opened) -> None:
     assert list(store.partitions()) == [0]
     assert len(store.partitions()[0]) == 16
     assert [(head.position, head.liability_fen) for head in store.heads()] == [(0, 0)]
-    assert store.counts() == {"entries": 0, "cards": 0, "accounts": 0, "documents": 0}
+    assert store.counts() == {"entries": 0, "cards": 0, "accounts": 0, "documents": 0, "media": 0}
     assert store.next_account_number(0) == 1
     assert store.entry(0, 1) is None
     assert store.entry(0, 0) is None
@@ -81,7 +88,8 @@ def test_everything_committed_is_read_back(opened: Opened) -> None:
     entries = [make_entry(n, account_id=7, card="8801000000000013", prior=n - 1) for n in range(1, 4)]
     card, account = make_card("8801000000000013", 7, 3), AccountRow(7, b"state", 3)
     document = ("unit", "issuer", b'{"id":"issuer"}')
-    opened.store.commit(Batch(entries, [card], [account], [document]))
+    medium = make_medium("pboc:00112233445566770000000000000000001", 7)
+    opened.store.commit(Batch(entries, [card], [account], [document], [medium]))
     for store in opened.views():
         assert list(store.journal(0)) == entries
         assert store.entry(0, 2) == entries[1]
@@ -92,9 +100,11 @@ def test_everything_committed_is_read_back(opened: Opened) -> None:
         assert store.find_keys([("terminal:t1", "key-2"), ("terminal:t2", "key-2")]) == {("terminal:t1", "key-2"): entries[1]}
         assert list(store.documents()) == list(store.documents("unit")) == [document]
         assert list(store.documents("terminal")) == []
-        assert (list(store.cards()), list(store.accounts())) == ([card], [account])
+        assert (list(store.cards()), list(store.accounts()), list(store.media())) == ([card], [account], [medium])
+        assert store.read_media([medium.medium]) == {medium.medium: medium}
+        assert (store.media_of(7), store.media_of(8)) == ([medium], [])
         assert store.heads() == [Head(0, 3, bytes(32), 30, 1_000_003)]
-        assert store.counts() == {"entries": 3, "cards": 1, "accounts": 1, "documents": 1}
+        assert store.counts() == {"entries": 3, "cards": 1, "accounts": 1, "documents": 1, "media": 1}
         assert store.next_account_number(0) == 8
         assert store.check() == []
 
@@ -161,7 +171,37 @@ def test_constraints_of_cards_and_accounts(opened: Opened) -> None:
     for account in (AccountRow(0, b"x", 1), AccountRow(1, b"", 1), AccountRow(1, b"x", 0)):
         with pytest.raises(CardcoreError):
             opened.store.commit(Batch([], [], [account], []))
-    assert opened.store.counts() == {"entries": 0, "cards": 0, "accounts": 0, "documents": 0}
+    assert opened.store.counts() == {"entries": 0, "cards": 0, "accounts": 0, "documents": 0, "media": 0}
+
+
+def test_constraints_of_a_medium(opened: Opened) -> None:
+    account = AccountRow(7, b"x", 1)
+    for wrong in (
+        make_medium("pboc", 7), make_medium(":1", 7), make_medium("pboc:", 7), make_medium("pboc:1", 8), make_medium("uid:" + "0" * 125, 7),
+        make_medium("pboc:1", 7, card=""), make_medium("pboc:1", 7, state="lost"), make_medium("pboc:1", 7, keys=b""),
+        make_medium("pboc:1", 7, purse=3), make_medium("pboc:1", 7, online_counter=65_536), make_medium("pboc:1", 7, online_counter=-1),
+        make_medium("pboc:1", 7, offline_counter=1 << 32), make_medium("pboc:1", 7, balance_fen=-1), make_medium("pboc:1", 7, -1),
+        make_medium("pboc:1", 7, 0, 0),
+    ):  # fmt: skip
+        with pytest.raises(CardcoreError):
+            opened.store.commit(Batch([], [], [account], [], [wrong]))
+    assert opened.store.counts()["media"] == 0
+
+
+def test_media_at_once_of_an_account_and_in_flight(opened: Opened) -> None:
+    """Batch reads give the same as single ones; an upsert keeps the last row; what is in flight comes by age, by pages."""
+    media = [make_medium(f"pboc:{n:04d}", 7 + n % 2, in_flight=(100 - n) * (n % 3 == 0)) for n in range(99)]
+    opened.store.commit(Batch([], [], [AccountRow(7, b"a", 1), AccountRow(8, b"b", 1)], [], media))
+    for store in opened.views():
+        for size in (1, 2, 99):
+            wanted = [row.medium for row in media[:size]]
+            assert store.read_media([*wanted, "pboc:absent"]) == {row.medium: row for row in media[:size]}
+        assert store.media_of(8) == [row for row in media if row.account_id == 8]
+        open_ones = sorted((row for row in media if row.in_flight), key=lambda row: row.in_flight)
+        assert store.in_flight(0, 5) == open_ones[:5]
+        assert store.in_flight(open_ones[4].in_flight, 1_000) == open_ones[5:]
+    opened.store.commit(Batch([], [], [], [], [msgspec.structs.replace(open_ones[0], in_flight=0, state="retired")]))
+    assert opened.store.in_flight(0, 1) == [open_ones[1]]
 
 
 def test_upserts_keep_the_last_row(opened: Opened) -> None:
@@ -202,12 +242,14 @@ def test_statement_walks_back_pointers(opened: Opened) -> None:
 
 
 def test_rebuild_replaces_projections_only(opened: Opened) -> None:
-    opened.store.commit(Batch([make_entry(1)], [make_card("88010001", 7)], [AccountRow(7, b"a", 1)], [("unit", "u", b"1")]))
-    opened.store.rebuild(iter([make_card("88010002", 9)]), iter([AccountRow(9, b"b", 1)]), iter([]))
+    card, old, new = make_card("88010001", 7), make_medium("pboc:1", 7), make_medium("pboc:2", 9)
+    opened.store.commit(Batch([make_entry(1)], [card], [AccountRow(7, b"a", 1)], [("unit", "u", b"1")], [old]))
+    opened.store.rebuild(iter([make_card("88010002", 9)]), iter([AccountRow(9, b"b", 1)]), iter([]), iter([new]))
     store = opened.again()
     assert [card.number for card in store.cards()] == ["88010002"]
     assert [account.account_id for account in store.accounts()] == [9]
     assert list(store.documents()) == []
+    assert list(store.media()) == [new]
     assert store.counts()["entries"] == 1
 
 

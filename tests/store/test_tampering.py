@@ -19,7 +19,7 @@ from tests.support import sized
 
 STRIDE = sized(13, 1)  # rows between two damaged ones
 # Facts about the machine, not the shop: Alembic's own row is held to the release's number.
-TABLES = ("entry", "card", "account", "document", "partition", "alembic_version")
+TABLES = ("entry", "card", "account", "medium", "document", "partition", "alembic_version")
 
 
 def other(value: Any) -> Any:
@@ -70,7 +70,7 @@ def test_every_changed_cell_is_found(copy: Copy, table: str) -> None:
         assert bad is not None
         if table == "entry" and column != "id":
             assert (bad.table, bad.position) == ("entry", key[0] & (1 << 48) - 1), f"{table}.{column} of {key}: {bad}"
-        elif table in ("card", "account", "document") and column not in keys:
+        elif table in ("card", "account", "medium", "document") and column not in keys:
             assert (bad.table, bad.key) == (table, "/".join(map(str, key))), f"{table}.{column} of {key}: {bad}"
         tried += 1
     assert tried >= 1
@@ -95,16 +95,16 @@ def test_swapped_entries_are_found(copy: Copy) -> None:
     assert report.first_bad.position == 100
 
 
-@pytest.mark.parametrize("table", ["card", "account", "document"])
+@pytest.mark.parametrize("table", ["card", "account", "medium", "document"])
 def test_rows_from_nowhere_and_missing_rows_are_found(copy: Copy, table: str) -> None:
     connection = open_to_damage(copy.store)
-    key = {"card": "number", "account": "account_id", "document": "id"}[table]
+    key = {"card": "number", "account": "account_id", "medium": "medium", "document": "id"}[table]
     connection.execute("BEGIN")
     connection.execute(f"DELETE FROM {table} WHERE {key} = (SELECT max({key}) FROM {table})")
     assert not copy.verify().ok
     connection.execute("ROLLBACK")
     names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-    new = {"card": "'99999999'", "account": "77777", "document": "'ghost'"}[table]
+    new = {"card": "'99999999'", "account": "77777", "medium": "'uid:99'", "document": "'ghost'"}[table]
     values = ", ".join(new if name == key else name for name in names)
     connection.execute(f"INSERT INTO {table} SELECT {values} FROM {table} LIMIT 1")
     report = copy.verify()
@@ -134,13 +134,13 @@ def test_the_tail_is_checked_at_start(copy: Copy) -> None:
 
 def test_rebuild_makes_every_projection_again(copy: Copy) -> None:
     connection = open_to_damage(copy.store)
-    before = [connection.execute(f"SELECT * FROM {table}").fetchall() for table in ("card", "account", "document")]
-    for table in ("card", "account", "document"):
+    before = [connection.execute(f"SELECT * FROM {table}").fetchall() for table in ("card", "account", "medium", "document")]
+    for table in ("card", "account", "medium", "document"):
         connection.execute(f"DELETE FROM {table}")
     assert not copy.verify().ok
     report = rebuild(copy.store, copy.custody.chain_key, checkpoints=copy.checkpoints.read())
     assert report.ok, report.first_bad
-    assert [connection.execute(f"SELECT * FROM {table}").fetchall() for table in ("card", "account", "document")] == before
+    assert [connection.execute(f"SELECT * FROM {table}").fetchall() for table in ("card", "account", "medium", "document")] == before
 
 
 def test_rebuild_refuses_a_bad_journal(copy: Copy) -> None:

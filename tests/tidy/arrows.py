@@ -15,7 +15,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cardapi.custody": ("cardcore.errors",),
     "cardapi.keys": ("cardcore.crypto", "cardcore.errors", "cardapi.keys", "cardapi.custody"),
     "cardapi.desk": (
-        "cardcore", "cardapi.keys.port", "cardapi.store.port", "cardapi.store.chain", "cardapi.store.fold", "cardapi.people",
+        "cardcore", "cardapi.keys.port", "cardapi.store.port", "cardapi.store.chain", "cardapi.store.fold", "cardapi.store.media",
+        "cardapi.people",
         "cardapi.custody", "cardapi.ids", "cardapi.desk",
     ),
     "cardapi.store": ("cardcore", "cardapi.store", "cardapi.ids"),

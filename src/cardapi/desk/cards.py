@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 
+from cardapi.desk.media import HANDLERS as MEDIA
+from cardapi.desk.media import medium_verb, retired
 from cardapi.desk.money import card_images, check_pin, refuse
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.work import Work
 from cardapi.ids import card_number, is_card_number
 from cardapi.store.fold import Change, Step, pack_body
-from cardapi.store.port import CardRow, Entry
+from cardapi.store.port import CardRow, Entry, MediumRow
 from cardcore.errors import Declined
 from cardcore.settlement.lifecycle import EXCLUDED, PIN_STATES, STEPS, TAKES_OVER, next_state, state_at
 
@@ -38,8 +40,15 @@ def _known(work: Work, request: Request) -> CardRow:
     return card
 
 
-def _record(work: Work, request: Request, before: list[CardRow], after: list[CardRow], ref: int = 0) -> Entry:
-    body = pack_body(Step(before, after, request.payload))
+def _record(
+    work: Work,
+    request: Request,
+    before: list[CardRow],
+    after: list[CardRow],
+    ref: int = 0,
+    media: tuple[list[MediumRow], list[MediumRow]] = ([], []),
+) -> Entry:
+    body = pack_body(Step(before, after, request.payload, *media))
     return work.add(request, account_id=after[0].account_id, card=after[0].number, body=body, ref=ref)
 
 
@@ -155,7 +164,7 @@ def exchange(work: Work, request: Request) -> Entry:
         after_old, number=to, state="active", unit=request.unit, kind="replacement", valid_until=valid_until
     )
     before = [before_old] if taken is None else [before_old, card_images(taken)[0]]
-    return _record(work, request, before, [after_old, new])
+    return _record(work, request, before, [after_old, new], media=retired(work, card))
 
 
 def exclude(work: Work, request: Request) -> Entry:
@@ -219,6 +228,8 @@ HANDLERS: dict[str, Callable[[Work, Request], Entry]] = {
 
 def card_verb(work: Work, request: Request) -> Entry:
     """Do one life cycle, PIN or registry verb; a Declined on a known card is recorded. Raises Problem, RegistryError."""
+    if request.verb in MEDIA:
+        return medium_verb(work, request)
     handler = HANDLERS.get(request.verb)
     if handler is None:
         raise Problem("invalid_payload", f"no verb {request.verb!r}", name="verb")

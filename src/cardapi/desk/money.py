@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cardapi.custody import Pin
+from cardapi.desk.chips import fit
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.work import Work
 from cardapi.people.registry import CardPolicy
 from cardapi.store.fold import Step, is_settlement, pack_body
+from cardapi.store.media import VERBS as MEDIUM_VERBS
 from cardapi.store.port import CardRow, Entry
 from cardcore.errors import CardcoreError, Declined
 from cardcore.settlement import Expire, Settlement, Snapshot, decide
@@ -35,6 +37,8 @@ def money(work: Work, request: Request) -> Entry:
         admit(request.verb, card.state, card.state_from, card.valid_until, card.flags, work.at_s)
         if ticket is None:
             ticket = _end_lapsed(work, request, card)
+        if request.verb in MEDIUM_VERBS and request.command is not None:
+            fit(work, request, card, ticket.position if ticket else 0)
         settlement = _decide(work, request, card, ticket)
     except Declined as declined:
         return refuse(work, request, card, declined, ticket.position if ticket else 0)

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 class Request(msgspec.Struct, gc=False):
     """One verb as an edge hands it in: who, what and under which client key. Scope was judged before (R1, R2).
 
-    Money verbs (with `command`): settle hold capture void refund reverse topup transfer adjust expire.
+    Money verbs (with `command`): settle hold capture void refund reverse topup transfer adjust expire; between account and chip
+    load unload pay arrive return clear, whose memo names the medium (`store.media.Shown`).
     Life cycle: stock issue activate lost freeze unfreeze swap reissue cancel expire_card take_back destroy exclude.
+    Media: register_medium retire_medium block_medium unblock_medium.
     PIN: set_pin verify_pin unlock_pin. Registry: change.
     """
 
@@ -43,6 +45,7 @@ class Request(msgspec.Struct, gc=False):
     lost {"effective_at"} epoch seconds, 0 = now
     swap, reissue {"to": number of a stock or issued card or a new number, "prefix": when "to" is absent, "valid_until"}
     exclude {"excluded": bool}
+    register_medium {"medium", "profile", "keys": [[version, valid_from, valid_to]], "purse", "offline_counter"}; the other steps {"medium"}
     change {"kind", "id", "document"}
     """
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
+import msgspec
+
 from cardapi.custody import Custody
 from cardapi.desk.request import Problem, Request
 from cardapi.people.registry import ProgrammeVersion, Registry
+from cardapi.store import media
 from cardapi.store.chain import pack_further, seal
 from cardapi.store.fold import Fold
-from cardapi.store.port import Batch, CardRow, Entry, Found, Head, Store
+from cardapi.store.port import Batch, CardRow, Entry, Found, Head, MediumRow, Store
 from cardcore.errors import AmountOutOfRange
 from cardcore.settlement import Account, Settlement
 from cardcore.settlement.lifecycle import GONE
@@ -29,6 +32,7 @@ class Rows:
         self.cards: dict[str, CardRow] = {}
         self.accounts: dict[int, Account] = {}
         self.changed: dict[int, int] = {}
+        self.media: dict[str, MediumRow] = {}
         self._accounts_max = accounts_max
 
     def trim(self) -> None:
@@ -40,6 +44,7 @@ class Rows:
             del self.accounts[account_id], self.changed[account_id]
         kept = self.accounts
         self.cards = {number: row for number, row in self.cards.items() if row.account_id in kept}
+        self.media = {name: row for name, row in self.media.items() if row.account_id in kept}
 
 
 class Work(Fold):
@@ -60,6 +65,7 @@ class Work(Fold):
         self.cards = rows.cards
         self.accounts = rows.accounts
         self.changed = rows.changed
+        self.media = rows.media
         self.store = store
         self.registry = registry
         self.custody = custody
@@ -78,6 +84,7 @@ class Work(Fold):
         self._chain_key = chain_key
         self._touched: dict[int, None] = {}  # accounts to write, in order
         self._absent: set[str] = set()
+        self._no_media: set[str] = set()
         self._versions: dict[str, ProgrammeVersion] = {}
 
     # ------------------------------------------------------------ reading
@@ -97,6 +104,37 @@ class Work(Fold):
         numbers = {number for number in numbers if number not in self.cards}
         if numbers:
             self._admit(numbers, self.store.read(list(numbers)).values())
+        names = {self.shown_name(request) for request in requests if request.verb in media.VERBS}
+        names = {name for name in names if name and name not in self.media}
+        if names:
+            self.media.update(self.store.read_media(list(names)))
+            self._no_media |= names - self.media.keys()
+
+    @staticmethod
+    def shown_name(request: Request) -> str:
+        """The medium that a request's memo names, "" when none or when it does not decode (judged later)."""
+        try:
+            shown = media.unpack_shown(request.command.memo) if request.command is not None else None
+        except msgspec.MsgspecError:
+            return ""
+        return shown.medium if shown is not None else ""
+
+    def medium(self, name: str) -> MediumRow | None:
+        """A medium by id; read now if the batch did not name it."""
+        row = self.media.get(name)
+        if row is None and name and name not in self._no_media:
+            row = self.store.read_media([name]).get(name)
+            if row is None:
+                self._no_media.add(name)
+            else:
+                self.media[name] = row
+        return row
+
+    def media_of(self, account_id: int) -> list[MediumRow]:
+        """Every medium of an account, as this batch leaves it."""
+        for row in self.store.media_of(account_id):
+            self.media.setdefault(row.medium, row)
+        return [row for row in self.media.values() if row.account_id == account_id]
 
     def _admit(self, numbers: set[str], found: Any) -> None:
         for row in found:
@@ -237,6 +275,7 @@ class Work(Fold):
             [self.cards[number] for number in self.cards_touched],
             [self.account_row(account_id) for account_id in self._touched],
             [(kind, name, self.documents[kind, name]) for kind, name in self.documents],
+            [self.media[name] for name in self.media_touched],
         )
 
     def head(self) -> Head:

@@ -87,6 +87,8 @@ _INNER = {
     "close_differs": Kind(500, "A close folds to other figures than when it was made"),
     "key_reused": Kind(422, "This Idempotency-Key was used for another request"),
     "unknown_card": Kind(404, "There is no such card, or not for this caller"),
+    "unknown_medium": Kind(404, "There is no such medium, or not for this caller"),
+    "medium_taken": Kind(409, "The medium is registered already"),
     "unknown_ticket": Kind(404, "There is no such ticket, or not for this caller"),
     "unknown_programme": Kind(422, "There is no such programme"),
     "unknown_verb": Kind(422, "There is no such verb"),

@@ -69,6 +69,7 @@ class CardPolicy(msgspec.Struct, frozen=True):
 
     pin: str  # "never" | "always" | "above"
     pin_above_fen: int
+    media_max: int = 1  # active media of one card (K9)
 
 
 class ProgrammeVersion(msgspec.Struct, frozen=True):
@@ -240,7 +241,7 @@ class Registry:
         for other in self._versions.get(programme.name, ()):
             _same_places(other.programme, programme)
         card = tomllib.loads(document["pack"]).get("card", {})
-        policy = CardPolicy(card.get("pin", "never"), card.get("pin_above_fen", 0))
+        policy = CardPolicy(card.get("pin", "never"), card.get("pin_above_fen", 0), card.get("media_max", 1))
         return ProgrammeVersion(programme.name, programme.version, document["valid_from"], document["pack"], programme, policy)
 
 

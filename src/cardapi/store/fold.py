@@ -11,13 +11,14 @@ from typing import Any
 
 import msgspec
 
-from cardapi.store.port import AccountRow, CardRow, Entry
+from cardapi.store import media
+from cardapi.store.port import AccountRow, CardRow, Entry, MediumRow
 from cardcore.settlement import VERBS, Account, Settlement
 
 MONEY_VERBS = frozenset(VERBS)
 CARD_VERBS = frozenset({
     "stock", "issue", "activate", "lost", "freeze", "unfreeze", "swap", "reissue", "cancel", "expire_card", "take_back", "destroy",
-    "exclude", "set_pin", "verify_pin", "unlock_pin", "pin_cleared",
+    "exclude", "set_pin", "verify_pin", "unlock_pin", "pin_cleared", "register_medium", "retire_medium", "block_medium", "unblock_medium",
 })  # fmt: skip
 
 
@@ -27,6 +28,8 @@ class Step(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     before: list[CardRow]
     after: list[CardRow]
     facts: dict[str, Any] = {}
+    media_before: list[MediumRow] = []
+    media_after: list[MediumRow] = []
 
 
 class Change(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -50,14 +53,16 @@ def is_settlement(entry: Entry) -> bool:
 
 
 class Fold:
-    """Cards, accounts and documents as their entries made them: all of them in `verify`, those of one batch in the desk."""
+    """Cards, accounts, media and documents as their entries made them: all of them in `verify`, those of one batch in the desk."""
 
     def __init__(self) -> None:
         self.cards: dict[str, CardRow] = {}
         self.accounts: dict[int, Account] = {}
         self.changed: dict[int, int] = {}  # account -> position of its last entry
         self.documents: dict[tuple[str, str], bytes] = {}
+        self.media: dict[str, MediumRow] = {}
         self.cards_touched: set[str] = set()
+        self.media_touched: set[str] = set()
 
     def apply(self, entry: Entry, settlement: Settlement | None = None) -> Settlement | None:
         """Take in one entry; `settlement` saves decoding its body again. Returns the settlement if it is one.
@@ -80,6 +85,8 @@ class Fold:
                 for account_id in settlement.further_accounts:
                     self.accounts[account_id].apply(settlement, entry.position)
                     self.changed[account_id] = entry.position
+                if verb in media.VERBS:
+                    self._show(entry, settlement)
         elif verb == "change":
             change = unpack_change(entry.body)
             assert self.documents.get((change.kind, change.id), b"") == change.before, "the document before is another one"
@@ -104,6 +111,32 @@ class Fold:
                 assert row.account_id == entry.account_id, "the card's account is not there"
                 self.accounts[row.account_id] = Account(row.account_id)
             self._touch(row, entry.position)
+        for medium in step.media_before:
+            held = self.media.get(medium.medium)
+            assert held is not None, "the medium before is not there"
+            assert msgspec.structs.replace(held, changed_at=0) == medium, "the medium before is in another state"
+        known = {medium.medium for medium in step.media_before}
+        for medium in step.media_after:
+            assert medium.medium in known or medium.medium not in self.media, "the medium is there already"
+            assert medium.account_id in self.accounts, "the medium's account is not there"
+            self._touch_medium(msgspec.structs.replace(medium, changed_at=entry.position))
+
+    def _show(self, entry: Entry, settlement: Settlement) -> None:
+        """What an entry's memo says of a medium."""
+        shown = media.unpack_shown(settlement.memo)
+        if shown is None:
+            return
+        row = self.media[shown.medium]
+        assert row.account_id == settlement.account_id, "the medium belongs to another account"
+        if entry.verb in media.INTENTS:
+            assert row.in_flight == 0, "the medium has something in flight"
+        elif entry.verb != "clear":
+            assert row.in_flight == entry.ref, "the medium has something else in flight"
+        self._touch_medium(media.after(row, entry.verb, entry.position, shown))
+
+    def _touch_medium(self, row: MediumRow) -> None:
+        self.media[row.medium] = row
+        self.media_touched.add(row.medium)
 
     def _touch(self, row: CardRow, position: int) -> None:
         row.changed_at = position

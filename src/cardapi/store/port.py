@@ -68,6 +68,23 @@ class AccountRow(msgspec.Struct, gc=False):
     changed_at: int
 
 
+class MediumRow(msgspec.Struct, gc=False):
+    """A carrier of a card as the store keeps it: a projection of its entries. What holds value is a chip; the rest identifies (K8)."""
+
+    medium: str  # "pboc:<issuer><serial>", "desfire:<uid>", "ntag424:<uid>", "uid:<uid>", "magstripe:...", "barcode:..."; hex in lower case
+    account_id: int
+    card: str  # number of the card it was made for
+    profile: str  # make of chip ("pboc2-3des", "ev2" ...), "" where nothing is spoken
+    state: str  # active retired blocked
+    keys: bytes  # `media.pack_keys`: key versions on the card with their dates (K6)
+    purse: int  # which purse of a PBOC chip holds the money: 1 ED, 2 EP; 0 on others
+    online_counter: int  # last proven; PBOC only
+    offline_counter: int  # last proven; of a DESFire chip its transaction counter
+    balance_fen: int  # what the chip held at these counters
+    in_flight: int  # position of the open load, unload or payment, 0 if none
+    changed_at: int  # position of the entry that last changed this row
+
+
 class Found(msgspec.Struct, gc=False):
     """One card with its account, as read for a decision."""
 
@@ -82,6 +99,7 @@ class Batch(msgspec.Struct):
     cards: list[CardRow]  # upserts
     accounts: list[AccountRow]  # upserts, the last state of each account touched
     documents: list[tuple[str, str, bytes]]  # registry upserts: kind, id, JSON
+    media: list[MediumRow] = []  # upserts
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -128,6 +146,18 @@ class Store(Protocol):
         """Accounts with the card that stands for each: not an exchanged or dead number if there is another, then the newest."""
         ...
 
+    def read_media(self, media: Sequence[str]) -> dict[str, MediumRow]:
+        """Media by id; unknown ones are absent."""
+        ...
+
+    def media_of(self, account_id: int) -> list[MediumRow]:
+        """Every medium of an account, by id."""
+        ...
+
+    def in_flight(self, after: int, limit: int) -> list[MediumRow]:
+        """Media with an open load, unload or payment, oldest first; `after` (exclusive) is a position."""
+        ...
+
     def entry(self, partition: int, position: int) -> Entry | None: ...
     def followers(self, partition: int, position: int) -> list[Entry]:
         """Entries whose `ref` is this position, oldest first."""
@@ -148,19 +178,26 @@ class Store(Protocol):
     def documents(self, kind: str | None = None) -> Iterable[tuple[str, str, bytes]]: ...
     def cards(self) -> Iterator[CardRow]: ...
     def accounts(self) -> Iterator[AccountRow]: ...
+    def media(self) -> Iterator[MediumRow]: ...
     def next_account_number(self, partition: int) -> int:
         """One more than the largest account number of the partition."""
         ...
 
     def counts(self) -> dict[str, int]:
-        """How many entries, cards, accounts and documents there are."""
+        """How many entries, cards, accounts, documents and media there are."""
         ...
 
     def check(self) -> list[str]:
         """What the adapter's own structure check finds wrong (pages, indexes, constraints); empty when sound."""
         ...
 
-    def rebuild(self, cards: Iterable[CardRow], accounts: Iterable[AccountRow], documents: Iterable[tuple[str, str, bytes]]) -> None:
+    def rebuild(
+        self,
+        cards: Iterable[CardRow],
+        accounts: Iterable[AccountRow],
+        documents: Iterable[tuple[str, str, bytes]],
+        media: Iterable[MediumRow] = (),
+    ) -> None:
         """Replace every projection in one transaction (the journal stays as it is)."""
         ...
 

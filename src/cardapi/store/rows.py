@@ -16,13 +16,15 @@ from typing import Any
 import msgspec
 
 from cardapi.store import statements as sql
-from cardapi.store.port import AccountRow, CardRow, Found
+from cardapi.store.port import AccountRow, CardRow, Found, MediumRow
 
 EXACT = 64  # up to this many rows a statement of its own for each count, so that the prepared ones are found again
 CHUNK = 256  # rows of one statement beyond that
 
 _Cells = tuple[str, int, str, str, int, str, str, int, int, str, int, int, str, int]
+_MediumCells = tuple[str, int, str, str, str, str, int, int, int, int, int, int]
 _cells = msgspec.json.Decoder(list[_Cells]).decode
+_medium_cells = msgspec.json.Decoder(list[_MediumCells]).decode
 
 
 class Insert:
@@ -60,3 +62,9 @@ def read_cards(connection: sqlite3.Connection, numbers: Sequence[str]) -> list[F
         Found(CardRow(*cells[:9], unhex(cells[9]), cells[10], cells[11]), AccountRow(cells[1], unhex(cells[12]), cells[13]))
         for cells in _cells(text)
     ]
+
+
+def read_media(connection: sqlite3.Connection, media: Sequence[str]) -> list[MediumRow]:
+    """Media by id; unknown ones are left out. Raises sqlite3.Error."""
+    text = connection.execute(sql.READ_MEDIA, (json.dumps(media),)).fetchone()[0]
+    return [MediumRow(*cells[:5], bytes.fromhex(cells[5]), *cells[6:]) for cells in _medium_cells(text)]

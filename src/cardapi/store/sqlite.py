@@ -20,8 +20,8 @@ import msgspec
 from cardapi.store import log, schema
 from cardapi.store import statements as sql
 from cardapi.store.chain import unpack_further
-from cardapi.store.port import AccountRow, Batch, CardRow, Entry, Found, Head
-from cardapi.store.rows import Insert, read_cards
+from cardapi.store.port import AccountRow, Batch, CardRow, Entry, Found, Head, MediumRow
+from cardapi.store.rows import Insert, read_cards, read_media
 from cardcore.errors import CardcoreError
 
 POSITION_MASK = (1 << 48) - 1
@@ -31,6 +31,7 @@ STATEMENTS_KEPT = 512  # prepared statements: an insert has one for each count o
 _astuple = msgspec.structs.astuple
 _insert_entries = Insert(sql.INSERT_ENTRIES, len(sql.ENTRY_COLUMNS.split(", ")))
 _upsert_accounts = Insert(sql.UPSERT_ACCOUNTS, 3, sql.UPSERT_ACCOUNTS_END)
+_upsert_media = Insert(sql.UPSERT_MEDIA, len(sql.MEDIUM_COLUMNS.split(", ")))
 
 
 class StoreError(CardcoreError):
@@ -155,6 +156,17 @@ class SqliteStore:
         rows = [row for account_id in account_ids for row in self._connection.execute(sql.READ_ACCOUNT, (account_id,))]
         return {row[1]: _found(row) for row in rows}
 
+    def read_media(self, media: Sequence[str]) -> dict[str, MediumRow]:
+        if len(media) == 1:
+            return {row[0]: MediumRow(*row) for row in self._connection.execute(sql.READ_MEDIUM, (media[0],))}
+        return {row.medium: row for row in read_media(self._connection, media)}
+
+    def media_of(self, account_id: int) -> list[MediumRow]:
+        return [MediumRow(*row) for row in self._connection.execute(sql.MEDIA_OF, (account_id,))]
+
+    def in_flight(self, after: int, limit: int) -> list[MediumRow]:
+        return [MediumRow(*row) for row in self._connection.execute(sql.IN_FLIGHT, (after, limit))]
+
     def entry(self, partition: int, position: int) -> Entry | None:
         if not (0 <= partition < 256 and 0 < position <= POSITION_MASK):
             return None
@@ -208,13 +220,17 @@ class SqliteStore:
         for row in self._connection.execute(sql.ACCOUNTS):
             yield AccountRow(*row)
 
+    def media(self) -> Iterator[MediumRow]:
+        for row in self._connection.execute(sql.MEDIA):
+            yield MediumRow(*row)
+
     def next_account_number(self, partition: int) -> int:
         low = partition << 40
         last = self._connection.execute(sql.LAST_ACCOUNT, (low, low | (1 << 40) - 1)).fetchone()[0]
         return 1 if last is None else (last & (1 << 40) - 1) + 1
 
     def counts(self) -> dict[str, int]:
-        tables = {"entries": "entry", "cards": "card", "accounts": "account", "documents": "document"}
+        tables = {"entries": "entry", "cards": "card", "accounts": "account", "documents": "document", "media": "medium"}
         return {name: self._connection.execute(sql.COUNT[table]).fetchone()[0] for name, table in tables.items()}
 
     def check(self) -> list[str]:
@@ -242,6 +258,8 @@ class SqliteStore:
                 _upsert_accounts(connection, [(row.account_id, row.state, row.changed_at) for row in batch.accounts])
             if batch.cards:
                 connection.executemany(sql.UPSERT_CARD, map(_astuple, batch.cards))
+            if batch.media:
+                _upsert_media(connection, [_astuple(row) for row in batch.media])
             if batch.documents:
                 connection.executemany(sql.UPSERT_DOCUMENT, batch.documents)
             connection.execute("COMMIT")
@@ -256,7 +274,13 @@ class SqliteStore:
             self._keeper = log.LogKeeper(self.path, lambda: connect(self.path))
         self._keeper.committed(4 + 2 * len(batch.entries))
 
-    def rebuild(self, cards: Iterable[CardRow], accounts: Iterable[AccountRow], documents: Iterable[tuple[str, str, bytes]]) -> None:
+    def rebuild(
+        self,
+        cards: Iterable[CardRow],
+        accounts: Iterable[AccountRow],
+        documents: Iterable[tuple[str, str, bytes]],
+        media: Iterable[MediumRow] = (),
+    ) -> None:
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -265,6 +289,7 @@ class SqliteStore:
             connection.executemany(sql.UPSERT_ACCOUNT, map(_astuple, accounts))
             connection.executemany(sql.UPSERT_CARD, map(_astuple, cards))
             connection.executemany(sql.UPSERT_DOCUMENT, documents)
+            _upsert_media(connection, [_astuple(row) for row in media])
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             if connection.in_transaction:

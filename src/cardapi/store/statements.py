@@ -9,12 +9,17 @@ ENTRY_COLUMNS_E = ", ".join("e." + name for name in ENTRY_COLUMNS.split(", "))
 CARD_COLUMNS = "number, account_id, programme, state, state_from, unit, kind, valid_until, flags, pin_value, pin_tries, changed_at"
 CARD_COLUMNS_C = ", ".join("c." + name for name in CARD_COLUMNS.split(", "))
 
+MEDIUM_COLUMNS = (
+    "medium, account_id, card, profile, state, keys, purse, online_counter, offline_counter, balance_fen, in_flight, changed_at"
+)
+
 # Written many rows a statement; see `rows.Insert`.
 INSERT_ENTRIES = f"INSERT INTO entry ({ENTRY_COLUMNS}) VALUES"
 UPSERT_ACCOUNTS = "INSERT INTO account (account_id, state, changed_at) VALUES"
 UPSERT_ACCOUNTS_END = "ON CONFLICT (account_id) DO UPDATE SET state = excluded.state, changed_at = excluded.changed_at"
 UPSERT_ACCOUNT = f"{UPSERT_ACCOUNTS} (?,?,?) {UPSERT_ACCOUNTS_END}"
 UPSERT_CARD = f"REPLACE INTO card ({CARD_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+UPSERT_MEDIA = f"REPLACE INTO medium ({MEDIUM_COLUMNS}) VALUES"
 UPSERT_DOCUMENT = "REPLACE INTO document (kind, id, body) VALUES (?,?,?)"
 INSERT_PARTITION = "INSERT INTO partition (number, genesis) VALUES (?,?)"
 
@@ -34,6 +39,14 @@ ENTRY_BY_ID = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE id = ?"
 FOLLOWERS = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE ref = ? AND id BETWEEN ? AND ? ORDER BY id"
 JOURNAL = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
 LAST_ENTRY = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1"
+READ_MEDIUM = f"SELECT {MEDIUM_COLUMNS} FROM medium WHERE medium = ?"
+READ_MEDIA = (
+    f"SELECT json_group_array(json_array({', '.join(f'm.{name}' for name in MEDIUM_COLUMNS.split(', '))})) "
+    "FROM json_each(?) j CROSS JOIN medium m ON m.medium = j.value"
+).replace("m.keys", "hex(m.keys)")
+MEDIA_OF = f"SELECT {MEDIUM_COLUMNS} FROM medium WHERE account_id = ? ORDER BY medium"
+IN_FLIGHT = f"SELECT {MEDIUM_COLUMNS} FROM medium WHERE in_flight > max(0, ?) ORDER BY in_flight LIMIT ?"
+MEDIA = f"SELECT {MEDIUM_COLUMNS} FROM medium ORDER BY medium"
 PARTITIONS = "SELECT number, genesis FROM partition ORDER BY number"
 STRAYS = "SELECT DISTINCT id >> 48 FROM entry WHERE id >> 48 NOT IN (SELECT number FROM partition)"
 LAST_ACCOUNT = "SELECT max(account_id) FROM account WHERE account_id BETWEEN ? AND ?"
@@ -41,5 +54,5 @@ DOCUMENTS = "SELECT kind, id, body FROM document ORDER BY kind, id"
 DOCUMENTS_OF = "SELECT kind, id, body FROM document WHERE kind = ? ORDER BY id"
 CARDS = f"SELECT {CARD_COLUMNS} FROM card ORDER BY number"
 ACCOUNTS = "SELECT account_id, state, changed_at FROM account ORDER BY account_id"
-COUNT = {table: f"SELECT count(*) FROM {table}" for table in ("entry", "card", "account", "document")}
-DELETE_PROJECTIONS = tuple(f"DELETE FROM {table}" for table in ("card", "account", "document"))
+COUNT = {table: f"SELECT count(*) FROM {table}" for table in ("entry", "card", "account", "document", "medium")}
+DELETE_PROJECTIONS = tuple(f"DELETE FROM {table}" for table in ("medium", "card", "account", "document"))

@@ -1,8 +1,8 @@
 """Full replay of the journal in one pass, compared with every projection (M3, A2): names the first bad place.
 
 `verify` proves: the chain and its positions without gaps; every body decodes and folds; every name (`ref`, `prior`,
-`further`) leads where it says; liability (M10) and refunds (M8) add up; checkpoints fit; every card, account and document
-equals its fold and none stands without entries; client keys are unique and indexes sound (the adapter's own check).
+`further`) leads where it says; liability (M10) and refunds (M8) add up; checkpoints fit; every card, account, medium and
+document equals its fold and none stands without entries; client keys are unique and indexes sound (the adapter's own check).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from cardapi.store.chain import genesis_mac, holds, unpack_further
 from cardapi.store.checkpoint import Checkpoint
 from cardapi.store.fold import MONEY_VERBS, Fold, is_settlement, unpack_facts
-from cardapi.store.port import AccountRow, CardRow, Entry, Store
+from cardapi.store.port import AccountRow, CardRow, Entry, MediumRow, Store
 from cardcore.errors import CardcoreError
 from cardcore.settlement import Settlement
 
@@ -258,15 +258,20 @@ def _compare(store: Store, fold: Fold) -> None:
         known = account.account_id in accounts
         accounts.discard(account.account_id)
         _same("account", str(account.account_id), fold.account_row(account.account_id) if known else None, account)
+    media = dict(fold.media)
+    for medium in store.media():
+        _same("medium", medium.medium, media.pop(medium.medium, None), medium)
     documents = dict(fold.documents)
     for kind, name, body in store.documents():
         _same("document", f"{kind}/{name}", documents.pop((kind, name), None), body)
-    for table, left in (("card", cards), ("account", accounts), ("document", documents)):
+    for table, left in (("card", cards), ("account", accounts), ("medium", media), ("document", documents)):
         for key in left:
             raise _Found(Bad(table, 0, 0, "/".join(key) if isinstance(key, tuple) else str(key), "the journal has it, the table does not"))
 
 
-def _same(table: str, key: str, folded: CardRow | AccountRow | bytes | None, row: CardRow | AccountRow | bytes) -> None:
+def _same(
+    table: str, key: str, folded: CardRow | AccountRow | MediumRow | bytes | None, row: CardRow | AccountRow | MediumRow | bytes
+) -> None:
     if folded is None:
         raise _Found(Bad(table, 0, 0, key, "no entry in the journal makes this row"))
     if folded == row:
@@ -310,6 +315,7 @@ def rebuild(store: Store, chain_key: ChainKey, *, checkpoints: Iterable[Checkpoi
     if bad is None or bad.table == "database":
         rows = (fold.account_row(account_id) for account_id in sorted(fold.accounts))
         documents = ((kind, name, body) for (kind, name), body in sorted(fold.documents.items()))
-        store.rebuild((fold.cards[number] for number in sorted(fold.cards)), rows, documents)
+        media = (fold.media[name] for name in sorted(fold.media))
+        store.rebuild((fold.cards[number] for number in sorted(fold.cards)), rows, documents, media)
         report = verify(store, chain_key)
     return report

@@ -16,6 +16,7 @@ from cardcore.settlement.commands import (
     Clear,
     Expire,
     Load,
+    Pay,
     Refund,
     Return,
     Reverse,
@@ -52,7 +53,7 @@ from cardcore.settlement.views import (
 )
 
 ALL_POINTS = -1
-Command = Sale | TopUp | Capture | Void | Refund | Reverse | Transfer | Adjust | Expire | Load | Unload | Arrive | Return | Clear
+Command = Sale | TopUp | Capture | Void | Refund | Reverse | Transfer | Adjust | Expire | Load | Unload | Pay | Arrive | Return | Clear
 
 __all__ = [
     "ALL_POINTS",
@@ -85,6 +86,7 @@ __all__ = [
     "Load",
     "LotView",
     "NoteView",
+    "Pay",
     "PostingView",
     "Programme",
     "Refund",

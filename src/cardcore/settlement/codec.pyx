@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 from cardcore.settlement.model cimport (
-    Account, Hold, LineOut, LINES_MAX, Lot, N_TOTALS, Note, Posting, Settlement,
+    Account, Hold, LineOut, LINES_MAX, Lot, N_TOTALS, Note, OPEN_PAY, Posting, Settlement,
 )
 
 from cardcore.errors import InvalidRecord
@@ -21,7 +21,7 @@ cdef enum:
     ACCOUNT_FORM = 0x41
     SETTLEMENT_FORM = 0x53
     COUNT_MAX = 100_000
-    N_VERBS = 16
+    N_VERBS = 17
     N_UNITS = 4
     N_KINDS = 17
     N_ROLES = 17
@@ -209,7 +209,7 @@ cdef int read_account(Account account, bytes data) except -1:
         account.v.n_lots = i + 1
     n = <int> get_within(&source, 0, COUNT_MAX)
     for _ in range(n):
-        account._open(get(&source), get(&source), get(&source), get_within(&source, 0, 2))
+        account._open(get(&source), get(&source), get(&source), get_within(&source, 0, OPEN_PAY))
     if source.at != source.length:
         raise InvalidRecord("bytes follow the record")
     return 0

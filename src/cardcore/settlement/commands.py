@@ -120,8 +120,18 @@ class Unload(Command):
         self.amount_fen = admit_positive(amount_fen)
 
 
+class Pay(Command):
+    """The intent to sell for `amount_fen` against the card's own memory while on-line: `Arrive` makes it the store's sale."""
+
+    __slots__ = ("amount_fen",)
+
+    def __init__(self, amount_fen: int, *, memo: bytes = b"") -> None:
+        super().__init__(False, memo)
+        self.amount_fen = admit_positive(amount_fen)
+
+
 class Arrive(Command):
-    """Proof that the load or unload of the named entry happened on the card."""
+    """Proof that the load, unload or payment of the named entry happened on the card."""
 
     __slots__ = ()
 
@@ -130,7 +140,7 @@ class Arrive(Command):
 
 
 class Return(Command):
-    """Proof that the load or unload of the named entry never happened on the card."""
+    """Proof that the load, unload or payment of the named entry never happened on the card."""
 
     __slots__ = ()
 

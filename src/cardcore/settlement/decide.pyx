@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-from cardcore.settlement.medium cimport decide_arrive, decide_clear, decide_load, decide_return, decide_unload
+from cardcore.settlement.medium cimport decide_arrive, decide_clear, decide_load, decide_pay, decide_return, decide_unload
 from cardcore.settlement.model cimport Settlement, Snapshot
 from cardcore.settlement.sale cimport Sale, decide_sale
 from cardcore.settlement.undo cimport decide_capture, decide_refund, decide_release, decide_reverse, decide_void
@@ -10,7 +10,7 @@ from cardcore.settlement.value cimport decide_adjust, decide_expire, decide_topu
 
 from cardcore.errors import AmountOutOfRange, InvalidCommand
 from cardcore.settlement.commands import (
-    Adjust, Arrive, Capture, Clear, Expire, Load, Refund, Return, Reverse, TopUp, Transfer, Unload, Void,
+    Adjust, Arrive, Capture, Clear, Expire, Load, Pay, Refund, Return, Reverse, TopUp, Transfer, Unload, Void,
 )
 
 
@@ -42,6 +42,8 @@ cdef Settlement decide_other(Snapshot snapshot, command, int64_t at_us):
         return decide_load(snapshot, command, at_us)
     if kind is Unload:
         return decide_unload(snapshot, command, at_us)
+    if kind is Pay:
+        return decide_pay(snapshot, command, at_us)
     if kind not in (Capture, Void, Refund, Reverse, Arrive, Return):
         raise InvalidCommand(f"unknown command {kind.__name__}")
     if snapshot.ticket is None:

@@ -9,8 +9,8 @@ from libc.stdint cimport int32_t
 from libc.stdlib cimport free, malloc
 
 from cardcore.settlement.model cimport (
-    ARRIVE, CLEAR, CUSTOMER, FEN, Hold, IN_FLIGHT, LOAD, Lot, ON_CARD, OPEN_LOAD, OPEN_UNLOAD, OUTSIDE, Posting, R_CLEAR, R_LOAD,
-    RETURN, SALES, UNLOAD, Value, new_settlement,
+    ARRIVE, CLEAR, CUSTOMER, FEN, Hold, IN_FLIGHT, LOAD, Lot, ON_CARD, OPEN_HOLD, OPEN_LOAD, OPEN_PAY, OUTSIDE, PAY, Posting,
+    R_CLEAR, R_LOAD, RETURN, SALES, UNLOAD, Value, new_settlement,
 )
 from cardcore.settlement.rules cimport ROLE_PRINCIPAL, Programme, Rules
 from cardcore.settlement.tender cimport select_lots
@@ -99,7 +99,16 @@ cdef Settlement decide_load(Snapshot snapshot, object command, int64_t at_us):
 
 cdef Settlement decide_unload(Snapshot snapshot, object command, int64_t at_us):
     """The intent of an unload: nothing moves until the card has proved its debit."""
-    cdef Settlement s = new_settlement(UNLOAD, snapshot.programme, snapshot.account)
+    return debit(UNLOAD, snapshot, command, at_us)
+
+
+cdef Settlement decide_pay(Snapshot snapshot, object command, int64_t at_us):
+    """The intent of a payment with the card's own value while on-line: nothing moves until the card has proved its debit."""
+    return debit(PAY, snapshot, command, at_us)
+
+
+cdef Settlement debit(int verb, Snapshot snapshot, object command, int64_t at_us):
+    cdef Settlement s = new_settlement(verb, snapshot.programme, snapshot.account)
     check_nothing_in_flight(snapshot)
     if command.amount_fen > snapshot.account.v.on_card_fen:
         raise Declined("card_overdrawn", on_card_fen=snapshot.account.v.on_card_fen)
@@ -112,7 +121,7 @@ cdef Hold* open_flight(Snapshot snapshot) except NULL:
     if snapshot.ticket.account_id != snapshot.account.v.account_id:
         raise Declined("not_same_card")
     item = snapshot.account.find_open(snapshot.ticket_position)
-    if snapshot.followers or item == NULL or (item.kind != OPEN_LOAD and item.kind != OPEN_UNLOAD):
+    if snapshot.followers or item == NULL or item.kind == OPEN_HOLD:
         raise Declined("not_in_flight")
     return item
 
@@ -129,6 +138,10 @@ cdef Settlement decide_arrive(Snapshot snapshot, object command, int64_t at_us):
     s.t.hold_position = snapshot.ticket_position
     if item.kind == OPEN_LOAD:
         move(s, amount, IN_FLIGHT, ON_CARD, R_LOAD)
+    elif item.kind == OPEN_PAY:
+        if amount > snapshot.account.v.on_card_fen:
+            raise Declined("card_overdrawn", on_card_fen=snapshot.account.v.on_card_fen)
+        move(s, amount, ON_CARD, SALES, R_CLEAR)
     else:
         principal = purse_with_role(r, ROLE_PRINCIPAL)
         if amount > snapshot.account.v.on_card_fen:
@@ -143,7 +156,7 @@ cdef Settlement decide_arrive(Snapshot snapshot, object command, int64_t at_us):
 
 
 cdef Settlement decide_return(Snapshot snapshot, object command, int64_t at_us):
-    """Proof that the card is as it was: a load goes back where it came from, an unload ends without effect."""
+    """Proof that the card is as it was: a load goes back where it came from, an unload or payment ends without effect."""
     cdef Settlement s = new_settlement(RETURN, snapshot.programme, snapshot.account)
     cdef Settlement sent = snapshot.ticket
     cdef Hold* item = open_flight(snapshot)

@@ -19,6 +19,7 @@ cdef enum Verb:
     ARRIVE = 13
     RETURN = 14
     CLEAR = 15
+    PAY = 16
 
 cdef enum Unit:
     FEN = 0
@@ -110,6 +111,7 @@ cdef enum OpenKind:
     OPEN_HOLD = 0
     OPEN_LOAD = 1
     OPEN_UNLOAD = 2
+    OPEN_PAY = 3
 
 cdef struct Hold:
     int64_t position

@@ -21,6 +21,7 @@ REDEEM = F_REDEEM
 MEMBER_ONLY = F_MEMBER_ONLY
 NO_DISCOUNT = F_NO_DISCOUNT
 COVER = F_COVER
+FLIGHTS = ("", "load", "unload", "pay")  # by OpenKind
 
 
 cdef class Account:
@@ -176,6 +177,8 @@ cdef class Account:
                 self._open(position, settlement.t.hold_fen, 0, OPEN_LOAD)
             elif settlement.verb_code == UNLOAD:
                 self._open(position, settlement.t.hold_fen, 0, OPEN_UNLOAD)
+            elif settlement.verb_code == PAY:
+                self._open(position, settlement.t.hold_fen, 0, OPEN_PAY)
 
     def balance(self, int purse, int64_t at):
         cdef int i
@@ -212,7 +215,7 @@ cdef class Account:
 
     def flights(self):
         cdef int i
-        return [FlightView(self.holds_[i].position, self.holds_[i].amount_fen, "load" if self.holds_[i].kind == OPEN_LOAD else "unload")
+        return [FlightView(self.holds_[i].position, self.holds_[i].amount_fen, FLIGHTS[self.holds_[i].kind])
                 for i in range(self.n_holds) if self.holds_[i].kind != OPEN_HOLD]
 
     def __eq__(self, other):

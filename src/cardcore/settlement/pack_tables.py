@@ -139,8 +139,9 @@ def _card(card: Table) -> Normalised:
         card.wrong("pin_above_fen", "`pin_above_fen` needs pin = \"above\"")
     months, days = card.duration("validity")
     member = card.flag("member", True)
+    media = card.integer("media_max", 1, 16, 1)
     card.close()
-    return {"pin": pin, "pin_above_fen": above, "validity_months": months, "validity_days": days, "member": member}
+    return {"pin": pin, "pin_above_fen": above, "media_max": media, "validity_months": months, "validity_days": days, "member": member}
 
 
 def _limits(limits: Table) -> Normalised:

@@ -22,7 +22,7 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "void": ("撤销", "Void"), "refund": ("退货", "Refund"), "reverse": ("冲正", "Reversal"), "topup": ("充值", "Top-up"),
     "transfer": ("转账", "Transfer"), "adjust": ("调整", "Adjustment"), "expire": ("到期作废", "Expiry"),
     "load": ("圈存", "Load to the card"), "unload": ("圈提", "Unload from the card"), "arrive": ("圈存圈提确认", "Card confirmed"),
-    "clear": ("脱机消费入账", "Card purchase cleared"), "card": ("卡号", "Card"),
+    "pay": ("联机消费", "Card purchase"), "clear": ("脱机消费入账", "Card purchase cleared"), "card": ("卡号", "Card"),
     "time": ("时间", "Time"), "ticket": ("小票号", "Ticket"), "journal": ("流水号", "Journal"),
     "item": ("商品", "Item"), "discount": ("折扣", "Discount"), "coupon": ("优惠券", "Coupon"),
     "cover": ("权益抵扣", "Covered by entitlement"), "redeem": ("积分兑换", "Redeemed with points"),

@@ -10,7 +10,7 @@ from cardcore.money cimport cc_muldiv
 from cardcore.settlement.fold cimport credit_lot, fold, liability_change
 from cardcore.settlement.model cimport (
     ADJUST, ADJUSTMENT, BONUS_COST, CUSTOMER, DEFERRED, E_BONUS, E_GRANT, ENTITLEMENT_ISSUE, ENTITLEMENT_USED, EXPIRE,
-    EXPIRED, FEN, LOTS_MAX, Lot, OPEN_UNLOAD, OUTSIDE, POINTS, POINTS_ISSUE, Posting, R_ADJUST, R_BONUS, R_EXPIRE, R_PRODUCT,
+    EXPIRED, FEN, LOTS_MAX, Lot, OPEN_PAY, OPEN_UNLOAD, OUTSIDE, POINTS, POINTS_ISSUE, Posting, R_ADJUST, R_BONUS, R_EXPIRE, R_PRODUCT,
     R_TOPUP, R_TRANSFER, SALES, TOPUP, TRANSFER, VISITS, Value, new_settlement,
 )
 from cardcore.settlement.rules cimport (
@@ -83,7 +83,7 @@ cdef int64_t whole_money(const Rules* r, Account account, int64_t at_s):
     cdef int64_t total = money_after(r, account.v.lots, account.v.n_lots, at_s) + account.v.on_card_fen
     cdef int i
     for i in range(account.n_holds):
-        if account.holds_[i].kind != OPEN_UNLOAD:  # which is still on the card
+        if account.holds_[i].kind not in (OPEN_UNLOAD, OPEN_PAY):  # which are still on the card
             total += account.holds_[i].amount_fen
     return total
 

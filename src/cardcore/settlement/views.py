@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 VERBS = (
     "quote", "settle", "hold", "capture", "void", "refund", "reverse", "topup", "transfer", "adjust", "expire", "load", "unload",
-    "arrive", "return", "clear",
+    "arrive", "return", "clear", "pay",
 )
 UNITS = ("fen", "points", "visits", "pass")
 LEDGER_KINDS = (
@@ -52,7 +52,7 @@ class HoldView(NamedTuple):
 
 
 class FlightView(NamedTuple):
-    """Value on its way to (`load`) or from (`unload`) the card's own memory; ends only by proof (M6)."""
+    """Value on its way to (`load`) or from (`unload`) the card's own memory, or being paid from it (`pay`); ends only by proof (M6)."""
 
     position: int
     amount_fen: int

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cardcore.errors import CardcoreError
 
-HEAD = "0002"
+HEAD = "0003"
 
 
 class SchemaError(CardcoreError):
