@@ -34,6 +34,8 @@ class Application:
         service.page = docs_page.render(document).encode()
         service.two_person = table.TWO_PERSON
         self._hot = {operation.path: operation for operation in OPERATIONS if operation.hot}
+        self.hot_targets = {path.encode(): operation for path, operation in self._hot.items() if operation.method == "POST"}
+        """Operations by their target as it stands in a request; for `lane.Lane`."""
         self.fastapi = _routes(self.edge)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

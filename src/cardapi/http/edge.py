@@ -51,6 +51,18 @@ class ClientGone(Exception):
     """The caller hung up before its request was whole; nobody is left to answer."""
 
 
+class Sent(msgspec.Struct, gc=False):
+    """What the edge reads of a request; an absent header is empty."""
+
+    method: bytes
+    target: bytes  # the path as sent, with its query
+    authorization: bytes
+    key: bytes  # Idempotency-Key
+    media: bytes  # Content-Type
+    body: bytes
+    query: bytes = b""
+
+
 class Edge:
     """Answers calls of the operations table."""
 
@@ -82,24 +94,48 @@ class Edge:
             self._running -= 1
 
     async def _serve(self, operation: Operation, scope: Scope, receive: Receive, path: dict[str, str], started: int) -> Answer:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        try:
+            body = await read_body(receive, headers, operation.body_max)
+        except HttpProblem as error:
+            return self._count(operation, from_error(error), error.code, started, "")
+        target = scope.get("raw_path") or scope["path"].encode()
+        if scope["query_string"]:
+            target += b"?" + scope["query_string"]
+        sent = Sent(
+            scope["method"].encode(), target, headers.get(b"authorization", b""), headers.get(b"idempotency-key", b""),
+            headers.get(b"content-type", b""), body, scope["query_string"],
+        )  # fmt: skip
+        return await self._answer(operation, sent, path, started)
+
+    async def serve_whole(self, operation: Operation, sent: Sent) -> Answer:
+        """One request that has arrived whole, to an operation without parameters in its path. Raises nothing but cancellation."""
+        started = time.perf_counter_ns()
+        if self._running >= RUNNING_MAX:
+            return self._count(operation, answer("busy"), "busy", started, "")
+        self._running += 1
+        try:
+            if len(sent.body) > operation.body_max:
+                error = too_large(operation.body_max)
+                return self._count(operation, from_error(error), error.code, started, "")
+            return await self._answer(operation, sent, {}, started)
+        finally:
+            self._running -= 1
+
+    async def _answer(self, operation: Operation, sent: Sent, path: dict[str, str], started: int) -> Answer:
         caller = NOBODY
         code = ""
         try:
-            headers: dict[bytes, bytes] = dict(scope["headers"])
-            body = await read_body(receive, headers, operation.body_max)
-            key = headers.get(b"idempotency-key", b"")
             if operation.roles:
-                caller = self.authenticate(scope, headers, key, body)
+                caller = self.authenticate(sent)
                 self.allow(operation, caller)
                 if caller.client in self._guessing:
                     self._need_patience(caller.client)
-            call = Call(operation, caller, self._key(operation, key), self.decode(operation, headers, body), path, query(operation, scope))
+            call = Call(operation, caller, self._key(operation, sent.key), self.decode(operation, sent), path, query(operation, sent.query))
             done = await operation.handler(self.service, call)
         except CardcoreError as error:
             done = from_error(error)
             code = getattr(error, "declined_code", error.code)
-        except ClientGone:
-            raise
         except Exception:  # the one place where the unforeseen becomes an answer; the traceback goes to the log, not out
             log.exception("operation %s broke", operation.id)
             code = "unexpected"
@@ -125,14 +161,11 @@ class Edge:
         del self._guessing[client]
 
     # ---- who
-    def authenticate(self, scope: Scope, headers: Mapping[bytes, bytes], key: bytes, body: bytes) -> Caller:
+    def authenticate(self, sent: Sent) -> Caller:
         """The terminal that signed or the operator whose session it is. Raises HttpProblem (401)."""
-        header = headers.get(b"authorization", b"")
+        header = sent.authorization
         if header.startswith(SCHEME):
-            target = scope.get("raw_path") or scope["path"].encode()
-            if scope["query_string"]:
-                target += b"?" + scope["query_string"]
-            return self.service.signatures.check(header, scope["method"].encode(), target, key, body)
+            return self.service.signatures.check(header, sent.method, sent.target, sent.key, sent.body)
         if header.startswith(b"Bearer "):
             caller = sessions.find(self.service.registry, header[7:].decode("ascii", "replace"), self.service.now())
             if caller is None:
@@ -165,14 +198,15 @@ class Edge:
             raise HttpProblem("key_malformed")
         return key.decode("ascii")
 
-    def decode(self, operation: Operation, headers: Mapping[bytes, bytes], body: bytes) -> Any:
+    def decode(self, operation: Operation, sent: Sent) -> Any:
         """The body as the operation's struct: strict JSON first, then its schema. Raises HttpProblem, StrictJsonError, PinMalformed."""
         decoder = self._decoders.get(operation.id)
+        body = sent.body
         if decoder is None:
             if body:
                 raise HttpProblem("body_not_expected")
             return None
-        media = headers.get(b"content-type", b"")
+        media = sent.media
         if media not in _JSON_TYPES and media.lower() not in _JSON_TYPES:
             raise HttpProblem("media_type")
         check_json(body)
@@ -223,9 +257,8 @@ def too_large(most: int) -> HttpProblem:
     return HttpProblem("body_too_large", f"at most {most} bytes", headers=CLOSE, limit_bytes=most)
 
 
-def query(operation: Operation, scope: Scope) -> dict[str, str]:
+def query(operation: Operation, raw: bytes) -> dict[str, str]:
     """The query parameters, each known and given once. Raises HttpProblem query_malformed."""
-    raw: bytes = scope["query_string"]
     if not raw:
         return {}
     try:

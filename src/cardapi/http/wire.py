@@ -30,12 +30,21 @@ def write(send: Any, status: int, headers: Headers, body: bytes) -> bool:
     head = _head(status, headers)
     if head is None:
         return False
-    dates = b"".join([b"%b: %b\r\n" % pair for pair in cycle.default_headers])
     cycle.response_started = cycle.response_complete = True
     cycle.message_event.set()
-    cycle.transport.write(b"%b%bcontent-length: %d\r\n\r\n%b" % (head, dates, len(body), body))
+    cycle.transport.write(b"%b%bcontent-length: %d\r\n\r\n%b" % (head, _dates(cycle.default_headers), len(body), body))
     cycle.on_response()
     return True
+
+
+def whole(default_headers: list[tuple[bytes, bytes]], status: int, headers: Headers, body: bytes) -> bytes:
+    """The bytes of an answer of our own."""
+    return b"%b%bcontent-length: %d\r\n\r\n%b" % (_lines(status, headers), _dates(default_headers), len(body), body)
+
+
+def _dates(default_headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The headers that the server adds to every answer."""
+    return b"".join([b"%b: %b\r\n" % pair for pair in default_headers])
 
 
 @lru_cache(maxsize=64)
@@ -45,4 +54,9 @@ def _head(status: int, headers: Headers) -> bytes | None:
         return None
     if any(not name.isascii() or b"\r" in value or b"\n" in value for name, value in headers):
         return None
+    return _lines(status, headers)
+
+
+@lru_cache(maxsize=64)
+def _lines(status: int, headers: Headers) -> bytes:
     return STATUS_LINE[status] + b"".join([b"%b: %b\r\n" % pair for pair in headers])

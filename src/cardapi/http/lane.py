@@ -1,0 +1,128 @@
+"""The short way of a plain request to a hot operation: from the bytes on the connection to `Edge`, and its answer back.
+
+uvicorn makes an ASGI scope, a request cycle, an event and a task for each request: a third of what a settle costs the event
+loop. A request that arrived whole, to an operation of the hot path and with nothing out of the ordinary in its head, needs
+none of them. Everything else, and every server but uvicorn with httptools, takes the ordinary way; a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from cardapi.http import wire
+from cardapi.http.edge import Sent
+from cardapi.http.head import plain
+from cardapi.http.problems import Answer, answer
+
+if TYPE_CHECKING:
+    from cardapi.http.app import Application
+
+LATER_MAX = 1 << 16  # bytes kept of requests that a client sends before it has its answer
+
+log = logging.getLogger("cardapi.http")
+
+
+class Lane(HttpToolsProtocol):
+    """One connection. `step` drives the handler's coroutine, so that a request needs no task of its own."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        application: Application = self.config.app  # type: ignore[assignment]
+        self._edge = application.edge
+        self._hot = application.hot_targets
+        self._inside = self.access_log  # True while uvicorn's parser stands inside a message, or has to see them all
+        self._running: Coroutine[Any, Any, Answer] | None = None
+        self._later = b""
+        self._last = False  # the answer under way is the last one of this connection
+        self._idle_since = 0.0
+
+    # ---- in
+    def data_received(self, data: bytes) -> None:
+        """Take the short way if the request is whole and plain, and nothing else is under way here."""
+        if self._running is not None:  # sent before its answer: it waits its turn
+            self._later += data
+            if len(self._later) > LATER_MAX:
+                self.flow.pause_reading()
+            return
+        if not self._inside and (self.cycle is None or self.cycle.response_complete):
+            head = plain(data)
+            if head is not None:
+                operation = self._hot.get(head[0])
+                if operation is not None:
+                    target, authorization, key, media, body = head
+                    self._running = self._edge.serve_whole(operation, Sent(b"POST", target, authorization, key, media, body))
+                    self.step()
+                    return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        self._inside = True
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        self._inside = self.access_log
+        super().on_message_complete()
+
+    # ---- through
+    def step(self, waited: Any = None) -> None:
+        """Run the handler up to the next future it waits for (what a task does, PEP 492 and 3156), or to its answer."""
+        del waited
+        assert self._running is not None, "nothing is under way"
+        try:
+            future = self._running.send(None)
+        except StopIteration as done:
+            self._running = None
+            self._write(*done.value)
+        except BaseException:
+            self._running = None
+            log.exception("a request broke outside its handler")
+            self._last = True
+            self._write(*answer("unexpected"))
+            raise
+        else:
+            future._asyncio_future_blocking = False
+            future.add_done_callback(self.step)
+
+    # ---- out
+    def _write(self, status: int, headers: wire.Headers, body: bytes) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if (b"connection", b"close") in headers:
+            self._last = True
+        elif self._last:
+            headers = (*headers, (b"connection", b"close"))
+        self.transport.write(wire.whole(self.server_state.default_headers, status, headers, body))
+        if self._last:
+            self.transport.close()
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        if self._later:
+            data, self._later = self._later, b""
+            self.flow.resume_reading()
+            self.data_received(data)
+
+    # ---- the connection's life
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that has been idle for long; one timer serves many requests."""
+        self.timeout_keep_alive_task = None
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if self._running is not None:
+            left = self.timeout_keep_alive
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def shutdown(self) -> None:
+        """End after the answer under way, if there is one."""
+        if self._running is not None:
+            self._last = True
+        else:
+            super().shutdown()

@@ -1,0 +1,341 @@
+"""Goal: the short way of a hot request answers as uvicorn's ordinary way does, and leaves everything out of the ordinary to it.
+
+Method: our protocol over a transport in memory, one request whole (the short way) and the same one in two pieces (uvicorn's
+parser, cycle and task); the head's reader against httptools on thousands of damaged requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from typing import Any
+
+import httptools
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from cardapi.http.head import plain
+from cardapi.http.lane import LATER_MAX, Lane
+from tests.http.client import Till, Who
+from tests.http.conftest import Chain
+from tests.http.test_openapi import cases
+
+
+class Transport(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.closed = self.paused = False
+        self.pauses = 0
+
+    def write(self, data: Any) -> None:
+        assert not self.closed, "written after the end"
+        self.written += data
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None:
+        self.paused = True
+        self.pauses += 1
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+
+class Line:
+    """One connection to the application."""
+
+    def __init__(self, chain: Chain, **settings: Any) -> None:
+        config = uvicorn.Config(chain.app, http=Lane, access_log=False, server_header=False, log_level="critical", **settings)
+        config.load()
+        self.loop, self.state, self.transport = chain.loop, ServerState(), Transport()
+        self.state.default_headers = [(b"date", b"Sun, 22 Nov 2026 06:17:06 GMT")]
+        self.lane = Lane(config, self.state, {}, chain.loop)
+        self.lane.connection_made(self.transport)
+
+    def send(self, *pieces: bytes) -> None:
+        async def feed() -> None:
+            for piece in pieces:
+                self.lane.data_received(piece)
+
+        self.loop.run_until_complete(feed())
+
+    def answer(self, count: int = 1) -> bytes:
+        """What was written once `count` whole answers are."""
+
+        async def wait() -> None:
+            for _ in range(2_000):
+                if len(split(self.transport.written)) >= count or self.transport.closed:
+                    return
+                await asyncio.sleep(0.002)
+            raise AssertionError(f"no answer: {self.transport.written!r}")
+
+        self.loop.run_until_complete(wait())
+        return self.transport.written
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether uvicorn's own cycle saw a request."""
+        return self.lane.cycle is not None
+
+
+def split(written: bytes) -> list[bytes]:
+    """The whole answers in what was written."""
+    answers = []
+    while b"\r\n\r\n" in written:
+        head, _, rest = written.partition(b"\r\n\r\n")
+        size = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
+        if len(rest) < size:
+            break
+        answers.append(head + b"\r\n\r\n" + rest[:size])
+        written = rest[size:]
+    return answers
+
+
+def shape(answer: bytes) -> tuple[bytes, list[bytes], bytes]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    line, *headers = head.split(b"\r\n")
+    return line, sorted(headers), body
+
+
+def request(path: str, body: bytes, headers: dict[str, str], method: str = "POST", version: str = "1.1") -> bytes:
+    lines = [f"{method} {path} HTTP/{version}", "Host: shop", f"Content-Length: {len(body)}", *(f"{k}: {v}" for k, v in headers.items())]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def signed(who: Who, path: str, body: bytes, key: str = "", **more: str) -> bytes:
+    headers = {"Content-Type": "application/json", **({"Idempotency-Key": key} if key else {}), **more}
+    return request(path, body, {**headers, **who.headers("POST", path, body, key)})
+
+
+def settle(till: Till, card: str, key: str, **more: str) -> bytes:
+    return signed(till, "/v1/settle", json.dumps({"card": card, "lines": [{"amount_fen": 100}]}).encode(), key, **more)
+
+
+# ---------------------------------------------------------------- the two ways are one
+def test_both_ways_answer_the_same(chain: Chain, till: Till, card: str) -> None:
+    seen = set()
+    for path, body, headers in cases(chain, till, card):
+        for who in (till, chain.admin, chain.nobody):
+            answers = []
+            for pieces in (1, 2):
+                data = signed(who, path, body, headers.get("Idempotency-Key", ""))
+                line = Line(chain)
+                line.send(*([data] if pieces == 1 else [data[:20], data[20:]]))
+                answers.append(shape(line.answer()))
+                assert line.ordinary == (pieces == 2), path
+                assert line.transport.closed == (b"connection: close" in answers[-1][1]), path
+            assert answers[0] == answers[1], path
+            seen.add(answers[0][0])
+    assert len(seen) >= 6, "successes and refusals of several kinds"
+
+
+def test_many_requests_on_one_connection(chain: Chain, till: Till, card: str) -> None:
+    line = Line(chain)
+    for number in range(5):
+        line.send(settle(till, card, f"lane-many-{number}"))
+        line.answer(number + 1)
+    assert all(b"200 OK" in answer for answer in split(line.transport.written))
+    assert not line.ordinary
+    assert line.state.total_requests == 5
+
+
+@pytest.mark.parametrize("headers", [
+    {"Connection": "close"}, {"Connection": "keep-alive"}, {"Upgrade": "h2c"}, {"Expect": "100-continue"}, {"X-Odd": "caf\u00e9"},
+])  # fmt: skip
+def test_headers_that_steer_are_left_to_uvicorn(chain: Chain, till: Till, card: str, headers: dict[str, str]) -> None:
+    line = Line(chain)
+    line.send(settle(till, card, f"lane-steer-{next(iter(headers.items()))}".encode("ascii", "replace").decode(), **headers))
+    line.answer()
+    assert line.ordinary
+    assert line.transport.closed == (headers.get("Connection") == "close")
+
+
+def test_two_lengths_are_refused_by_uvicorn(chain: Chain, till: Till, card: str) -> None:
+    line = Line(chain)
+    line.send(settle(till, card, "lane-two-lengths", **{"Transfer-Encoding": "chunked"}))
+    assert line.answer().startswith(b"HTTP/1.1 400")
+    assert line.transport.closed
+
+
+def test_other_operations_take_the_ordinary_way(chain: Chain, till: Till) -> None:
+    line = Line(chain)
+    line.send(request("/v1/login", b"{}", {"Content-Type": "application/json"}))
+    assert line.answer().startswith(b"HTTP/1.1 422")
+    assert line.ordinary
+
+
+# ---------------------------------------------------------------- order on a connection
+def test_answers_come_in_the_order_of_requests(chain: Chain, till: Till, card: str) -> None:
+    """One packet with three requests, and three packets at once."""
+    for at_once in (True, False):
+        data = [settle(till, card, f"lane-order-{at_once}-{number}") for number in range(3)]
+        line = Line(chain)
+        line.send(*([b"".join(data)] if at_once else data))
+        keys = [json.loads(answer.partition(b"\r\n\r\n")[2])["client_key"] for answer in split(line.answer(3))]
+        assert keys == [f"lane-order-{at_once}-{number}" for number in range(3)]
+
+
+def test_a_client_that_never_waits_is_not_read_for_ever(chain: Chain, till: Till, card: str) -> None:
+    line = Line(chain)
+    data = [settle(till, card, f"lane-flood-{number}") for number in range(2)]
+    line.send(data[0], b"x" * (LATER_MAX + 1))
+    assert line.transport.pauses == 1
+    line.answer()
+    assert not line.transport.paused
+    assert b"400 Bad Request" in line.transport.written
+
+
+def test_a_request_in_pieces_then_a_whole_one(chain: Chain, till: Till, card: str) -> None:
+    """While uvicorn's parser stands inside a message, what comes belongs to that message, whatever it looks like."""
+    inner = settle(till, card, "lane-inside")
+    outer = request("/v1/settle", inner, {"Content-Type": "application/json"})
+    head = chain.shop.desk.head.position
+    for line, pieces in ((Line(chain), (outer[: -len(inner)], inner)), (Line(chain), (b"POST /v1/sett", inner))):
+        line.send(*pieces)
+        assert line.answer()[9:12] in (b"400", b"401")
+    line = Line(chain)
+    line.send(outer[: -len(inner)], inner)
+    line.answer()
+    line.send(settle(till, card, "lane-after"))
+    assert split(line.answer(2))[1].startswith(b"HTTP/1.1 200")
+    assert chain.shop.desk.head.position == head + 1
+
+
+# ---------------------------------------------------------------- the connection's life
+def test_the_answer_under_way_is_given_before_the_end(chain: Chain, till: Till, card: str) -> None:
+    line = Line(chain)
+    line.send(settle(till, card, "lane-drain"))
+    line.lane.shutdown()
+    assert b"connection: close" in line.answer()
+    assert line.transport.closed
+    assert line.lane in line.state.connections, "until the transport says it is gone: that is what the server waits for"
+
+
+def test_an_idle_connection_ends_with_the_server(chain: Chain, till: Till, card: str) -> None:
+    line = Line(chain)
+    line.send(settle(till, card, "lane-idle"))
+    line.answer()
+    line.lane.shutdown()
+    assert line.transport.closed
+
+
+def test_a_caller_that_is_gone_keeps_its_effect(chain: Chain, till: Till, card: str) -> None:
+    line = Line(chain)
+    head = chain.shop.desk.head.position
+    line.send(settle(till, card, "lane-gone"))
+    line.transport.closed = True
+    line.lane.connection_lost(None)
+    for _ in range(500):
+        if line.lane._running is None:
+            break
+        chain.loop.run_until_complete(asyncio.sleep(0.002))
+    assert line.transport.written == b""
+    assert chain.shop.desk.head.position == head + 1
+    assert line.lane.timeout_keep_alive_task is None
+
+
+def test_a_silent_connection_is_closed_after_a_while(chain: Chain, till: Till, card: str) -> None:
+    line = Line(chain, timeout_keep_alive=0.2)
+    for number in range(4):
+        line.send(settle(till, card, f"lane-silent-{number}"))
+        line.answer(number + 1)
+        chain.loop.run_until_complete(asyncio.sleep(0.1))
+        assert not line.transport.closed, "a connection in use is kept"
+    chain.loop.run_until_complete(asyncio.sleep(0.4))
+    assert line.transport.closed
+
+
+def test_what_breaks_outside_a_handler_is_an_answer(chain: Chain, till: Till, card: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(chain.app.edge, "_count", broken)
+    line = Line(chain)
+    with pytest.raises(ZeroDivisionError):
+        line.send(signed(chain.nobody, "/v1/settle", b"{}"))
+    assert line.transport.written.startswith(b"HTTP/1.1 500")
+    assert line.transport.closed
+
+
+# ---------------------------------------------------------------- reading heads
+class Reading:
+    """What httptools says of the same bytes."""
+
+    def __init__(self) -> None:
+        self.url = self.body = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.complete = 0
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        self.complete += 1
+
+
+SAMPLE = (
+    b"POST /v1/settle HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nIdempotency-Key: 0198c0de\r\n"
+    b"Authorization: Cardcore-HMAC terminal=till-1,version=1,time=1,nonce=0123456789abcdef,mac=00\r\nContent-Length: 13\r\n\r\n"
+    b'{"card":"12"}'
+)
+SCRAPS = [
+    b"\r\n", b"\r", b"\n", b" ", b"\t", b":", b"\0", b"\x01", b"\x80", b"\x7f", b"0", b"?a=b", b"%2f", b"HTTP/1.0", b"X: y\r\n",
+    b"Content-Length: 3\r\n", b"Connection: close\r\n", b"Transfer-Encoding: chunked\r\n", b"\r\n folded", b"content-type:\r\n",
+]  # fmt: skip
+
+
+def test_a_plain_head_reads_as_the_server_reads_it() -> None:
+    """Whenever the short reader takes a request, httptools finds the same one in it, whole, and stays on the connection."""
+    draw = random.Random(20261122)
+    taken = 0
+    for _ in range(20_000):
+        data = bytearray(SAMPLE)
+        for _ in range(draw.randrange(3)):
+            at = draw.randrange(len(data))
+            what = draw.randrange(4)
+            if what == 0:
+                data[at:at] = draw.choice(SCRAPS)
+            elif what == 1:
+                del data[at : at + draw.randrange(1, 4)]
+            elif what == 2:
+                data[at] = draw.randrange(256)
+            else:
+                data[at : at + 1] = bytes(data[at : at + 1]).swapcase()
+        found = plain(bytes(data))
+        if found is None:
+            continue
+        taken += 1
+        target, authorization, key, media, body = found
+        reading = Reading()
+        parser = httptools.HttpRequestParser(reading)
+        parser.feed_data(bytes(data))
+        headers = dict(reading.headers)
+        assert reading.complete == 1, data
+        assert parser.should_keep_alive(), data
+        assert not parser.should_upgrade(), data
+        assert (parser.get_method(), parser.get_http_version(), reading.url, reading.body) == (b"POST", "1.1", target, body), data
+        named = (headers.get(b"authorization", b""), headers.get(b"idempotency-key", b""), headers.get(b"content-type", b""))
+        assert named == (authorization, key, media), data
+    assert 2_000 < taken < 19_000
+
+
+@pytest.mark.parametrize("size", [len(SAMPLE) - 1, 40, 0])
+def test_a_part_of_a_request_is_not_plain(size: int) -> None:
+    assert plain(SAMPLE) is not None
+    assert plain(SAMPLE[:size]) is None
+    assert plain(SAMPLE + b"x") is None
