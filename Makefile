@@ -31,6 +31,10 @@ $(VENV)/.dev-installed: requirements/dev.lock $(VENV)/.run-installed
 	@tools/install.sh $(VENV) requirements/dev.lock
 	@touch $@
 
+$(VENV)/.pcsc-installed: requirements/pcsc.lock requirements/pcsc-build.txt $(VENV)/.run-installed
+	@tools/install.sh $(VENV) requirements/pcsc.lock
+	@! $(BIN)/python -c 'import smartcard.scard' 2>/dev/null || touch $@
+
 $(VENV)/.built: $(CORE) setup.py $(VENV)/.run-installed
 	@echo "compiling the core (a minute or two the first time)"
 	@$(BIN)/python setup.py -q build_ext --inplace -j $(JOBS)
@@ -42,7 +46,7 @@ $(VENV)/.linked: pyproject.toml setup.py $(VENV)/.built
 	@touch $@
 
 .PHONY: build dev debug
-build: $(VENV)/.built $(VENV)/.linked ## make .venv, install the locked dependencies, compile the core
+build: $(VENV)/.built $(VENV)/.linked $(VENV)/.pcsc-installed ## make .venv, install the locked dependencies, compile the core
 
 dev: build $(VENV)/.dev-installed
 

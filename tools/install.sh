@@ -70,8 +70,23 @@ missing=$(missing_packages "$python")
 make_venv "$python"
 
 # Programs that some suites use. Without them those suites are skipped, and counted, unless this is CI.
-if [ "$(basename "$LOCK")" = dev.lock ] && ! command -v curl >/dev/null 2>&1; then
-    (install_packages curl) || say "continuing without curl"
+if [ "$(basename "$LOCK")" = dev.lock ]; then
+    wanted=""
+    command -v curl >/dev/null 2>&1 || wanted="curl"
+    PATH="$PATH:/usr/sbin" command -v pcscd >/dev/null 2>&1 || wanted="$wanted pcscd"
+    [ -e /usr/lib/pcsc/drivers/serial/libifdvpcd.so ] || wanted="$wanted vsmartcard-vpcd"
+    # shellcheck disable=SC2086  # a list of words
+    [ -z "$wanted" ] || (install_packages $wanted) || say "continuing without$wanted"
+fi
+
+# Card readers are an extra: without the headers of PC/SC the program works, but for its commands that speak to a card.
+if [ "$(basename "$LOCK")" = pcsc.lock ]; then
+    export PIP_CONSTRAINT="$PWD/requirements/pcsc-build.txt" PIP_BUILD_CONSTRAINT="$PWD/requirements/pcsc-build.txt"
+    export UV_BUILD_CONSTRAINT="$PWD/requirements/pcsc-build.txt"
+    if [ ! -e /usr/include/PCSC/winscard.h ] && ! (install_packages libpcsclite-dev); then
+        say "continuing without card readers (cardcore reader): they need libpcsclite-dev"
+        exit 0
+    fi
 fi
 
 say "installing $LOCK"

@@ -8,5 +8,12 @@ resolve() { # resolve LOCK OPTIONS...
     uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
         --output-file "$lock" "$@" pyproject.toml
 }
+# pyscard has no wheel for Linux: it is compiled, with a SWIG that pip fetches for the build. Both are pinned, apart from the rest,
+# because a machine without the headers of PC/SC still gets everything else.
+python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["pcsc"], sep="\n")' |
+    uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+        --output-file requirements/pcsc.lock -
+printf 'swig\n' | uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
+    --output-file requirements/pcsc-build.txt -
 resolve requirements/dev.lock --extra build --extra dev --extra bench "$@"
 resolve requirements/run.lock --extra build --constraint requirements/dev.lock

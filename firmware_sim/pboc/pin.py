@@ -36,8 +36,12 @@ def _present(card: PurseCard, identifier: int, offered: bytes) -> PinState:
 
 
 def verify(card: PurseCard, command: Command) -> bytes:
-    """00 20 00 id: PIN as BCD bytes."""
+    """00 20 00 id: PIN as BCD bytes. Without data it tells the tries left and takes none (ISO/IEC 7816-4, 11.5.6)."""
     need(command.p1 == 0, apdu.WRONG_P1P2)
+    if not command.data:
+        pin = PinState.read(card.store)
+        need(command.p2 == pin.identifier, apdu.KEY_NOT_FOUND)
+        raise Refused(apdu.TRIES_LEFT | pin.tries_left if pin.tries_left else apdu.BLOCKED)
     need(len(command.data) in PIN_BYTES, apdu.WRONG_LENGTH)
     _present(card, command.p2, command.data)
     card.pin_verified = True

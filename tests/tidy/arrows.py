@@ -29,6 +29,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cardapi.clearing": (
         "cardcore", "cardapi.clearing", "cardapi.store.port", "cardapi.people", "cardapi.keys", "cardapi.ids",
     ),
+    "cardapi.pcsc": ("cardcore", "cardapi.pcsc", "cardapi.clearing"),
     "cardapi.cli": ("cardcore", "cardapi"),
     "cardapi.app": ("*",),
     "firmware_sim": ("firmware_sim",),

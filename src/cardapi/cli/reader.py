@@ -1,0 +1,167 @@
+"""`cardcore reader`: which readers and cards there are, and what is on a card."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cardapi.cli.group import group
+from cardapi.cli.options import Json
+from cardapi.cli.show import details, emit_json, listing, note
+
+if TYPE_CHECKING:
+    from cardapi.pcsc.contents import Contents
+    from cardapi.pcsc.identify import Found
+    from cardapi.pcsc.link import Link
+
+app = group(
+    "Readers: which there are, which cards lie in them, what is on a card; load and pay with one.\n\n"
+    "Needs pcscd and pyscard: apt-get install pcscd, pip install 'cardcore[pcsc]'."
+)
+
+ReaderName = Annotated[
+    str, typer.Option("--reader", envvar="CARDCORE_READER", help="A part of the reader's name; needed if there are several.")
+]
+Wait = Annotated[float, typer.Option("--wait", min=0, help="How many seconds to wait for the card, and for it to come back.")]
+KINDS = {"pboc": "PBOC purse", "desfire": "DESFire", "psam": "purchase SAM", "unknown": "unknown card"}
+TYPES = {
+    1: "load ED", 2: "load", 3: "unload", 4: "withdraw ED", 5: "purchase ED", 6: "purchase", 7: "overdraw limit", 8: "credit purchase",
+    9: "compound purchase",
+}  # fmt: skip
+"""Transaction types of a purse, for people."""
+COLUMNS = {"at": "at", "what": "what", "amount_fen": "amount", "terminal": "terminal", "counter": "counter"}
+
+
+def described(found: Found) -> dict[str, Any]:
+    """A card for programs."""
+    return {
+        "kind": found.kind, "number": found.number, "medium": found.medium, "blank": found.blank, "printed_number": found.printed,
+    }  # fmt: skip
+
+
+def named(found: Found) -> str:
+    """A card in a few words."""
+    words = [KINDS[found.kind], found.printed or found.number, "not personalised" if found.blank else ""]
+    return " ".join(word for word in words if word)
+
+
+def _contents(link: Link, found: Found) -> Contents:
+    from cardapi.pcsc import contents
+    from cardapi.pcsc.drive import drive
+
+    return drive(contents.read(found), link)
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the readers and the cards in them."""
+    from cardapi.pcsc.context import Context
+    from cardapi.pcsc.errors import PcscError
+    from cardapi.pcsc.tap import identified
+
+    rows = []
+    with Context() as context:
+        for name in context.readers():
+            row: dict[str, Any] = {"reader": name, "card": None}
+            if context.state(name).present:
+                try:
+                    row["card"] = described(identified(lambda _, found: found)(context, name))
+                except PcscError as error:
+                    row["error"] = {"code": error.code, "detail": error.detail}
+            rows.append(row)
+    if as_json:
+        emit_json(rows)
+        return
+    shown = []
+    for row in rows:
+        card = row["card"] or {}
+        told = KINDS[card["kind"]] if card else row.get("error", {}).get("code", "empty")
+        number = card.get("printed_number") or card.get("number", "")
+        shown.append({"reader": row["reader"], "card": told, "number": "not personalised" if card.get("blank") else number})
+    listing("Readers", shown, {"reader": "reader", "card": "card", "number": "number"}, as_json=False)
+
+
+@app.command()
+def watch(
+    seconds: Annotated[float, typer.Option("--for", min=0, help="Stop after so many seconds; 0 watches until Ctrl-C.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Watch readers and cards come and go, until Ctrl-C. With --json one line for each event.
+
+    Example: cardcore reader watch --for 30
+    """
+    from cardapi.cli.reader_view import Lines, Table
+    from cardapi.pcsc.tap import identified
+    from cardapi.pcsc.watch import Watcher
+
+    ends = time.monotonic() + (seconds or math.inf)
+    view = Lines(as_json) if as_json or not Table.fits() else Table()
+    with Watcher(identified(_contents)) as watcher, view:
+        try:
+            while (left := ends - time.monotonic()) > 0:
+                event = watcher.next(left)
+                if event is not None:
+                    view.tell(event)
+        except KeyboardInterrupt:
+            pass
+
+
+@app.command()
+def show(reader: ReaderName = "", wait: Wait = 10, as_json: Json = False) -> None:
+    """Show what is on the card in a reader: who issued it, balance, last records, PIN tries left.
+
+    Example: cardcore reader show --reader "00 00"
+    """
+    from cardapi.pcsc.errors import UnknownCard
+    from cardapi.pcsc.tap import tap
+
+    read: Contents = tap(choose(reader), _contents, wait_s=wait, note=note)
+    if read.found.kind not in ("pboc", "desfire", "psam"):
+        raise UnknownCard("the card in the reader answers as none that is known")
+    rows = [record_row(record) for record in read.records]
+    if as_json:
+        emit_json(document(read) | {"records": rows})
+        return
+    details(named(read.found), document(read), as_json=False)
+    if rows:
+        listing(
+            "Last records",
+            rows,
+            {"at": "at", "what": "what", "amount_fen": "amount", "terminal": "terminal", "counter": "counter"},
+            as_json=False,
+        )
+
+
+def document(read: Contents) -> dict[str, Any]:
+    """What was read of a card, for programs; None for what the card keeps to itself."""
+    application = read.found.application
+    about = described(read.found)
+    if application is not None:
+        about |= {"issuer": application.issuer.hex(), "valid_from": _day(application.valid_from), "valid_to": _day(application.valid_to)}
+    return about | {"balance_fen": read.balance_fen, "deposit_fen": read.deposit_fen, "pin_tries_left": read.pin_tries}
+
+
+def record_row(record: Any) -> dict[str, Any]:
+    """A log record of a purse, for programs."""
+    stamp = record.at.hex()
+    at = f"{_day(record.at[:4])}T{stamp[8:10]}:{stamp[10:12]}:{stamp[12:14]}"
+    return {
+        "at": at, "what": TYPES.get(record.kind, f"type {record.kind:02x}"), "amount_fen": record.amount,
+        "terminal": record.terminal.hex(), "counter": record.counter,
+    }  # fmt: skip
+
+
+def _day(bcd: bytes) -> str:
+    text = bcd.hex()
+    return f"{text[:4]}-{text[4:6]}-{text[6:8]}"
+
+
+def choose(wanted: str, *, without: str = "") -> str:
+    """The reader that is meant. Raises NoReader, SeveralReaders."""
+    from cardapi.pcsc.context import Context
+
+    with Context() as context:
+        return context.choose(wanted, without=without)

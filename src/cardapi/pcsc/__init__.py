@@ -1,0 +1,1 @@
+"""Cards in readers: PC/SC contexts, one worker thread per reader, and the driver of `cardcore.card` dialogues. Needs pyscard."""
