@@ -15,7 +15,9 @@ import struct
 from pathlib import Path
 from typing import final
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -23,6 +25,7 @@ from cardcore.errors import CardcoreError
 
 ROOT_SIZE = 32
 PIN_SALT_SIZE = 16
+NONCE_SIZE = 12
 
 
 class CustodyError(CardcoreError):
@@ -90,6 +93,8 @@ class Custody:
         self._root = root
         self._pin_key = self._derive("pin", 1)
         self._fingerprint_key = self._derive("fingerprint", 1)
+        self._personal = AESGCM(self._derive("personal", 1))
+        self._blind_key = self._derive("blind", 1)
 
     @staticmethod
     def create(directory: Path) -> Custody:
@@ -156,6 +161,25 @@ class Custody:
     def terminal_key(self, terminal_id: str, version: int) -> Secret:
         """The request signing key of one terminal and key version; derived, never stored."""
         return Secret(self._derive("terminal", version, context=terminal_id.encode()))
+
+    def seal(self, whose: str, data: bytes) -> bytes:
+        """Personal data as the database keeps it: version, nonce and AES-256-GCM bound to `whose` it is (NIST SP 800-38D)."""
+        nonce = secrets.token_bytes(NONCE_SIZE)
+        return b"\x01" + nonce + self._personal.encrypt(nonce, data, whose.encode())
+
+    def unseal(self, whose: str, sealed: bytes) -> bytes:
+        """What `seal` was given. Raises CustodyError for anything else."""
+        try:
+            if sealed[:1] != b"\x01":
+                raise InvalidTag
+            return self._personal.decrypt(sealed[1 : 1 + NONCE_SIZE], sealed[1 + NONCE_SIZE :], whose.encode())
+        except (InvalidTag, ValueError) as error:
+            raise CustodyError("sealed data does not open: it was changed, or belongs to another directory") from error
+
+    def blind(self, index: str, value: str) -> str:
+        """A keyed name (128 bits, hex) under which a value can be found without standing there: equal values, equal names."""
+        message = struct.pack(">B", len(index)) + index.encode() + value.encode()
+        return hashlib.blake2b(message, digest_size=16, key=self._blind_key, person=b"blind-index").hexdigest()
 
     def checkpoint_signer(self) -> Ed25519PrivateKey:
         """Signs checkpoints (A3, Ed25519 RFC 8032); the public half may be given to whoever keeps them."""

@@ -28,6 +28,9 @@ MAY: dict[str, set[str]] = {
     "issueCards": {M, H, A}, "getCard": EVERYBODY, "cardStatement": EVERYBODY, "activateCard": {T, C, M, H, A}, "setPin": {T, C, M, H, A},
     "verifyPin": {T, C, M, H, A}, "unlockPin": {M, H, A}, "reportLost": {T, C, M, H, A}, "freeze": {M, H, A}, "unfreeze": {M, H, A},
     "swapCard": {M, H, A}, "reissueCard": {M, H, A}, "cancelCard": {M, H, A}, "takeBackCard": {C, M, H, A}, "destroyCard": {H, A},
+    "createMember": {T, C, M, H, A}, "getMember": EVERYBODY, "searchMembers": EVERYBODY, "updateMember": {C, M, H, A},
+    "setConsent": {T, C, M, H, A}, "linkCard": {T, C, M, H, A}, "unlinkCard": {C, M, H, A}, "setMemberState": {M, H, A},
+    "mergeMember": {M, H, A}, "splitMember": {M, H, A}, "disqualifyMember": {M, H, A}, "exportMember": {M, H, A}, "eraseMember": {M, H, A},
     "logout": {C, M, H, A, U}, "createUnit": {H, A}, "listUnits": {M, H, A, U}, "createTerminal": {M, H, A}, "listTerminals": {M, H, A, U},
     "revokeTerminal": {M, H, A}, "rotateTerminalKey": {M, H, A}, "createOperator": {M, H, A}, "listOperators": {M, H, A, U},
     "grantRole": {M, H, A}, "revokeOperator": {M, H, A}, "listApprovals": {M, H, A, U}, "approve": {M, H, A},
@@ -69,6 +72,10 @@ class Things:
         self.chain.made(self.manager.post("/v1/operators", body))
         return name
 
+    def member(self, *, card: str = "") -> str:
+        body = {"name": "Wang", "card": card or self.card()}
+        return str(self.chain.made(self.manager.post("/v1/members", body))["member"])
+
     def approval(self) -> str:
         body = {"card": self.card(), "purse": "principal", "amount": 1, "reason": "test"}
         return str(self.chain.made2(self.manager.post("/v1/adjust", body))["approval_id"])
@@ -91,7 +98,13 @@ def body_of(operation: Operation, things: Things) -> Any:
     if name in ("adjust", "expire"):
         return {"card": things.card(), **({"purse": "principal", "amount": 1, "reason": "test"} if name == "adjust" else {})}
     number = next(NUMBERS)
+    if name == "mergeMember":
+        return {"into": things.member(), "reason": "test"}
+    if name in ("linkCard", "unlinkCard"):
+        return {"card": things.card()}
     return {
+        "createMember": {"name": "Li"}, "searchMembers": {"name": "Li"}, "updateMember": {"name": "Lin"}, "setConsent": {"consents": []},
+        "setMemberState": {"state": "suspended", "reason": "test"},
         "issueCards": {"programme": "mall-vip"}, "setPin": {"pin": "123456"}, "verifyPin": {"pin": "123456"},
         "createUnit": {"id": f"u{number}", "name": "u", "kind": "counter", "parent": things.unit},
         "createTerminal": {"id": f"t{number}", "name": "t", "unit": things.unit},
@@ -105,7 +118,7 @@ def body_of(operation: Operation, things: Things) -> Any:
 def target_of(operation: Operation, things: Things) -> str:
     path = operation.path
     for name, made in (("{card}", things.card), ("{ticket}", things.ticket), ("{terminal}", things.terminal),
-        ("{operator}", things.operator),
+        ("{operator}", things.operator), ("{member}", things.member),
                        ("{approval}", things.approval)):  # fmt: skip
         if name in path:
             path = path.replace(name, made())
@@ -175,7 +188,7 @@ def absent_of(operation: Operation, things: Things) -> tuple[str, Any]:
     body = body_of(operation, things)
     path = operation.path
     for name, nothing in (("{card}", "6200000099999997"), ("{ticket}", "00-0000ffffffff"), ("{terminal}", "none"), ("{operator}", "none"),
-                          ("{approval}", "none")):  # fmt: skip
+                          ("{member}", "m00-0000ffffffff"), ("{approval}", "none")):  # fmt: skip
         path = path.replace(name, nothing)
     if isinstance(body, dict) and "{" not in operation.path:
         for name, nothing in (("card", "6200000099999997"), ("ticket_id", "00-0000ffffffff"), ("parent", "none"), ("unit", "none")):

@@ -72,7 +72,7 @@ def test_an_empty_store(opened: Opened) -> None:
     assert list(store.partitions()) == [0]
     assert len(store.partitions()[0]) == 16
     assert [(head.position, head.liability_fen) for head in store.heads()] == [(0, 0)]
-    assert store.counts() == {"entries": 0, "cards": 0, "accounts": 0, "documents": 0, "media": 0}
+    assert store.counts() == {"entries": 0, "cards": 0, "accounts": 0, "documents": 0, "media": 0, "records": 0}
     assert store.next_account_number(0) == 1
     assert store.entry(0, 1) is None
     assert store.entry(0, 0) is None
@@ -104,7 +104,7 @@ def test_everything_committed_is_read_back(opened: Opened) -> None:
         assert store.read_media([medium.medium]) == {medium.medium: medium}
         assert (store.media_of(7), store.media_of(8)) == ([medium], [])
         assert store.heads() == [Head(0, 3, bytes(32), 30, 1_000_003)]
-        assert store.counts() == {"entries": 3, "cards": 1, "accounts": 1, "documents": 1, "media": 1}
+        assert store.counts() == {"entries": 3, "cards": 1, "accounts": 1, "documents": 1, "media": 1, "records": 0}
         assert store.next_account_number(0) == 8
         assert store.check() == []
 
@@ -171,7 +171,7 @@ def test_constraints_of_cards_and_accounts(opened: Opened) -> None:
     for account in (AccountRow(0, b"x", 1), AccountRow(1, b"", 1), AccountRow(1, b"x", 0)):
         with pytest.raises(CardcoreError):
             opened.store.commit(Batch([], [], [account], []))
-    assert opened.store.counts() == {"entries": 0, "cards": 0, "accounts": 0, "documents": 0, "media": 0}
+    assert opened.store.counts() == {"entries": 0, "cards": 0, "accounts": 0, "documents": 0, "media": 0, "records": 0}
 
 
 def test_constraints_of_a_medium(opened: Opened) -> None:

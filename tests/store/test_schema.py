@@ -44,7 +44,8 @@ def test_an_older_database_is_migrated_at_open_with_its_rows(copy: Copy) -> None
     before = list(copy.store.journal(0))
     copy.store.close()
     with sqlite3.connect(path) as connection:
-        connection.execute("DROP TABLE medium")
+        for table in ("medium", "record_key", "record"):
+            connection.execute(f"DROP TABLE {table}")
         connection.execute("DROP INDEX card_account")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.close()

@@ -16,15 +16,16 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cardapi.keys": ("cardcore.crypto", "cardcore.errors", "cardapi.keys", "cardapi.custody"),
     "cardapi.desk": (
         "cardcore", "cardapi.keys.port", "cardapi.store.port", "cardapi.store.chain", "cardapi.store.fold", "cardapi.store.media",
-        "cardapi.people",
+        "cardapi.people", "cardapi.members",
         "cardapi.custody", "cardapi.ids", "cardapi.desk",
     ),
+    "cardapi.members": ("cardcore", "cardapi.store.port", "cardapi.people.policy", "cardapi.custody", "cardapi.ids", "cardapi.members"),
     "cardapi.store": ("cardcore", "cardapi.store", "cardapi.ids"),
     "cardapi.people": ("cardcore", "cardapi.store.port", "cardapi.people", "cardapi.ids"),
     "cardapi.reports": ("cardcore", "cardapi.store.port", "cardapi.reports", "cardapi.people", "cardapi.ids"),
     "cardapi.http": (
         "cardcore", "cardapi.desk", "cardapi.people", "cardapi.custody", "cardapi.app", "cardapi.http",
-        "cardapi.store.port", "cardapi.keys.port", "cardapi.keys.errors", "cardapi.reports", "cardapi.ids",
+        "cardapi.store.port", "cardapi.keys.port", "cardapi.keys.errors", "cardapi.reports", "cardapi.ids", "cardapi.members",
     ),
     "cardapi.clearing": (
         "cardcore", "cardapi.clearing", "cardapi.store.port", "cardapi.people", "cardapi.keys", "cardapi.ids",

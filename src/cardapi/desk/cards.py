@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from cardapi.desk import members
 from cardapi.desk.media import HANDLERS as MEDIA
 from cardapi.desk.media import medium_verb, retired
 from cardapi.desk.money import card_images, check_pin, refuse
@@ -222,12 +223,12 @@ def change(work: Work, request: Request) -> Entry:
 HANDLERS: dict[str, Callable[[Work, Request], Entry]] = {
     "stock": stock, "issue": issue, "activate": step, "freeze": step, "unfreeze": step, "lost": lost, "cancel": end, "take_back": end,
     "expire_card": end, "destroy": destroy, "swap": exchange, "reissue": exchange, "exclude": exclude, "set_pin": set_pin,
-    "verify_pin": verify_pin, "unlock_pin": unlock_pin, "change": change,
+    "verify_pin": verify_pin, "unlock_pin": unlock_pin, "change": change, **members.HANDLERS,
 }  # fmt: skip
 
 
 def card_verb(work: Work, request: Request) -> Entry:
-    """Do one life cycle, PIN or registry verb; a Declined on a known card is recorded. Raises Problem, RegistryError."""
+    """Do one life cycle, PIN, registry or member verb; a Declined on a known card is recorded. Raises Problem, RegistryError."""
     if request.verb in MEDIA:
         return medium_verb(work, request)
     handler = HANDLERS.get(request.verb)

@@ -8,7 +8,7 @@ from cardapi.custody import Pin
 from cardapi.desk.chips import fit
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.work import Work
-from cardapi.people.registry import CardPolicy
+from cardapi.people.policy import CardPolicy
 from cardapi.store.fold import Step, is_settlement, pack_body
 from cardapi.store.media import VERBS as MEDIUM_VERBS
 from cardapi.store.port import CardRow, Entry

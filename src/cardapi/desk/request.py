@@ -21,6 +21,7 @@ class Request(msgspec.Struct, gc=False):
     Life cycle: stock issue activate lost freeze unfreeze swap reissue cancel expire_card take_back destroy exclude.
     Media: register_medium retire_medium block_medium unblock_medium.
     PIN: set_pin verify_pin unlock_pin. Registry: change.
+    Members: enrol profile consent link unlink member_state disqualify merge split disclose erase.
     """
 
     verb: str
@@ -47,6 +48,8 @@ class Request(msgspec.Struct, gc=False):
     exclude {"excluded": bool}
     register_medium {"medium", "profile", "keys": [[version, valid_from, valid_to]], "purse", "offline_counter"}; the other steps {"medium"}
     change {"kind", "id", "document"}
+    enrol {"profile", "claim", "consents", "referrer", "card", "programme"}; the other verbs of members name "member", and
+    profile {"changes"}, consent {"consents"}, member_state {"state"}, merge {"into"}; nothing of a profile enters the entry
     """
 
 

@@ -12,8 +12,8 @@ from cardapi.desk.request import Problem, Request
 from cardapi.people.registry import ProgrammeVersion, Registry
 from cardapi.store import media
 from cardapi.store.chain import pack_further, seal
-from cardapi.store.fold import Fold
-from cardapi.store.port import Batch, CardRow, Entry, Found, Head, MediumRow, Store
+from cardapi.store.fold import Fold, Records, digest, pack_body
+from cardapi.store.port import Batch, CardRow, Entry, Found, Head, MediumRow, Record, Store
 from cardcore.errors import AmountOutOfRange
 from cardcore.settlement import Account, Settlement
 from cardcore.settlement.lifecycle import GONE
@@ -79,12 +79,14 @@ class Work(Fold):
         self.entries: list[Entry] = []
         self.keys: dict[tuple[str, str], Entry] = {}
         self.settlements: dict[int, Settlement] = {}  # of this batch, by position
+        self.kept: dict[tuple[str, str], Record] = {}  # beside the journal, by this batch
         self.recording = False  # an exception while True leaves the working set in doubt
         self.next_account = 0  # account number to give next, 0 = not asked for yet
         self._chain_key = chain_key
         self._touched: dict[int, None] = {}  # accounts to write, in order
         self._absent: set[str] = set()
         self._no_media: set[str] = set()
+        self._records_touched: set[tuple[str, str]] = set()
         self._versions: dict[str, ProgrammeVersion] = {}
 
     # ------------------------------------------------------------ reading
@@ -187,6 +189,22 @@ class Work(Fold):
         """Entries that name this one, those of this batch included."""
         return self.store.followers(self.partition, position) + [entry for entry in self.entries if entry.ref == position]
 
+    def record(self, kind: str, name: str) -> Record | None:
+        """A record as this batch sees it, None when there is none."""
+        row = self.kept.get((kind, name)) or self.records.get((kind, name))
+        if row is None:
+            row = self.store.records(kind, [name]).get(name)
+            if row is not None and row.changed_at:
+                self.records[kind, name] = row
+        return row if row is not None and row.body else None
+
+    def find_record(self, kind: str, index: str, value: str) -> list[Record]:
+        """Records with this key as this batch sees them, by id."""
+        mine = {row.id: row for rows in (self.records, self.kept) for row in rows.values() if row.kind == kind}
+        found = {row.id: row for row in self.store.find_records(kind, index, value) if row.id not in mine}
+        found |= {row.id: row for row in mine.values() if row.body and (index, value) in row.keys}
+        return [found[name] for name in sorted(found)]
+
     def version(self, card: CardRow, number: int = 0) -> ProgrammeVersion:
         """The card's programme version valid now, or version `number` of it. Raises Problem unknown_programme."""
         if number:
@@ -254,6 +272,19 @@ class Work(Fold):
         self.keys[client, client_key] = entry
         return entry
 
+    def add_records(self, request: Request, after: list[Record], *, kept: tuple[Record, ...] = (), facts: dict[str, Any] | None = None,
+                    account_id: int = 0, card: str = "") -> Entry:  # fmt: skip
+        """Chain one entry that changes records: rows after it, and what is kept beside the journal, which gets a digest."""
+        before = [self.record(row.kind, row.id) for row in after]
+        rows = [msgspec.structs.replace(row, changed_at=0) for row in before if row is not None]
+        seals = [(row.kind, row.id, digest(row) if row.body else b"") for row in kept]
+        body = pack_body(Records(rows, [msgspec.structs.replace(row, changed_at=0) for row in after], seals, facts or {}))
+        entry = self.add(request, account_id=account_id, card=card, body=body)
+        for row in kept:
+            self.kept[row.kind, row.id] = row
+        self._records_touched.update((row.kind, row.id) for row in after)
+        return entry
+
     def tombstone(self, request: Request, key: tuple[str, str]) -> Entry:
         """Occupy a client key that was voided before its request arrived (O6)."""
         return self.add(
@@ -276,6 +307,7 @@ class Work(Fold):
             [self.account_row(account_id) for account_id in self._touched],
             [(kind, name, self.documents[kind, name]) for kind, name in self.documents],
             [self.media[name] for name in self.media_touched],
+            [*(self.records[name] for name in sorted(self._records_touched)), *self.kept.values()],
         )
 
     def head(self) -> Head:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,6 +14,7 @@ from cardapi.http.staff_schemas import Approvals, ApprovalView, PendingApproval
 from cardapi.ids import ticket_id
 from cardapi.people import approvals
 from cardapi.people.scope import Caller, Reach, reaches
+from cardapi.store.port import Entry
 
 
 class Execution(NamedTuple):
@@ -38,6 +39,7 @@ class TwoPerson(NamedTuple):
     body: type
     roles: frozenset[str]  # of the maker, and of the approver
     request: Callable[[Service, Execution], Request]
+    answer: Callable[[Service, Execution, Entry], Awaitable[Answer]] | None = None  # does what else belongs to it; None: a ticket
 
 
 async def ask_for(service: Service, call: Call, *, unit: str, card: str) -> Answer:
@@ -70,10 +72,11 @@ async def approve(service: Service, call: Call) -> Answer:
         _need_maker(service, document, two)
         facts = Execution(document, call.caller.operator, msgspec.convert(document["body"], two.body))
         entry = await service.desk.execute(two.request(service, facts))
+        told = await two.answer(service, facts, entry) if two.answer else None
         if document["state"] == "pending":
             done = approvals.closed(document, call.caller.operator, entry.outcome, ticket_id(entry.partition, entry.position))
             await service.change(call, "approval", document["id"], done, call.data.reason, call.caller.operator)
-    return await service.tickets.answer(entry, explain=True)
+    return told or await service.tickets.answer(entry, explain=True)
 
 
 def _need_maker(service: Service, document: dict[str, Any], two: TwoPerson) -> None:

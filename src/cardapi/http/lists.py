@@ -31,7 +31,11 @@ def cursor_text(name: str) -> str:
 
 def cursor_name(call: Call) -> str:
     """The row named by the `cursor` query parameter, empty for the first page. Raises HttpProblem cursor_malformed."""
-    text = call.query.get("cursor", "")
+    return cursor_named(call.query.get("cursor", ""))
+
+
+def cursor_named(text: str) -> str:
+    """The row a cursor names, empty for the first page. Raises HttpProblem cursor_malformed."""
     if len(text) > 512:
         raise HttpProblem("cursor_malformed")
     try:

@@ -36,6 +36,7 @@ ANY_PROBLEMS = ("busy", "not_ready", "unexpected")
 TAGS = {
     "money": "Tickets: price, pay, hold, undo, give back. Amounts are integers in fen.",
     "cards": "Cards: issue, life cycle, PIN, balance, statement.",
+    "members": "Who holds cards: enrol, find, change, merge, disclose, erase. What names a person travels in bodies only.",
     "people": "Organisation, terminals, operators, sessions, approvals.",
     "books": "Programmes, day close, trial balance, journal, verification.",
     "service": "The service itself.",

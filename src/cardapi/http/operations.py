@@ -15,8 +15,9 @@ from typing import Any
 
 import msgspec
 
-from cardapi.http import approve, books, cards, corrections, login, lookups, sales, staff, status
+from cardapi.http import approve, books, cards, corrections, login, lookups, members, sales, staff, status
 from cardapi.http import card_schemas as card
+from cardapi.http import member_schemas as member
 from cardapi.http import money_schemas as money
 from cardapi.http import staff_schemas as people
 from cardapi.http.call import Handler
@@ -180,7 +181,52 @@ _PEOPLE = (
               "people", told=people.Approvals, query=PAGED),
     Operation("approve", "POST", "/v1/approvals/{approval}/approve", approve.approve, _MANAGER, "reached",
               "Approve and execute somebody else's request", "people", people.Approve, money.Ticket, keyed=True,
+              or_told=(member.MemberStep,),
               problems=("not_found", "maker_is_checker", "approval_closed", "approval_expired", "insufficient_funds", "limit_exceeded")),
+)  # fmt: skip
+
+_WHO = ("unknown_member", "member_state")
+
+
+def _member(
+    name: str, step: str, handler: Handler, asked: type, allowed: frozenset[str], summary: str, *more: str, told: Any = member.MemberStep,
+    scope: str = "caller", status: int = 200,
+) -> Operation:  # fmt: skip
+    return Operation(
+        name, "POST", f"/v1/members/{{member}}/{step}", handler, allowed, scope, summary, "members", asked, told, status, keyed=True,
+        problems=(*_WHO, *more),
+    )  # fmt: skip
+
+
+_MEMBERS = (
+    Operation("createMember", "POST", "/v1/members", members.create, _TILL, "caller", "Enrol a person, perhaps with a card", "members",
+              member.CreateMember, member.MemberView, 201, keyed=True, problems=(
+                  "member_exists", "unknown_card", "unknown_programme", "unknown_member", "member_state", "card_has_member",
+                  "member_not_allowed", "too_young", "age_unknown", "route_closed", "spend_too_small", "fee_differs", "referral_too_deep",
+                  "referral_closed", "invalid_profile")),
+    Operation("getMember", "GET", "/v1/members/{member}", members.get, _LOOK, "caller", "A member, masked for those without its reach",
+              "members", told=member.MemberView, problems=("unknown_member",)),
+    Operation("searchMembers", "POST", "/v1/members/search", members.search, _LOOK, "caller", "Members by phone, name, tag, card ...",
+              "members", member.SearchMembers, member.Members, problems=("unknown_card", "cursor_malformed")),
+    _member("updateMember", "profile", members.update, member.UpdateMember, _CASHIER, "Change what is known of a member",
+            "member_exists", "invalid_profile", told=member.MemberView),
+    _member("setConsent", "consent", members.set_consent, member.SetConsent, _TILL, "Keep which messages a member agreed to"),
+    _member("linkCard", "cards", members.link_card, member.LinkCard, _TILL, "Say that a member holds a card",
+            "unknown_card", "card_has_member", "member_not_allowed"),
+    _member("unlinkCard", "cards/unlink", members.unlink_card, member.LinkCard, _CASHIER, "Say that a member holds a card no more",
+            "unknown_card", "card_without_member"),
+    _member("setMemberState", "state", members.set_state, member.SetMemberState, _MANAGER, "Suspend, resume or end a membership",
+            scope="reached"),
+    _member("mergeMember", "merge", members.two_person(("into",)), member.MergeMember, _MANAGER,
+            "Ask to merge a member into another; a second person approves", told=people.PendingApproval, scope="reached", status=202),
+    _member("splitMember", "split", members.two_person(), member.BecauseMember, _MANAGER,
+            "Ask to undo a merge; a second person approves", told=people.PendingApproval, scope="reached", status=202),
+    _member("disqualifyMember", "disqualify", members.two_person(), member.BecauseMember, _MANAGER,
+            "Ask to end a membership for cheating, points taken; a second person approves", told=people.PendingApproval, scope="reached",
+            status=202),
+    _member("exportMember", "export", members.export, member.BecauseMember, _MANAGER, "Show all that is kept of a member; journaled",
+            told=member.MemberView, scope="reached"),
+    _member("eraseMember", "erase", members.erase, member.BecauseMember, _MANAGER, "Erase a member's personal data", scope="reached"),
 )  # fmt: skip
 
 _BOOKS = (
@@ -213,10 +259,13 @@ _SERVICE = (
               media="text/plain", problems=("not_found",)),
 )  # fmt: skip
 
-OPERATIONS: tuple[Operation, ...] = (*_MONEY, *_CARDS, *_PEOPLE, *_BOOKS, *_SERVICE)
+OPERATIONS: tuple[Operation, ...] = (*_MONEY, *_CARDS, *_MEMBERS, *_PEOPLE, *_BOOKS, *_SERVICE)
 BY_ID = {operation.id: operation for operation in OPERATIONS}
 
-TWO_PERSON = {"adjust": approve.TwoPerson(money.Adjust, BY_ID["adjust"].roles, corrections.adjust_request)}
+TWO_PERSON = {
+    "adjust": approve.TwoPerson(money.Adjust, BY_ID["adjust"].roles, corrections.adjust_request),
+    **members.approvals(BY_ID["mergeMember"].roles),
+}
 
 
 def check(operations: Iterable[Operation]) -> None:

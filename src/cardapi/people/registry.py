@@ -7,13 +7,14 @@ and folds them in here after the commit. Reads are plain dictionary look-ups and
 from __future__ import annotations
 
 import threading
-import tomllib
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from cardapi.ids import is_slug
+from cardapi.people import policy
+from cardapi.people.policy import CardPolicy, MembershipPolicy
 from cardcore.errors import CardcoreError
 from cardcore.settlement import Programme
 
@@ -64,14 +65,6 @@ class Operator(msgspec.Struct, frozen=True):
     grants: tuple[Grant, ...]
 
 
-class CardPolicy(msgspec.Struct, frozen=True):
-    """The desk's part of a programme version ([card] of the pack)."""
-
-    pin: str  # "never" | "always" | "above"
-    pin_above_fen: int
-    media_max: int = 1  # active media of one card (K9)
-
-
 class ProgrammeVersion(msgspec.Struct, frozen=True):
     """One published version: immutable, valid from an epoch second until the next version's."""
 
@@ -81,6 +74,7 @@ class ProgrammeVersion(msgspec.Struct, frozen=True):
     pack: str  # TOML text
     programme: Programme
     policy: CardPolicy
+    membership: MembershipPolicy
 
 
 class Registry:
@@ -240,9 +234,8 @@ class Registry:
             raise RegistryError("valid_from is an epoch second", id=name)
         for other in self._versions.get(programme.name, ()):
             _same_places(other.programme, programme)
-        card = tomllib.loads(document["pack"]).get("card", {})
-        policy = CardPolicy(card.get("pin", "never"), card.get("pin_above_fen", 0), card.get("media_max", 1))
-        return ProgrammeVersion(programme.name, programme.version, document["valid_from"], document["pack"], programme, policy)
+        policies = policy.read(document["pack"])
+        return ProgrammeVersion(programme.name, programme.version, document["valid_from"], document["pack"], programme, *policies)
 
 
 def _same_places(one: Programme, two: Programme) -> None:

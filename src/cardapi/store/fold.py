@@ -1,18 +1,20 @@
 """What an entry does to the projections: the one fold that the desk, `verify` and `rebuild` share (M3).
 
 Bodies: money verbs carry `Settlement.pack()`; life cycle and PIN verbs a `Step` (rows of the cards before and after);
-`change` a `Change` (document before and after); refused entries the facts of the refusal; a tombstone and the void that
+`change` a `Change` (document before and after); verbs of members a `Records` (rows before and after, and digests of what is
+kept beside the journal); refused entries the facts of the refusal; a tombstone and the void that
 laid it nothing.
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import msgspec
 
 from cardapi.store import media
-from cardapi.store.port import AccountRow, CardRow, Entry, MediumRow
+from cardapi.store.port import AccountRow, CardRow, Entry, MediumRow, Record
 from cardcore.settlement import VERBS, Account, Settlement
 
 MONEY_VERBS = frozenset(VERBS)
@@ -20,6 +22,12 @@ CARD_VERBS = frozenset({
     "stock", "issue", "activate", "lost", "freeze", "unfreeze", "swap", "reissue", "cancel", "expire_card", "take_back", "destroy",
     "exclude", "set_pin", "verify_pin", "unlock_pin", "pin_cleared", "register_medium", "retire_medium", "block_medium", "unblock_medium",
 })  # fmt: skip
+
+RECORD_VERBS = frozenset({
+    "enrol", "profile", "consent", "link", "unlink", "member_state", "merge", "split", "disqualify", "disclose", "erase",
+})  # fmt: skip
+JOURNALED_KINDS = frozenset({"member", "holding"})  # of records: projections of the journal
+SEALED_KINDS = frozenset({"person"})  # of records: kept beside the journal, which has their digest
 
 
 class Step(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -41,8 +49,27 @@ class Change(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     after: bytes
 
 
+class Records(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """Body of an entry that changes records. Rows carry changed_at 0; the entry's position takes its place.
+
+    `seals` name records kept beside the journal, with their `digest`, b"" for one that was taken away (M9 holds for what
+    happened, not for a person's data).
+    """
+
+    before: list[Record]
+    after: list[Record]
+    seals: list[tuple[str, str, bytes]] = []
+    facts: dict[str, Any] = {}
+
+
+def digest(record: Record) -> bytes:
+    """SHA-256 over a sealed record: its body is encrypted under a fresh nonce, so that the digest tells nothing about it."""
+    return hashlib.sha256(pack_body((record.kind, record.id, record.body, record.keys))).digest()
+
+
 pack_body = msgspec.msgpack.Encoder().encode
 unpack_step = msgspec.msgpack.Decoder(Step).decode
+unpack_records = msgspec.msgpack.Decoder(Records).decode
 unpack_change = msgspec.msgpack.Decoder(Change).decode
 unpack_facts = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
@@ -61,6 +88,8 @@ class Fold:
         self.changed: dict[int, int] = {}  # account -> position of its last entry
         self.documents: dict[tuple[str, str], bytes] = {}
         self.media: dict[str, MediumRow] = {}
+        self.records: dict[tuple[str, str], Record] = {}
+        self.seals: dict[tuple[str, str], bytes] = {}
         self.cards_touched: set[str] = set()
         self.media_touched: set[str] = set()
 
@@ -91,6 +120,8 @@ class Fold:
             change = unpack_change(entry.body)
             assert self.documents.get((change.kind, change.id), b"") == change.before, "the document before is another one"
             self.documents[change.kind, change.id] = change.after
+        elif verb in RECORD_VERBS:
+            self._records(entry)
         else:
             self._step(entry)
         if entry.account_id:
@@ -137,6 +168,24 @@ class Fold:
     def _touch_medium(self, row: MediumRow) -> None:
         self.media[row.medium] = row
         self.media_touched.add(row.medium)
+
+    def _records(self, entry: Entry) -> None:
+        body = unpack_records(entry.body)
+        known = set()
+        for row in body.before:
+            now = self.records.get((row.kind, row.id))
+            assert now is not None, "the record before is not there"
+            assert msgspec.structs.replace(now, changed_at=0) == row, "the record before is another one"
+            known.add((row.kind, row.id))
+        for row in body.after:
+            name = (row.kind, row.id)
+            assert row.kind in JOURNALED_KINDS, f"records of kind {row.kind!r} are not made by the journal"
+            assert name in known or not (name in self.records and self.records[name].body), "the record is there already"
+            row.changed_at = entry.position
+            self.records[name] = row
+        for kind, whose, seal in body.seals:
+            assert kind in SEALED_KINDS, f"records of kind {kind!r} are not sealed"
+            self.seals[kind, whose] = seal
 
     def _touch(self, row: CardRow, position: int) -> None:
         row.changed_at = position

@@ -92,6 +92,20 @@ class Found(msgspec.Struct, gc=False):
     account: AccountRow
 
 
+class Record(msgspec.Struct, gc=False):
+    """A row of what there may be millions of and no decision reads on its hot path: members, who holds an account, messages.
+
+    A record with a `changed_at` is a projection of journal entries, like a card. One without is kept beside the journal:
+    what may be erased again, such as a person's data, of which the journal has only a digest.
+    """
+
+    kind: str
+    id: str
+    body: bytes  # MessagePack, or sealed; b"" in a batch takes the record away
+    keys: tuple[tuple[str, str], ...] = ()  # (index, value): how else it is found; a value may not be in clear what the body seals
+    changed_at: int = 0  # position of the entry that last changed it, 0 = beside the journal
+
+
 class Batch(msgspec.Struct):
     """What one commit writes: all of it or nothing."""
 
@@ -100,6 +114,7 @@ class Batch(msgspec.Struct):
     accounts: list[AccountRow]  # upserts, the last state of each account touched
     documents: list[tuple[str, str, bytes]]  # registry upserts: kind, id, JSON
     media: list[MediumRow] = []  # upserts
+    records: list[Record] = []  # upserts; one with an empty body is taken away
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -176,6 +191,23 @@ class Store(Protocol):
         ...
 
     def documents(self, kind: str | None = None) -> Iterable[tuple[str, str, bytes]]: ...
+    def records(self, kind: str, ids: Sequence[str]) -> dict[str, Record]:
+        """Records of a kind by id; absent ids are absent from the answer."""
+        ...
+
+    def find_records(
+        self, kind: str, index: str, low: str, high: str | None = None, *, after: tuple[str, str] = ("", ""), limit: int = 100
+    ) -> list[Record]:
+        """Records with a key of this index from `low` to `high` (both included; None: equal to `low`), by (value, id).
+
+        `after` is the (value, id) of the last row of the page before.
+        """
+        ...
+
+    def all_records(self, kind: str | None = None, after: str = "") -> Iterator[Record]:
+        """Every record (of a kind, with an id beyond `after`), by kind and id."""
+        ...
+
     def cards(self) -> Iterator[CardRow]: ...
     def accounts(self) -> Iterator[AccountRow]: ...
     def media(self) -> Iterator[MediumRow]: ...
@@ -184,7 +216,7 @@ class Store(Protocol):
         ...
 
     def counts(self) -> dict[str, int]:
-        """How many entries, cards, accounts, documents and media there are."""
+        """How many entries, cards, accounts, documents, media and records there are."""
         ...
 
     def check(self) -> list[str]:
@@ -197,8 +229,9 @@ class Store(Protocol):
         accounts: Iterable[AccountRow],
         documents: Iterable[tuple[str, str, bytes]],
         media: Iterable[MediumRow] = (),
+        journaled: Iterable[Record] = (),
     ) -> None:
-        """Replace every projection in one transaction (the journal stays as it is)."""
+        """Replace every projection in one transaction; the journal and the records beside it stay as they are."""
         ...
 
     def close(self) -> None: ...

@@ -17,10 +17,10 @@ from typing import Any
 
 import msgspec
 
-from cardapi.store import log, schema
+from cardapi.store import log, records, schema
 from cardapi.store import statements as sql
 from cardapi.store.chain import unpack_further
-from cardapi.store.port import AccountRow, Batch, CardRow, Entry, Found, Head, MediumRow
+from cardapi.store.port import AccountRow, Batch, CardRow, Entry, Found, Head, MediumRow, Record
 from cardapi.store.rows import Insert, read_cards, read_media
 from cardcore.errors import CardcoreError
 
@@ -212,6 +212,17 @@ class SqliteStore:
             return self._connection.execute(sql.DOCUMENTS).fetchall()
         return self._connection.execute(sql.DOCUMENTS_OF, (kind,)).fetchall()
 
+    def records(self, kind: str, ids: Sequence[str]) -> dict[str, Record]:
+        return records.read(self._connection, kind, ids)
+
+    def find_records(
+        self, kind: str, index: str, low: str, high: str | None = None, *, after: tuple[str, str] = ("", ""), limit: int = 100
+    ) -> list[Record]:
+        return records.find(self._connection, (kind, index, low, low if high is None else high, *after, limit))
+
+    def all_records(self, kind: str | None = None, after: str = "") -> Iterator[Record]:
+        return records.every(self._connection, kind, after)
+
     def cards(self) -> Iterator[CardRow]:
         for row in self._connection.execute(sql.CARDS):
             yield CardRow(*row)
@@ -230,7 +241,9 @@ class SqliteStore:
         return 1 if last is None else (last & (1 << 40) - 1) + 1
 
     def counts(self) -> dict[str, int]:
-        tables = {"entries": "entry", "cards": "card", "accounts": "account", "documents": "document", "media": "medium"}
+        tables = {
+            "entries": "entry", "cards": "card", "accounts": "account", "documents": "document", "media": "medium", "records": "record",
+        }  # fmt: skip
         return {name: self._connection.execute(sql.COUNT[table]).fetchone()[0] for name, table in tables.items()}
 
     def check(self) -> list[str]:
@@ -238,6 +251,7 @@ class SqliteStore:
             found = [row[0] for row in self._connection.execute("PRAGMA integrity_check(10)") if row[0] != "ok"]
             found += [f"table {row[0]}: row {row[1]} refers to no {row[2]}" for row in self._connection.execute("PRAGMA foreign_key_check")]
             found += [f"table entry: partition {row[0]} is not known" for row in self._connection.execute(sql.STRAYS)]
+            found += records.stray_keys(self._connection)
             if schema.current(self._connection) != schema.HEAD:
                 found.append("table alembic_version: not the schema of this release")
         except sqlite3.Error as error:
@@ -262,6 +276,8 @@ class SqliteStore:
                 _upsert_media(connection, [_astuple(row) for row in batch.media])
             if batch.documents:
                 connection.executemany(sql.UPSERT_DOCUMENT, batch.documents)
+            if batch.records:
+                records.write(connection, batch.records)
             connection.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
             if connection.in_transaction:
@@ -272,7 +288,7 @@ class SqliteStore:
             raise StoreError(f"commit failed: {error}") from error
         if self._keeper is None:
             self._keeper = log.LogKeeper(self.path, lambda: connect(self.path))
-        self._keeper.committed(4 + 2 * len(batch.entries))
+        self._keeper.committed(4 + 2 * len(batch.entries) + 4 * len(batch.records))
 
     def rebuild(
         self,
@@ -280,6 +296,7 @@ class SqliteStore:
         accounts: Iterable[AccountRow],
         documents: Iterable[tuple[str, str, bytes]],
         media: Iterable[MediumRow] = (),
+        journaled: Iterable[Record] = (),
     ) -> None:
         connection = self._connection
         try:
@@ -290,6 +307,7 @@ class SqliteStore:
             connection.executemany(sql.UPSERT_CARD, map(_astuple, cards))
             connection.executemany(sql.UPSERT_DOCUMENT, documents)
             _upsert_media(connection, [_astuple(row) for row in media])
+            records.replace(connection, journaled)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             if connection.in_transaction:

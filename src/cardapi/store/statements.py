@@ -21,6 +21,11 @@ UPSERT_ACCOUNT = f"{UPSERT_ACCOUNTS} (?,?,?) {UPSERT_ACCOUNTS_END}"
 UPSERT_CARD = f"REPLACE INTO card ({CARD_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
 UPSERT_MEDIA = f"REPLACE INTO medium ({MEDIUM_COLUMNS}) VALUES"
 UPSERT_DOCUMENT = "REPLACE INTO document (kind, id, body) VALUES (?,?,?)"
+UPSERT_RECORD = "REPLACE INTO record (kind, id, body, keys, changed_at) VALUES (?,?,?,?,?)"
+INSERT_RECORD_KEY = "INSERT INTO record_key (kind, name, value, id) VALUES (?,?,?,?)"
+DELETE_RECORD = "DELETE FROM record WHERE kind = ? AND id = ?"
+DELETE_RECORD_KEY = "DELETE FROM record_key WHERE kind = ? AND name = ? AND value = ? AND id = ?"
+RECORD_KEYS = "SELECT keys FROM record WHERE kind = ? AND id = ?"
 INSERT_PARTITION = "INSERT INTO partition (number, genesis) VALUES (?,?)"
 
 FIND_KEY = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE client = ? AND client_key = ?"
@@ -54,5 +59,22 @@ DOCUMENTS = "SELECT kind, id, body FROM document ORDER BY kind, id"
 DOCUMENTS_OF = "SELECT kind, id, body FROM document WHERE kind = ? ORDER BY id"
 CARDS = f"SELECT {CARD_COLUMNS} FROM card ORDER BY number"
 ACCOUNTS = "SELECT account_id, state, changed_at FROM account ORDER BY account_id"
-COUNT = {table: f"SELECT count(*) FROM {table}" for table in ("entry", "card", "account", "document", "medium")}
+RECORD_COLUMNS = "kind, id, body, keys, changed_at"
+RECORDS = f"SELECT {RECORD_COLUMNS} FROM record WHERE kind = ? AND id IN (SELECT value FROM json_each(?))"
+FIND_RECORDS = (
+    "SELECT r.kind, r.id, r.body, r.keys, r.changed_at FROM record_key k JOIN record r ON r.kind = k.kind AND r.id = k.id "
+    "WHERE k.kind = ? AND k.name = ? AND k.value BETWEEN ? AND ? AND (k.value, k.id) > (?, ?) ORDER BY k.value, k.id LIMIT ?"
+)
+ALL_RECORDS = f"SELECT {RECORD_COLUMNS} FROM record ORDER BY kind, id"
+RECORDS_OF = f"SELECT {RECORD_COLUMNS} FROM record WHERE kind = ? AND id > ? ORDER BY id"
+JOURNALED_RECORDS = f"SELECT {RECORD_COLUMNS} FROM record WHERE changed_at > 0"
+_KEYS_NAMED = (
+    "SELECT r.kind, j.value ->> 0 AS name, j.value ->> 1 AS value, r.id FROM record r, json_each(r.keys) j"
+)
+_KEYS_KEPT = "SELECT kind, name, value, id FROM record_key"
+RECORD_KEY_DIFFERENCES = (
+    f"SELECT DISTINCT kind, id FROM (SELECT * FROM ({_KEYS_NAMED} EXCEPT {_KEYS_KEPT}) "
+    f"UNION ALL SELECT * FROM ({_KEYS_KEPT} EXCEPT {_KEYS_NAMED})) LIMIT 10"
+)
+COUNT = {table: f"SELECT count(*) FROM {table}" for table in ("entry", "card", "account", "document", "medium", "record")}
 DELETE_PROJECTIONS = tuple(f"DELETE FROM {table}" for table in ("medium", "card", "account", "document"))

@@ -1,8 +1,9 @@
 """Full replay of the journal in one pass, compared with every projection (M3, A2): names the first bad place.
 
 `verify` proves: the chain and its positions without gaps; every body decodes and folds; every name (`ref`, `prior`,
-`further`) leads where it says; liability (M10) and refunds (M8) add up; checkpoints fit; every card, account, medium and
-document equals its fold and none stands without entries; client keys are unique and indexes sound (the adapter's own check).
+`further`) leads where it says; liability (M10) and refunds (M8) add up; checkpoints fit; every card, account, medium, document
+and record equals its fold, or the digest that the journal has of it, and none stands without entries; client keys are unique
+and indexes sound (the adapter's own check).
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import msgspec
 
 from cardapi.store.chain import genesis_mac, holds, unpack_further
 from cardapi.store.checkpoint import Checkpoint
-from cardapi.store.fold import MONEY_VERBS, Fold, is_settlement, unpack_facts
-from cardapi.store.port import AccountRow, CardRow, Entry, MediumRow, Store
+from cardapi.store.fold import JOURNALED_KINDS, MONEY_VERBS, SEALED_KINDS, Fold, digest, is_settlement, unpack_facts
+from cardapi.store.port import AccountRow, CardRow, Entry, MediumRow, Record, Store
 from cardcore.errors import CardcoreError
 from cardcore.settlement import Settlement
 
@@ -46,6 +47,7 @@ class Report(msgspec.Struct):
     cards: int
     accounts: int
     documents: int
+    records: int
     liability_fen: int
     first_bad: Bad | None
 
@@ -72,7 +74,7 @@ def verify(
 ) -> Report:
     """Replay everything. `progress(done, total)` is called now and then; `rebuilt` receives the fold."""
     fold = rebuilt if rebuilt is not None else Fold()
-    report = Report(True, 0, 0, 0, 0, 0, None)
+    report = Report(True, 0, 0, 0, 0, 0, 0, None)
     try:
         partitions = store.partitions()
         if not partitions:
@@ -101,6 +103,7 @@ def verify(
         report.ok = False
         report.first_bad = Bad("database", 0, 0, "", error.detail)
     report.cards, report.accounts, report.documents = len(fold.cards), len(fold.accounts), len(fold.documents)
+    report.records = len(fold.records)
     return report
 
 
@@ -264,14 +267,34 @@ def _compare(store: Store, fold: Fold) -> None:
     documents = dict(fold.documents)
     for kind, name, body in store.documents():
         _same("document", f"{kind}/{name}", documents.pop((kind, name), None), body)
+    _compare_records(store, fold)
     for table, left in (("card", cards), ("account", accounts), ("medium", media), ("document", documents)):
         for key in left:
             raise _Found(Bad(table, 0, 0, "/".join(key) if isinstance(key, tuple) else str(key), "the journal has it, the table does not"))
 
 
-def _same(
-    table: str, key: str, folded: CardRow | AccountRow | MediumRow | bytes | None, row: CardRow | AccountRow | MediumRow | bytes
-) -> None:
+def _compare_records(store: Store, fold: Fold) -> None:
+    """Records the journal makes equal their fold; sealed ones have the digest the journal names; the rest is a queue."""
+    made = {name: row for name, row in fold.records.items() if row.body}
+    sealed = {name: seal for name, seal in fold.seals.items() if seal}
+    for row in store.all_records():
+        name = (row.kind, row.id)
+        key = "/".join(name)
+        if row.kind in SEALED_KINDS:
+            if digest(row) != sealed.pop(name, b"") or row.changed_at:
+                raise _Found(Bad("record", 0, 0, key, "is not what the journal has the digest of"))
+        elif row.kind in JOURNALED_KINDS:
+            _same("record", key, made.pop(name, None), row)
+        elif row.changed_at:
+            raise _Found(Bad("record", 0, 0, key, "no entry in the journal makes this row"))
+    for name in [*made, *sealed]:
+        raise _Found(Bad("record", 0, 0, "/".join(name), "the journal has it, the table does not"))
+
+
+_Row = CardRow | AccountRow | MediumRow | Record | bytes
+
+
+def _same(table: str, key: str, folded: _Row | None, row: _Row) -> None:
     if folded is None:
         raise _Found(Bad(table, 0, 0, key, "no entry in the journal makes this row"))
     if folded == row:
@@ -316,6 +339,7 @@ def rebuild(store: Store, chain_key: ChainKey, *, checkpoints: Iterable[Checkpoi
         rows = (fold.account_row(account_id) for account_id in sorted(fold.accounts))
         documents = ((kind, name, body) for (kind, name), body in sorted(fold.documents.items()))
         media = (fold.media[name] for name in sorted(fold.media))
-        store.rebuild((fold.cards[number] for number in sorted(fold.cards)), rows, documents, media)
+        records = (fold.records[name] for name in sorted(fold.records) if fold.records[name].body)
+        store.rebuild((fold.cards[number] for number in sorted(fold.cards)), rows, documents, media, records)
         report = verify(store, chain_key)
     return report

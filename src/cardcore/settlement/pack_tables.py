@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
+from cardcore.settlement import pack_membership
 from cardcore.settlement.toml_reader import REQUIRED, Table
 
 AMOUNT_MAX: Final = 10**15  # as in cardcore.money; tests hold the two equal
@@ -46,6 +47,7 @@ def normalise(pack: Table) -> Normalised:
     _words(pack, "about", 600)
     card = pack.table("card", None)
     out["card"] = _card(card)
+    pack_membership.check(pack.table("membership", None))
     out["limits"] = _limits(pack.table("limits", None))
     spend = pack.table("spend", None)
     out["spend_order"] = spend.choice("order", ("expiry", "listed"), "expiry")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cardcore.errors import CardcoreError
 
-HEAD = "0003"
+HEAD = "0004"
 
 
 class SchemaError(CardcoreError):
