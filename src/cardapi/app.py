@@ -1,6 +1,6 @@
 """The composition root: the only file that names concrete adapters.
 
-Layout of a data directory: `cardcore.db` (SQLite), `secrets/root.key`, `checkpoints/checkpoints.jsonl`, `lock`, and
+Layout of a data directory: `cardcore.db` (SQLite), `secrets/root.key`, `secrets/cards.keys`, `checkpoints/checkpoints.jsonl`, `lock`, and
 optionally `settings.toml`; `making` while it is being made.
 """
 
@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from argon2 import PasswordHasher
@@ -30,17 +30,19 @@ from cardapi.store.port import Head, Store
 from cardcore.errors import CardcoreError
 
 if TYPE_CHECKING:
+    from cardapi.keys.keeper import Keeper
+    from cardapi.keys.keyfile import Event
     from cardapi.keys.port import KeyStore
+    from cardapi.keys.protect import Protector
 
 DATABASE = "cardcore.db"
-DEMO = "demo.json"  # stands in the directory of a demo shop
 MAKING = "making"  # a file that stands in the directory while a shop is being made, so that a kill leaves nothing half made (F6)
 
 
 class ShopError(CardcoreError):
     """A data directory that cannot be made or opened.
 
-    `code`: exists, absent, locked, settings, no_checkpoint, bad_checkpoint, behind_checkpoint, off_checkpoint, bad_chain.
+    `code`: exists, absent, locked, settings, key_file_missing, no_checkpoint, bad_checkpoint, behind_checkpoint, off_checkpoint, bad_chain.
     """
 
     def __init__(self, code: str, detail: str, **facts: object) -> None:
@@ -69,6 +71,30 @@ def _settings(directory: Path) -> Settings:
 
 def _checkpoint_path(directory: Path, settings: Settings) -> Path:
     return Path(settings.checkpoints) if settings.checkpoints else directory / "checkpoints" / "checkpoints.jsonl"
+
+
+def key_file(directory: Path) -> Path:
+    """Where the card keys of a shop lie."""
+    return directory / "secrets" / "cards.keys"
+
+
+class KeyJournal:
+    """`keys.keeper.Journal` over the journal: each change of the key file is a document of the registry."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop = shop
+
+    def newest(self) -> tuple[int, str]:
+        """Generation and digest of the file as last journaled."""
+        mark = self._shop.registry.key_file()
+        return mark.generation, mark.digest
+
+    def record(self, name: str, document: dict[str, Any], event: Event) -> None:
+        """Durable when it returns. Told again after a crash it is the same entry (O1)."""
+        key = f"key:{document['generation']}:{document['digest'][:32]}"
+        payload = {"kind": "key", "id": name, "document": document}
+        request = Request("change", "system", key, bytes(16), operator=event.by, reason=event.reason or event.what, payload=payload)
+        self._shop.desk.call(request)
 
 
 class Lock:
@@ -113,13 +139,48 @@ class Shop:
             queue_max=settings.queue_max, pin_tries_max=settings.pin_tries_max,
         )  # fmt: skip
 
-    @functools.cached_property
+    @property
     def keys(self) -> KeyStore:
-        """The card keys (control Y): the simulator's in a demo shop, else none yet. Raises KeyStoreError."""
-        # Loaded when first asked for: card cryptography tests itself at import, and most commands need none.
-        from cardapi.keys import known, opened
+        """What may be done with the card keys (control Y); without a key file there are none. Raises KeyStoreError."""
+        from cardapi.keys.opened import OpenedKeys
 
-        return known.demo_keys() if (self.directory / DEMO).exists() else opened.OpenedKeys((), {})
+        return self.keeper.store if self.has_key_file else OpenedKeys((), {})
+
+    @property
+    def has_key_file(self) -> bool:
+        """Whether card keys were ever made here: then the file has to be there."""
+        return "keeper" in self.__dict__ or key_file(self.directory).exists() or self.registry.key_file().generation > 0
+
+    @functools.cached_property
+    def keeper(self) -> Keeper:
+        """The opened key file. Opened when first asked for: it may want its passphrase, and most commands need no card key.
+
+        Raises KeyStoreError.
+        """
+        from cardapi.keys import keeper, keyfile
+
+        path = key_file(self.directory)
+        held = keyfile.peek(path)[0].protection.kind
+        return keeper.Keeper.open(path, self.key_protector(held), KeyJournal(self), read_only=self._lock is None)
+
+    def key_protector(self, kind: str, ask: Callable[[], str] | None = None) -> Protector:
+        """What opens or begins a key file of this kind; `ask` gives the passphrase where another one than at the start is meant."""
+        from cardapi.keys import protect
+
+        if kind == protect.PASSPHRASE:
+            return protect.PassphraseProtector(ask or protect.ask_at_start)
+        return protect.RootProtector(self.custody.key_file_secret().reveal())
+
+    def create_keys(self, *, mode: str, protection: str, by: str, after_loss: bool = False, ask: Callable[[], str] | None = None) -> Keeper:
+        """Begin a key file (`keeper.Keeper.create`)."""
+        from cardapi.keys import keeper
+
+        made = keeper.Keeper.create(
+            key_file(self.directory), self.key_protector(protection, ask), KeyJournal(self),
+            mode=mode, by=by, at=int(time.time()), after_loss=after_loss,
+        )  # fmt: skip
+        self.__dict__["keeper"] = made
+        return made
 
     def start(self) -> None:
         """Start the desk and its checkpoints."""
@@ -276,9 +337,17 @@ def _head(database: Path) -> Head:
 
 
 def restore_shop(
-    source: Path | str, directory: Path | str, *, reconcile: bool = False, progress: Callable[[int, int], None] | None = None
+    source: Path | str,
+    directory: Path | str,
+    *,
+    reconcile: bool = False,
+    without_card_keys: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, object]:
     """Put a backup back into `directory`, which must hold the root secret (`secrets/root.key`) it was made with.
+
+    A shop that has card keys must find their file too (`secrets/cards.keys`, ShopError key_file_missing), unless they are given up
+    with `without_card_keys`.
 
     The copy is verified in full and compared with the newest checkpoint known here or in the backup. A copy that ends
     before it is refused (ShopError behind_checkpoint) unless `reconcile`: then the lost range is recorded, signed in the
@@ -309,6 +378,8 @@ def restore_shop(
                 lost_upto=lost_upto,
             )
         _verified(staged, custody, None if lost_upto else newest, progress)
+        if not without_card_keys and not key_file(directory).exists() and _has_card_keys(staged):
+            raise ShopError("key_file_missing", f"this shop has card keys, and {key_file(directory)} is not there: put it back first")
         if lost_upto:
             file.reconcile(head, lost_upto)
         elif not path.exists():
@@ -322,6 +393,14 @@ def restore_shop(
         lock.release()
     lost_after, lost_upto = _record_loss(directory)
     return {"position": head.position, "lost_after": lost_after, "lost_upto": lost_upto, "set_aside": str(aside or "")}
+
+
+def _has_card_keys(database: Path) -> bool:
+    store = sqlite.SqliteStore(database, read_only=True)
+    try:
+        return any(kind == "key" for kind, _, _ in store.documents())
+    finally:
+        store.close()
 
 
 def _newest(*files: CheckpointFile) -> Checkpoint | None:

@@ -181,6 +181,10 @@ class Custody:
         message = struct.pack(">B", len(index)) + index.encode() + value.encode()
         return hashlib.blake2b(message, digest_size=16, key=self._blind_key, person=b"blind-index").hexdigest()
 
+    def key_file_secret(self) -> Secret:
+        """What opens a card key file that has no passphrase."""
+        return Secret(self._derive("card keys", 1))
+
     def checkpoint_signer(self) -> Ed25519PrivateKey:
         """Signs checkpoints (A3, Ed25519 RFC 8032); the public half may be given to whoever keeps them."""
         return Ed25519PrivateKey.from_private_bytes(self._derive("checkpoint", 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -192,11 +193,9 @@ def tamper(data: Path) -> None:
 def test_backup_and_restore(data: Path, tmp_path: Path, made: dict[str, Any]):
     card = made["cards"]["spa"]
     backup = told("backup", tmp_path / "backup", "--data", data)
-    assert not list((tmp_path / "backup").rglob("*.key"))
+    assert not list((tmp_path / "backup").rglob("*.key*"))
     fresh = tmp_path / "fresh"
-    (fresh / "secrets").mkdir(parents=True)
-    (fresh / "secrets" / "root.key").write_bytes((data / "secrets" / "root.key").read_bytes())
-    (fresh / "secrets" / "root.key").chmod(0o600)
+    shutil.copytree(data / "secrets", fresh / "secrets")
     restored = told("restore", tmp_path / "backup", "--data", fresh)
     assert restored["position"] == backup["position"]
     assert told("card", "show", card, "--data", fresh) == told("card", "show", card, "--data", data)

@@ -17,9 +17,10 @@ def backup(
     data: DataDir = DEFAULT_DATA,
     as_json: Json = False,
 ) -> None:
-    """Copy a shop, running or not, into a folder: of one moment, whole, and without the root secret.
+    """Copy a shop, running or not, into a folder: of one moment, whole, and without the root secret and the card keys.
 
-    Keep the root secret (DIR/secrets/root.key) elsewhere: without it a backup can be read but not served.
+    Keep DIR/secrets (root.key, and cards.keys where cards carry money) elsewhere: without the root secret a backup can be read but not
+    served, without the card keys no card that carries money works again.
 
     Example: cardcore backup /backups/2026-11-22
     """
@@ -41,19 +42,25 @@ def restore(
     reconcile: Annotated[
         bool, typer.Option("--reconcile", help="Accept that entries after the backup are lost; the loss is signed and journaled.")
     ] = False,
+    without_card_keys: Annotated[
+        bool,
+        typer.Option("--without-card-keys", help="Accept that the card keys (secrets/cards.keys) are lost."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Put a backup into a data directory that holds its root secret (secrets/root.key): verified, and compared with the newest checkpoint.
+    """Put a backup into a data directory that holds its secrets folder: verified, and compared with the newest checkpoint.
+
+    It needs secrets/root.key, and secrets/cards.keys in a shop that has card keys.
 
     If a signed checkpoint is ahead of the backup, entries are missing: it says which and stops, unless --reconcile is given. A
     database that is there already is set aside, not deleted.
 
-    Example: mkdir -p var/new/secrets && cp /safe/root.key var/new/secrets/ && cardcore restore /backups/2026-11-22 --data var/new
+    Example: mkdir -p var/new && cp -r /safe/secrets var/new/ && cardcore restore /backups/2026-11-22 --data var/new
     """
     from cardapi.app import restore_shop
 
     with progress("restoring") as advance:
-        done = restore_shop(source, data, reconcile=reconcile, progress=steps(advance))
+        done = restore_shop(source, data, reconcile=reconcile, without_card_keys=without_card_keys, progress=steps(advance))
     if as_json:
         emit_json(done)
         return

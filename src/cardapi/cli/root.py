@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cardapi.cli import books, card, keep, member, reader, replay_command, scheme, serve, setup, sign, terminal, unit, user
+from cardapi.cli import books, card, keep, keys, member, reader, replay_command, scheme, serve, setup, sign, terminal, unit, user
 from cardapi.cli.group import group
 
 app = group(
@@ -20,6 +20,7 @@ app.add_typer(member.app, name="member")
 app.add_typer(terminal.app, name="terminal")
 app.add_typer(unit.app, name="unit")
 app.add_typer(user.app, name="user")
+app.add_typer(keys.app, name="keys")
 app.command("replay")(replay_command.replay)
 app.command("close")(books.close)
 app.command("trial")(books.trial)

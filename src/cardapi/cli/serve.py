@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cardapi.app import Shop
 
 
+OPENS = {"root": "root secret", "passphrase": "passphrase", "module": "security module"}
 DEMO_SESSION_S = 30 * 86_400
 
 
@@ -38,6 +39,8 @@ def run(data: Path, host: str, port: int) -> int:
     from cardapi.http.server import serve as serve_shop
 
     with open_shop(data) as shop:
+        if shop.has_key_file:
+            say(f"card keys: mode {shop.keeper.mode}, opened with the {OPENS[shop.keeper.protection]}")
         try:
             return serve_shop(shop, host, port, lambda chosen: greeting(shop, data, address(host, chosen)))
         except OSError as error:

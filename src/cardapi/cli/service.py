@@ -280,7 +280,7 @@ def vouch(shop: Shop, operator: str, lifetime_s: int = SESSION_S) -> str:
 
     from cardapi.people import sessions
 
-    name = operator or _first_admin(shop)
+    name = operator or first_admin(shop)
     known = shop.registry.operator(name)
     if known is None or known.state != "active" or not known.grants:
         raise Mistake("unknown_operator", f"there is no active operator {name!r} with a role in {shop.directory}")
@@ -291,7 +291,8 @@ def vouch(shop: Shop, operator: str, lifetime_s: int = SESSION_S) -> str:
     return token
 
 
-def _first_admin(shop: Shop) -> str:
+def first_admin(shop: Shop) -> str:
+    """The operator for whom a command acts when nobody is named. Raises Mistake no_operator."""
     for name, document in shop.registry.documents("operator"):
         if document["state"] == "active" and any(grant["role"] == "admin" for grant in document["grants"]):
             return name

@@ -6,6 +6,7 @@ import secrets
 import shlex
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,13 +51,19 @@ def make(data: Path, *, name: str = "", demo: bool = False) -> dict[str, Any]:
     from cardapi.app import create_shop, open_shop
     from cardapi.cli.serve import write_private
     from cardapi.cli.service import demo_file, inside
+    from cardapi.keys.keyfile import TEST
+    from cardapi.keys.protect import ROOT
 
     empty = not data.exists() or not any(data.iterdir())
     made: dict[str, Any] = dict(create_shop(data, name=name or ("Demo shop" if demo else "Shop")))
     if demo:
         try:
-            with inside(open_shop(data), made["operator"]) as service:
+            shop = open_shop(data)
+            with inside(shop, made["operator"]) as service:
                 made |= _furnish(service)
+                # The keys of the card simulator, which everybody knows: its cards can be loaded and paid with at once.
+                keeper = shop.create_keys(mode=TEST, protection=ROOT, by=made["operator"])
+                keeper.add_demo_keys(by=made["operator"], at=int(time.time()))
             write_private(demo_file(data), msgspec.json.format(msgspec.json.encode(made), indent=1))
         except BaseException:
             if empty:  # half a demo shop helps nobody

@@ -18,6 +18,10 @@ class Catalogue:
     """Which keys there are and which one is meant; knows nothing of octets. The first half of `port.KeyStore`."""
 
     def __init__(self, infos: Iterable[KeyInfo] = ()) -> None:
+        self.refresh(infos)
+
+    def refresh(self, infos: Iterable[KeyInfo]) -> None:
+        """Take in what has changed; whoever holds the store sees it at the next use."""
         self._infos = {info.id: info for info in infos}
 
     def keys(self) -> Sequence[KeyInfo]:

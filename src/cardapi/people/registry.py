@@ -18,7 +18,7 @@ from cardapi.people.policy import CardPolicy, MembershipPolicy
 from cardcore.errors import CardcoreError
 from cardcore.settlement import Programme
 
-KINDS = ("unit", "terminal", "operator", "programme", "approval", "close", "session", "reconciliation")
+KINDS = ("unit", "terminal", "operator", "programme", "approval", "close", "session", "reconciliation", "key")
 UNIT_KINDS = ("issuer", "hq", "region", "store", "counter")
 
 
@@ -65,6 +65,13 @@ class Operator(msgspec.Struct, frozen=True):
     grants: tuple[Grant, ...]
 
 
+class KeyFileMark(msgspec.Struct, frozen=True):
+    """Which state of the card key file a change of keys left (`cardapi.keys.keeper`)."""
+
+    generation: int
+    digest: str  # SHA-256 of the file, hex
+
+
 class ProgrammeVersion(msgspec.Struct, frozen=True):
     """One published version: immutable, valid from an epoch second until the next version's."""
 
@@ -87,6 +94,7 @@ class Registry:
         self._terminals: dict[str, Terminal] = {}
         self._operators: dict[str, Operator] = {}
         self._versions: dict[str, tuple[ProgrammeVersion, ...]] = {}
+        self._key_file = KeyFileMark(0, "")
 
     def load(self, store: Any) -> None:
         """Read every document from the store; units first, so that paths resolve."""
@@ -114,6 +122,8 @@ class Registry:
                 self._terminals[name] = view
             elif isinstance(view, Operator):
                 self._operators[name] = view
+            elif isinstance(view, KeyFileMark):
+                self._key_file = max(self._key_file, view, key=lambda mark: mark.generation)
             elif isinstance(view, ProgrammeVersion):
                 others = [v for v in self._versions.get(view.name, ()) if v.version != view.version]
                 self._versions[view.name] = tuple(sorted([*others, view], key=lambda v: (v.valid_from, v.version)))
@@ -134,6 +144,10 @@ class Registry:
 
     def operator(self, name: str) -> Operator | None:
         return self._operators.get(name)
+
+    def key_file(self) -> KeyFileMark:
+        """The newest state of the card key file that was journaled; generation 0 when there was none."""
+        return self._key_file
 
     def units(self) -> list[Unit]:
         return [unit for _, unit in sorted(self._units.items())]
@@ -175,6 +189,8 @@ class Registry:
                 return self._operator(name, document)
             if kind == "programme":
                 return self._programme(name, document)
+            if kind == "key":
+                return msgspec.convert({field: document[field] for field in ("generation", "digest")}, KeyFileMark)
         except KeyError as error:
             raise RegistryError(f"{kind} {name!r} lacks {error}", id=name) from error
         except msgspec.ValidationError as error:
