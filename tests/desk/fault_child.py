@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from cardapi.desk import Problem
+from cardapi.store import direct
 from cardcore.settlement import Sale
 from tests.desk.till import Till
 
@@ -53,4 +54,5 @@ def main(directory: Path, sticky: int) -> None:
 
 
 if __name__ == "__main__":
+    direct.available = sys.argv[3] == "direct"
     main(Path(sys.argv[1]), int(sys.argv[2]))

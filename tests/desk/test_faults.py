@@ -18,6 +18,9 @@ from typing import Any
 import pytest
 
 from cardapi.desk import Problem
+from cardapi.store import direct
+from cardapi.store import statements as sql
+from cardapi.store.rows import Direct, Plain
 from tests.desk.till import Till
 from tests.support import needs
 
@@ -34,10 +37,11 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.skipif(not sysconfig.get_platform().startswith("linux"), reason="needs Linux: LD_PRELOAD and /proc")
 @pytest.mark.parametrize("sticky", [0, 1], ids=["passing", "staying"])
-def test_every_write_and_sync_of_a_settle(library: Path, tmp_path: Path, sticky: int) -> None:
+@pytest.mark.parametrize("way", ["direct", "plain"])
+def test_every_write_and_sync_of_a_settle(library: Path, tmp_path: Path, sticky: int, way: str) -> None:
     root = HERE.parents[1]
     environment = os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": f"{root / 'src'}:{root}"}
-    command = [sys.executable, "-m", "tests.desk.fault_child", str(tmp_path / "shop"), str(sticky)]
+    command = [sys.executable, "-m", "tests.desk.fault_child", str(tmp_path / "shop"), str(sticky), way]
     done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
@@ -88,20 +92,69 @@ class Faulty:
         return getattr(self.real, name)
 
 
+class FaultyDirect:
+    """The direct way, with a fault in its n-th statement. Inside a transaction the fault is real: a row that is there already."""
+
+    POISON = (sql.INSERT_PARTITION, [(0, b"")])
+
+    def __init__(self, real: direct.Connection, at: int, *, after: bool) -> None:
+        self.real, self.at, self.after = real, at, after
+        self.calls = 0
+        self.fired = ""
+
+    def _reached(self, name: str) -> bool:
+        self.calls += 1
+        if self.calls == self.at:
+            self.fired = name
+        return self.calls == self.at
+
+    def read(self, statement: str, keys: Any) -> Any:
+        hit = self._reached("SELECT")
+        if hit and not self.after:
+            raise direct.DirectError("disk I/O error", 10)
+        found = self.real.read(statement, keys)
+        if hit:
+            raise direct.DirectError("disk I/O error", 10)
+        return found
+
+    def write(self, steps: list[Any]) -> None:
+        begun = self._reached("BEGIN")
+        if begun and not self.after:
+            raise direct.DirectError("disk I/O error", 10)
+        told = [self.POISON] if begun else []
+        for step in steps:
+            hit = self._reached(step[0].split()[0])
+            told += [self.POISON, step] if hit and not self.after else [step, self.POISON] if hit else [step]
+        done = self._reached("COMMIT")
+        self.real.write([*told, self.POISON] if done and not self.after else told)
+        if done:
+            raise direct.DirectError("disk I/O error", 10)
+
+    def close(self) -> None:
+        self.real.close()
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_every_statement_of_a_settle(till: Till, after: bool) -> None:
+@pytest.mark.parametrize("way", ["direct", "plain"])
+def test_every_statement_of_a_settle(till: Till, after: bool, way: str) -> None:
     card = till.card(100_00)
     fired: list[str] = []
     for at in range(1, 20):
         store = till.shop.store
-        faulty = Faulty(store._connection, at, after=after)
-        store._connection = faulty  # type: ignore[assignment]
+        whole = store._rows
+        faulty: Any
+        if way == "direct":
+            assert isinstance(whole, Direct)
+            whole._connection = faulty = FaultyDirect(whole._connection, at, after=after)  # type: ignore[assignment]
+        else:
+            faulty = Faulty(store._connection, at, after=after)
+            store._rows = Plain(faulty)
         before = till.balance(card)
         try:
             outcome = till.sale(card, 1_00, key=f"sale-{at}").outcome
         except Problem as problem:
             outcome = problem.code
-        store._connection = faulty.real
+        store._rows = whole
         if not faulty.fired:
             break
         fired.append(faulty.fired.split()[0])

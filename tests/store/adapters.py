@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from cardapi.store import sqlite
+from cardapi.store import direct, sqlite
 from cardapi.store.port import Store
 
 
@@ -17,4 +17,14 @@ def open_sqlite(directory: Path) -> Store:
     return sqlite.SqliteStore(path)
 
 
-ADAPTERS: dict[str, Callable[[Path], Store]] = {"sqlite": open_sqlite}
+def open_sqlite_plain(directory: Path) -> Store:
+    """The same through Python's sqlite3 alone, as where SQLite's library is not within reach."""
+    assert direct.available, "nothing else would be tested"
+    direct.available = False
+    try:
+        return open_sqlite(directory)
+    finally:
+        direct.available = True
+
+
+ADAPTERS: dict[str, Callable[[Path], Store]] = {"sqlite": open_sqlite, "sqlite-plain": open_sqlite_plain}

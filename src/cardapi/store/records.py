@@ -39,28 +39,35 @@ def every(connection: sqlite3.Connection, kind: str | None, after: str) -> Itera
         yield from map(_record, rows)
 
 
-def write(connection: sqlite3.Connection, rows: Iterable[Record]) -> None:
-    """Upsert rows and their keys in the open transaction. Raises sqlite3.Error."""
-    for row in rows:
-        name = (row.kind, row.id)
-        old = connection.execute(sql.RECORD_KEYS, name).fetchone()
+def steps(connection: sqlite3.Connection, rows: Iterable[Record]) -> list[tuple[str, list[tuple[Any, ...]]]]:
+    """The statements that upsert rows and their keys, each with its parameters. Raises sqlite3.Error.
+
+    The keys as they are now are read here, before the transaction: nobody else writes.
+    """
+    gone_keys, gone, put, put_keys = [], [], [], []
+    for (kind, name), row in {(row.kind, row.id): row for row in rows}.items():
+        old = connection.execute(sql.RECORD_KEYS, (kind, name)).fetchone()
         before = {tuple(pair) for pair in json.loads(old[0])} if old else set()
         after = set(row.keys) if row.body else set()
-        if before - after:
-            connection.executemany(sql.DELETE_RECORD_KEY, [(row.kind, *pair, row.id) for pair in before - after])
-        if not row.body:
-            connection.execute(sql.DELETE_RECORD, name)
-            continue
-        connection.execute(sql.UPSERT_RECORD, (*name, row.body, json.dumps(row.keys), row.changed_at))
-        if after - before:
-            connection.executemany(sql.INSERT_RECORD_KEY, [(row.kind, *pair, row.id) for pair in sorted(after - before)])
+        gone_keys += [(kind, *pair, name) for pair in before - after]
+        put_keys += [(kind, *pair, name) for pair in sorted(after - before)]
+        if row.body:
+            put.append((kind, name, row.body, json.dumps(row.keys), row.changed_at))
+        elif old:
+            gone.append((kind, name))
+    return [(sql.DELETE_RECORD_KEY, gone_keys), (sql.DELETE_RECORD, gone), (sql.UPSERT_RECORD, put), (sql.INSERT_RECORD_KEY, put_keys)]
 
 
-def replace(connection: sqlite3.Connection, rows: Iterable[Record]) -> None:
-    """Put these in the place of every record that is a projection of the journal. Raises sqlite3.Error."""
+def replacing(connection: sqlite3.Connection, rows: Iterable[Record]) -> list[tuple[str, list[tuple[Any, ...]]]]:
+    """The statements that put these in the place of every record that is a projection of the journal. Raises sqlite3.Error."""
     stale = [_record(row) for row in connection.execute(sql.JOURNALED_RECORDS).fetchall()]
-    write(connection, (Record(row.kind, row.id, b"") for row in stale))
-    write(connection, rows)
+    rows = list(rows)
+    return [
+        (sql.DELETE_RECORD_KEY, [(row.kind, *pair, row.id) for row in stale for pair in row.keys]),
+        (sql.DELETE_RECORD, [(row.kind, row.id) for row in stale]),
+        (sql.UPSERT_RECORD, [(row.kind, row.id, row.body, json.dumps(row.keys), row.changed_at) for row in rows]),
+        (sql.INSERT_RECORD_KEY, [(row.kind, *pair, row.id) for row in rows for pair in row.keys]),
+    ]
 
 
 def stray_keys(connection: sqlite3.Connection) -> list[str]:

@@ -1,70 +1,178 @@
-"""Many rows a statement, for reads and writes of a whole batch.
+"""The rows of a whole batch, written in one transaction and read in few statements, by one of two ways with one meaning.
 
-Python's sqlite3 lets go of the interpreter lock for each step of a statement and then waits to get it back. Beside a busy
-event loop that wait dwarfs the work: a row a step made a batch of 1,000 inserts 3 times slower, and reads 20 times
-(`docs/performance.md`). So a batch is one statement of many rows, and a read of many cards answers with one row.
+`Direct` speaks to SQLite's C interface and lets go of the interpreter lock once for a whole commit (`direct.pyx`). `Plain` uses
+Python's sqlite3, which lets go of it for each step of a statement and then waits to get it back. Beside a busy event loop
+that wait dwarfs the work: a row a step made a batch of 1,000 inserts 3 times slower, and reads 20 times (`docs/performance.md`).
+So there a batch is one statement of many rows, and a read of many cards answers with one row.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import msgspec
 
+from cardapi.store import direct
 from cardapi.store import statements as sql
 from cardapi.store.port import AccountRow, CardRow, Found, MediumRow
 
 EXACT = 64  # up to this many rows a statement of its own for each count, so that the prepared ones are found again
 CHUNK = 256  # rows of one statement beyond that
 
+Row = tuple[Any, ...]
+
 _Cells = tuple[str, int, str, str, int, str, str, int, int, str, int, int, str, int]
 _MediumCells = tuple[str, int, str, str, str, str, int, int, int, int, int, int]
 _cells = msgspec.json.Decoder(list[_Cells]).decode
 _medium_cells = msgspec.json.Decoder(list[_MediumCells]).decode
 
+Failed = (sqlite3.Error, direct.DirectError)
+"""What either way raises when SQLite says no."""
+
 
 class Insert:
-    """An INSERT of any number of rows."""
+    """An INSERT into one table, of one row or of many."""
 
     def __init__(self, head: str, columns: int, tail: str = "") -> None:
         self._head, self._tail = head, tail
         self._row = "(" + ",".join("?" * columns) + ")"
-        self._columns = columns
         self._statements: dict[int, str] = {}
+        self.columns = columns
+        self.one = self.many(1)
 
-    def __call__(self, connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Write the rows in order. Raises sqlite3.Error."""
+    def many(self, count: int) -> str:
+        """The statement for this many rows."""
+        text = self._statements.get(count)
+        if text is None:
+            text = self._statements[count] = f"{self._head} {','.join([self._row] * count)} {self._tail}"
+        return text
+
+
+Step = tuple[Insert | str, Sequence[Row]]
+"""A statement and the rows it is run for, once each."""
+
+
+class Rows(Protocol):
+    """What the store's writing side needs of SQLite. Errors are of `Failed`."""
+
+    def write(self, steps: Sequence[Step]) -> None:
+        """All rows in one transaction, in order; durable when it returns."""
+        ...
+
+    def find_keys(self, keys: Sequence[tuple[str, str]]) -> list[Row]:
+        """Rows of the journal by (client, client key)."""
+        ...
+
+    def read_cards(self, numbers: Sequence[str]) -> list[Found]:
+        """Cards with their accounts; unknown numbers are left out."""
+        ...
+
+    def read_media(self, media: Sequence[str]) -> list[MediumRow]:
+        """Media by id; unknown ones are left out."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def found(row: Row) -> Found:
+    """A row of READ_CARD."""
+    return Found(CardRow(*row[:12]), AccountRow(row[1], row[12], row[13]))
+
+
+class Direct:
+    """Over a connection of its own, which should be the only one that writes: its page cache then stays good."""
+
+    def __init__(self, path: Path, setup: Sequence[str]) -> None:
+        """Raises DirectError."""
+        self._connection = direct.Connection(os.fsencode(path), setup)
+
+    def write(self, steps: Sequence[Step]) -> None:
+        self._connection.write([(what if isinstance(what, str) else what.one, rows) for what, rows in steps])
+
+    def find_keys(self, keys: Sequence[tuple[str, str]]) -> list[Row]:
+        return self._connection.read(sql.FIND_KEY, keys)
+
+    def read_cards(self, numbers: Sequence[str]) -> list[Found]:
+        return [found(row) for row in self._connection.read(sql.READ_CARD, [(number,) for number in numbers])]
+
+    def read_media(self, media: Sequence[str]) -> list[MediumRow]:
+        return [MediumRow(*row) for row in self._connection.read(sql.READ_MEDIUM, [(medium,) for medium in media])]
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class Plain:
+    """Over Python's sqlite3; the connection belongs to the store."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def write(self, steps: Sequence[Step]) -> None:
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for what, rows in steps:
+                if isinstance(what, str):
+                    connection.executemany(what, rows)
+                else:
+                    self._insert(what, rows)
+            connection.execute("COMMIT")
+        except sqlite3.Error:
+            if connection.in_transaction:
+                try:
+                    connection.execute("ROLLBACK")
+                except sqlite3.Error:  # the desk stops in any case; the first error is the one to report
+                    pass
+            raise
+
+    def _insert(self, table: Insert, rows: Sequence[Row]) -> None:
         first, count = 0, len(rows)
-        most = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // self._columns
+        most = self._connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // table.columns
         while first < count:
             left = count - first
             size = min(CHUNK if left >= CHUNK else min(EXACT, left), most)
             part = rows if size == count else rows[first : first + size]
-            connection.execute(self._statement(size), list(chain.from_iterable(part)))
+            self._connection.execute(table.many(size), list(chain.from_iterable(part)))
             first += size
 
-    def _statement(self, size: int) -> str:
-        text = self._statements.get(size)
-        if text is None:
-            text = self._statements[size] = f"{self._head} {','.join([self._row] * size)} {self._tail}"
-        return text
+    def find_keys(self, keys: Sequence[tuple[str, str]]) -> list[Row]:
+        execute = self._connection.execute
+        rows: list[Row] = []
+        if len(keys) == 1:
+            return execute(sql.FIND_KEY, keys[0]).fetchall()
+        by_client: dict[str, list[str]] = {}
+        for client, client_key in keys:
+            by_client.setdefault(client, []).append(client_key)
+        for client, wanted in by_client.items():
+            if len(wanted) == 1:
+                rows += execute(sql.FIND_KEY, (client, wanted[0]))
+            else:
+                rows += execute(sql.FIND_KEYS, (client, json.dumps(wanted)))
+        return rows
 
+    def read_cards(self, numbers: Sequence[str]) -> list[Found]:
+        execute = self._connection.execute
+        if len(numbers) == 1:
+            return [found(row) for row in execute(sql.READ_CARD, (numbers[0],))]
+        unhex = bytes.fromhex
+        return [
+            Found(CardRow(*cells[:9], unhex(cells[9]), cells[10], cells[11]), AccountRow(cells[1], unhex(cells[12]), cells[13]))
+            for cells in _cells(execute(sql.READ_CARDS, (json.dumps(numbers),)).fetchone()[0])
+        ]
 
-def read_cards(connection: sqlite3.Connection, numbers: Sequence[str]) -> list[Found]:
-    """Cards with their accounts; unknown numbers are left out. Raises sqlite3.Error."""
-    text = connection.execute(sql.READ_CARDS, (json.dumps(numbers),)).fetchone()[0]
-    unhex = bytes.fromhex
-    return [
-        Found(CardRow(*cells[:9], unhex(cells[9]), cells[10], cells[11]), AccountRow(cells[1], unhex(cells[12]), cells[13]))
-        for cells in _cells(text)
-    ]
+    def read_media(self, media: Sequence[str]) -> list[MediumRow]:
+        execute = self._connection.execute
+        if len(media) == 1:
+            return [MediumRow(*row) for row in execute(sql.READ_MEDIUM, (media[0],))]
+        text = execute(sql.READ_MEDIA, (json.dumps(media),)).fetchone()[0]
+        return [MediumRow(*cells[:5], bytes.fromhex(cells[5]), *cells[6:]) for cells in _medium_cells(text)]
 
-
-def read_media(connection: sqlite3.Connection, media: Sequence[str]) -> list[MediumRow]:
-    """Media by id; unknown ones are left out. Raises sqlite3.Error."""
-    text = connection.execute(sql.READ_MEDIA, (json.dumps(media),)).fetchone()[0]
-    return [MediumRow(*cells[:5], bytes.fromhex(cells[5]), *cells[6:]) for cells in _medium_cells(text)]
+    def close(self) -> None:
+        """Nothing of its own."""

@@ -6,7 +6,6 @@ log is copied back into the database by a thread of its own, so no commit waits 
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import sqlite3
@@ -17,11 +16,11 @@ from typing import Any
 
 import msgspec
 
-from cardapi.store import log, records, schema
+from cardapi.store import direct, log, records, schema
 from cardapi.store import statements as sql
 from cardapi.store.chain import unpack_further
 from cardapi.store.port import AccountRow, Batch, CardRow, Entry, Found, Head, MediumRow, Record
-from cardapi.store.rows import Insert, read_cards, read_media
+from cardapi.store.rows import Direct, Failed, Insert, Plain, Rows, Step, found
 from cardcore.errors import CardcoreError
 
 POSITION_MASK = (1 << 48) - 1
@@ -29,9 +28,17 @@ CHUNK = 1_000  # rows fetched at a time when the journal is read through
 STATEMENTS_KEPT = 512  # prepared statements: an insert has one for each count of rows
 
 _astuple = msgspec.structs.astuple
-_insert_entries = Insert(sql.INSERT_ENTRIES, len(sql.ENTRY_COLUMNS.split(", ")))
-_upsert_accounts = Insert(sql.UPSERT_ACCOUNTS, 3, sql.UPSERT_ACCOUNTS_END)
-_upsert_media = Insert(sql.UPSERT_MEDIA, len(sql.MEDIUM_COLUMNS.split(", ")))
+ENTRIES = Insert(sql.INSERT_ENTRIES, len(sql.ENTRY_COLUMNS.split(", ")))
+ACCOUNTS = Insert(sql.UPSERT_ACCOUNTS, 3, sql.UPSERT_ACCOUNTS_END)
+CARDS = Insert(sql.UPSERT_CARDS, len(sql.CARD_COLUMNS.split(", ")))
+MEDIA = Insert(sql.UPSERT_MEDIA, len(sql.MEDIUM_COLUMNS.split(", ")))
+DOCUMENTS = Insert(sql.UPSERT_DOCUMENTS, 3)
+
+SETTINGS = tuple(
+    f"PRAGMA {setting}"
+    for setting in ("foreign_keys = ON", "synchronous = FULL", "cache_size = -65536", "mmap_size = 268435456", "temp_store = MEMORY")
+)
+LOG_SETTING = f"PRAGMA wal_autocheckpoint = {log.PAGES_MAX}"
 
 
 class StoreError(CardcoreError):
@@ -46,8 +53,8 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(
         uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS_KEPT, timeout=10
     )
-    for pragma in ("foreign_keys = ON", "synchronous = FULL", "cache_size = -65536", "mmap_size = 268435456", "temp_store = MEMORY"):
-        connection.execute(f"PRAGMA {pragma}")
+    for setting in SETTINGS:
+        connection.execute(setting)
     return connection
 
 
@@ -72,10 +79,6 @@ def _entry(row: tuple[Any, ...]) -> Entry:
     return Entry(row[0] >> 48, row[0] & POSITION_MASK, *row[1:])
 
 
-def _found(row: tuple[Any, ...]) -> Found:
-    return Found(CardRow(*row[:12]), AccountRow(row[1], row[12], row[13]))
-
-
 class SqliteStore:
     """Implements `cardapi.store.port.Store`."""
 
@@ -95,11 +98,13 @@ class SqliteStore:
                 schema.upgrade(path)
                 self._connection = connect(path)
             if not read_only:
-                self._connection.execute(f"PRAGMA wal_autocheckpoint = {log.PAGES_MAX}")
+                self._connection.execute(LOG_SETTING)
                 mode = self._connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
                 if mode != "wal":
                     raise StoreError(f"{path} cannot use a write-ahead log (journal mode {mode})")
-        except sqlite3.Error as error:
+            alone = read_only or not direct.available
+            self._rows: Rows = Plain(self._connection) if alone else Direct(path, (*SETTINGS, LOG_SETTING))
+        except Failed as error:
             raise StoreError(f"cannot open {path}: {error}") from error
         self._keeper: log.LogKeeper | None = None
 
@@ -131,35 +136,17 @@ class SqliteStore:
         return heads
 
     def find_keys(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Entry]:
-        execute = self._connection.execute
-        rows: list[tuple[Any, ...]] = []
-        if len(keys) == 1:
-            rows += execute(sql.FIND_KEY, keys[0])
-        else:
-            by_client: dict[str, list[str]] = {}
-            for client, client_key in keys:
-                by_client.setdefault(client, []).append(client_key)
-            for client, wanted in by_client.items():
-                if len(wanted) == 1:
-                    rows += execute(sql.FIND_KEY, (client, wanted[0]))
-                else:
-                    rows += execute(sql.FIND_KEYS, (client, json.dumps(wanted)))
-        return {(row[7], row[8]): _entry(row) for row in rows}
+        return {(row[7], row[8]): _entry(row) for row in self._rows.find_keys(keys)}
 
     def read(self, numbers: Sequence[str]) -> dict[str, Found]:
-        execute = self._connection.execute
-        if len(numbers) == 1:
-            return {row[0]: _found(row) for row in execute(sql.READ_CARD, (numbers[0],))}
-        return {found.card.number: found for found in read_cards(self._connection, numbers)}
+        return {one.card.number: one for one in self._rows.read_cards(numbers)}
 
     def read_accounts(self, account_ids: Sequence[int]) -> dict[int, Found]:
         rows = [row for account_id in account_ids for row in self._connection.execute(sql.READ_ACCOUNT, (account_id,))]
-        return {row[1]: _found(row) for row in rows}
+        return {row[1]: found(row) for row in rows}
 
     def read_media(self, media: Sequence[str]) -> dict[str, MediumRow]:
-        if len(media) == 1:
-            return {row[0]: MediumRow(*row) for row in self._connection.execute(sql.READ_MEDIUM, (media[0],))}
-        return {row.medium: row for row in read_media(self._connection, media)}
+        return {row.medium: row for row in self._rows.read_media(media)}
 
     def media_of(self, account_id: int) -> list[MediumRow]:
         return [MediumRow(*row) for row in self._connection.execute(sql.MEDIA_OF, (account_id,))]
@@ -261,30 +248,19 @@ class SqliteStore:
     # ------------------------------------------------------------ writes
     def commit(self, batch: Batch) -> None:
         """Raises StoreError; then nothing was written, or it is unknown (F2)."""
-        connection = self._connection
+        steps: list[Step] = [
+            (ENTRIES, [_entry_row(entry) for entry in batch.entries]),
+            (ACCOUNTS, [(row.account_id, row.state, row.changed_at) for row in batch.accounts]),
+            (CARDS, [_astuple(row) for row in batch.cards]),
+            (MEDIA, [_astuple(row) for row in batch.media]),
+            (DOCUMENTS, batch.documents),
+        ]
         try:
             if self._keeper is not None:
-                self._keeper.tend(connection)
-            connection.execute("BEGIN IMMEDIATE")
-            if batch.entries:
-                _insert_entries(connection, [_entry_row(entry) for entry in batch.entries])
-            if batch.accounts:
-                _upsert_accounts(connection, [(row.account_id, row.state, row.changed_at) for row in batch.accounts])
-            if batch.cards:
-                connection.executemany(sql.UPSERT_CARD, map(_astuple, batch.cards))
-            if batch.media:
-                _upsert_media(connection, [_astuple(row) for row in batch.media])
-            if batch.documents:
-                connection.executemany(sql.UPSERT_DOCUMENT, batch.documents)
-            if batch.records:
-                records.write(connection, batch.records)
-            connection.execute("COMMIT")
-        except (sqlite3.Error, OSError) as error:
-            if connection.in_transaction:
-                try:
-                    connection.execute("ROLLBACK")
-                except sqlite3.Error:  # the desk stops in any case; the first error is the one to report
-                    pass
+                self._keeper.tend(self._connection)
+            steps += records.steps(self._connection, batch.records)
+            self._rows.write([step for step in steps if step[1]])
+        except (*Failed, OSError) as error:
             raise StoreError(f"commit failed: {error}") from error
         if self._keeper is None:
             self._keeper = log.LogKeeper(self.path, lambda: connect(self.path))
@@ -303,11 +279,12 @@ class SqliteStore:
             connection.execute("BEGIN IMMEDIATE")
             for statement in sql.DELETE_PROJECTIONS:
                 connection.execute(statement)
-            connection.executemany(sql.UPSERT_ACCOUNT, map(_astuple, accounts))
-            connection.executemany(sql.UPSERT_CARD, map(_astuple, cards))
-            connection.executemany(sql.UPSERT_DOCUMENT, documents)
-            _upsert_media(connection, [_astuple(row) for row in media])
-            records.replace(connection, journaled)
+            connection.executemany(ACCOUNTS.one, map(_astuple, accounts))
+            connection.executemany(CARDS.one, map(_astuple, cards))
+            connection.executemany(DOCUMENTS.one, documents)
+            connection.executemany(MEDIA.one, map(_astuple, media))
+            for statement, rows in records.replacing(connection, journaled):
+                connection.executemany(statement, rows)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             if connection.in_transaction:
@@ -318,6 +295,7 @@ class SqliteStore:
         if self._keeper is not None:
             self._keeper.close()
             self._keeper = None
+        self._rows.close()
         self._connection.close()
 
 

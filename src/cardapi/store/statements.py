@@ -13,14 +13,13 @@ MEDIUM_COLUMNS = (
     "medium, account_id, card, profile, state, keys, purse, online_counter, offline_counter, balance_fen, in_flight, changed_at"
 )
 
-# Written many rows a statement; see `rows.Insert`.
+# Without their rows; see `rows.Insert`.
 INSERT_ENTRIES = f"INSERT INTO entry ({ENTRY_COLUMNS}) VALUES"
 UPSERT_ACCOUNTS = "INSERT INTO account (account_id, state, changed_at) VALUES"
 UPSERT_ACCOUNTS_END = "ON CONFLICT (account_id) DO UPDATE SET state = excluded.state, changed_at = excluded.changed_at"
-UPSERT_ACCOUNT = f"{UPSERT_ACCOUNTS} (?,?,?) {UPSERT_ACCOUNTS_END}"
-UPSERT_CARD = f"REPLACE INTO card ({CARD_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+UPSERT_CARDS = f"REPLACE INTO card ({CARD_COLUMNS}) VALUES"
 UPSERT_MEDIA = f"REPLACE INTO medium ({MEDIUM_COLUMNS}) VALUES"
-UPSERT_DOCUMENT = "REPLACE INTO document (kind, id, body) VALUES (?,?,?)"
+UPSERT_DOCUMENTS = "REPLACE INTO document (kind, id, body) VALUES"
 UPSERT_RECORD = "REPLACE INTO record (kind, id, body, keys, changed_at) VALUES (?,?,?,?,?)"
 INSERT_RECORD_KEY = "INSERT INTO record_key (kind, name, value, id) VALUES (?,?,?,?)"
 DELETE_RECORD = "DELETE FROM record WHERE kind = ? AND id = ?"

@@ -1,0 +1,32 @@
+"""SQLite's C interface for whole batches, without the interpreter lock from the first statement to the end of the sync.
+
+It uses the library that Python's own sqlite3 module has loaded, found at run time: two copies of SQLite in one process would
+undo each other's file locks. Where it cannot be found (linked in statically), `available` is False and `rows.Plain` serves.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+available: bool
+
+class DirectError(Exception):
+    """What SQLite says of a failed call: its message, and its extended result code."""
+
+    code: int
+    def __init__(self, message: str, code: int) -> None: ...
+
+class Connection:
+    """One connection for one thread at a time."""
+
+    def __init__(self, path: bytes, setup: Sequence[str] = ()) -> None:
+        """Open an existing database (`path` as the file system spells it) for writing and run the `setup` statements. Raises DirectError."""
+    def write(self, steps: Iterable[tuple[str, Iterable[tuple[int | str | bytes, ...]]]]) -> None:
+        """One transaction: each statement once for each of its rows, in order; durable when it returns.
+
+        Raises DirectError after a ROLLBACK; if it came from the COMMIT, what is kept is unknown. Raises TypeError or
+        OverflowError for a value SQLite does not take; then nothing was begun.
+        """
+    def read(self, statement: str, keys: Iterable[tuple[int | str | bytes, ...]]) -> list[tuple[Any, ...]]:
+        """All rows of the statement for each key in turn, seen in one transaction: int, str, bytes or None. Raises DirectError."""
+    def close(self) -> None:
+        """Close it. Safe to call twice."""

@@ -1,0 +1,113 @@
+"""Goal: the direct way into SQLite keeps every value as it was given, writes all of a batch or nothing, and says why not.
+
+Method: a small table of its own, read back through Python's sqlite3, which shares no code with it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cardapi.store import direct
+
+PUT = "INSERT INTO item (number, text, data) VALUES (?, ?, ?)"
+GET = "SELECT number, text, data FROM item WHERE number = ?"
+VALUES = [
+    (1, "", b""),
+    (-(2**63), "a", b"\0"),
+    (2**63 - 1, "\u4f1a\u5458\u5361", b"\xff" * 70_000),
+    (0, "nul \0 inside", b"x"),
+    (7, "x" * 9_000, b""),
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    made = tmp_path / "items.db"
+    connection = sqlite3.connect(made)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("CREATE TABLE item (number INTEGER PRIMARY KEY, text TEXT NOT NULL, data BLOB NOT NULL) STRICT")
+    connection.close()
+    return made
+
+
+@pytest.fixture
+def connection(path: Path) -> Iterator[direct.Connection]:
+    opened = direct.Connection(bytes(path), ("PRAGMA synchronous = FULL",))
+    yield opened
+    opened.close()
+
+
+def kept(path: Path) -> list[tuple[int, str, bytes]]:
+    with sqlite3.connect(path) as other:
+        return other.execute("SELECT number, text, data FROM item ORDER BY number").fetchall()
+
+
+def test_values_are_kept_and_read_as_they_are(connection: direct.Connection, path: Path) -> None:
+    connection.write([(PUT, VALUES)])
+    assert kept(path) == sorted(VALUES)
+    assert connection.read(GET, [(row[0],) for row in VALUES]) == VALUES
+    assert connection.read(GET, [(5,), (7,), (6,)]) == [VALUES[-1]]
+    assert connection.read(GET, []) == []
+    assert connection.read("SELECT max(number), NULL FROM item WHERE number < 0", [()]) == [(-(2**63), None)]
+
+
+def test_what_breaks_in_the_middle_leaves_nothing(connection: direct.Connection, path: Path) -> None:
+    connection.write([(PUT, VALUES[:1])])
+    for steps in ([(PUT, [(20, "", b""), (1, "", b"")])], [(PUT, [(20, "", b"")]), (PUT, [(21, "", b""), (20, "", b"")])]):
+        with pytest.raises(direct.DirectError, match="UNIQUE constraint failed") as caught:
+            connection.write(steps)
+        assert caught.value.code == 1555  # SQLITE_CONSTRAINT_PRIMARYKEY
+        assert kept(path) == VALUES[:1]
+    connection.write([(PUT, [(20, "", b"")])])
+    assert len(kept(path)) == 2
+
+
+@pytest.mark.parametrize(
+    "row", [(30, "", None), (30, "", 1.5), (30, True, b""), (30, "", bytearray()), (30, ""), (30, "", b"", 1), (2**63, "", b"")]
+)
+def test_what_sqlite_does_not_take_is_not_begun(connection: direct.Connection, path: Path, row: tuple) -> None:
+    with pytest.raises((TypeError, OverflowError)):
+        connection.write([(PUT, [(29, "", b""), row])])
+    with sqlite3.connect(path, timeout=0) as other:
+        other.execute("BEGIN IMMEDIATE")  # nobody holds the lock
+        other.execute("ROLLBACK")
+    assert kept(path) == []
+    with pytest.raises(UnicodeEncodeError):
+        connection.write([(PUT, [(30, "\ud800", b"")])])
+    assert kept(path) == []
+
+
+def test_an_unknown_statement_and_a_missing_file(connection: direct.Connection, tmp_path: Path) -> None:
+    with pytest.raises(direct.DirectError, match="no such table"):
+        connection.read("SELECT * FROM absent", [()])
+    with pytest.raises(direct.DirectError, match="unable to open"):
+        direct.Connection(bytes(tmp_path / "absent.db"))
+    with pytest.raises(direct.DirectError, match="syntax"):
+        direct.Connection(bytes(tmp_path / "items.db"), ("PRAGMA (",))
+
+
+def test_a_closed_connection_says_so(connection: direct.Connection) -> None:
+    connection.close()
+    connection.close()
+    with pytest.raises(direct.DirectError, match="closed"):
+        connection.read(GET, [(1,)])
+    with pytest.raises(direct.DirectError, match="closed"):
+        connection.write([(PUT, VALUES)])
+
+
+def test_a_batch_takes_turns_with_another_writer(connection: direct.Connection, path: Path) -> None:
+    """It waits for the lock as every connection does, without the interpreter lock: the other writer runs on."""
+    other = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute(PUT, (1, "theirs", b""))
+    release = threading.Timer(0.2, lambda: other.execute("COMMIT"))
+    release.start()
+    connection.write([(PUT, [(2, "ours", b"")])])
+    release.join()
+    other.close()
+    assert [row[0] for row in kept(path)] == [1, 2]
