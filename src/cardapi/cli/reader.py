@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cardapi.cli import reader_pay
 from cardapi.cli.group import group
 from cardapi.cli.options import Json
+from cardapi.cli.reader_words import KINDS, ReaderName, Wait, choose, described, document, named, record_row
 from cardapi.cli.show import details, emit_json, listing, note
 
 if TYPE_CHECKING:
@@ -21,31 +23,6 @@ app = group(
     "Readers: which there are, which cards lie in them, what is on a card; load and pay with one.\n\n"
     "Needs pcscd and pyscard: apt-get install pcscd, pip install 'cardcore[pcsc]'."
 )
-
-ReaderName = Annotated[
-    str, typer.Option("--reader", envvar="CARDCORE_READER", help="A part of the reader's name; needed if there are several.")
-]
-Wait = Annotated[float, typer.Option("--wait", min=0, help="How many seconds to wait for the card, and for it to come back.")]
-KINDS = {"pboc": "PBOC purse", "desfire": "DESFire", "psam": "purchase SAM", "unknown": "unknown card"}
-TYPES = {
-    1: "load ED", 2: "load", 3: "unload", 4: "withdraw ED", 5: "purchase ED", 6: "purchase", 7: "overdraw limit", 8: "credit purchase",
-    9: "compound purchase",
-}  # fmt: skip
-"""Transaction types of a purse, for people."""
-COLUMNS = {"at": "at", "what": "what", "amount_fen": "amount", "terminal": "terminal", "counter": "counter"}
-
-
-def described(found: Found) -> dict[str, Any]:
-    """A card for programs."""
-    return {
-        "kind": found.kind, "number": found.number, "medium": found.medium, "blank": found.blank, "printed_number": found.printed,
-    }  # fmt: skip
-
-
-def named(found: Found) -> str:
-    """A card in a few words."""
-    words = [KINDS[found.kind], found.printed or found.number, "not personalised" if found.blank else ""]
-    return " ".join(word for word in words if word)
 
 
 def _contents(link: Link, found: Found) -> Contents:
@@ -135,33 +112,4 @@ def show(reader: ReaderName = "", wait: Wait = 10, as_json: Json = False) -> Non
         )
 
 
-def document(read: Contents) -> dict[str, Any]:
-    """What was read of a card, for programs; None for what the card keeps to itself."""
-    application = read.found.application
-    about = described(read.found)
-    if application is not None:
-        about |= {"issuer": application.issuer.hex(), "valid_from": _day(application.valid_from), "valid_to": _day(application.valid_to)}
-    return about | {"balance_fen": read.balance_fen, "deposit_fen": read.deposit_fen, "pin_tries_left": read.pin_tries}
-
-
-def record_row(record: Any) -> dict[str, Any]:
-    """A log record of a purse, for programs."""
-    stamp = record.at.hex()
-    at = f"{_day(record.at[:4])}T{stamp[8:10]}:{stamp[10:12]}:{stamp[12:14]}"
-    return {
-        "at": at, "what": TYPES.get(record.kind, f"type {record.kind:02x}"), "amount_fen": record.amount,
-        "terminal": record.terminal.hex(), "counter": record.counter,
-    }  # fmt: skip
-
-
-def _day(bcd: bytes) -> str:
-    text = bcd.hex()
-    return f"{text[:4]}-{text[4:6]}-{text[6:8]}"
-
-
-def choose(wanted: str, *, without: str = "") -> str:
-    """The reader that is meant. Raises NoReader, SeveralReaders."""
-    from cardapi.pcsc.context import Context
-
-    with Context() as context:
-        return context.choose(wanted, without=without)
+app.command()(reader_pay.pay)

@@ -7,7 +7,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from cardapi.cli.reader import document, named
+from cardapi.cli.reader_words import document, named
 from cardapi.cli.show import console, emit_json, say, yuan
 from cardapi.pcsc.watch import CARD, CARD_GONE, READER_ADDED, READER_GONE, SERVICE_FOUND, SERVICE_LOST, Event
 

@@ -1,0 +1,67 @@
+"""`cardcore reader pay`: take money from the card in a reader."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cardapi.cli.options import Json, amount_argument
+from cardapi.cli.reader_words import ReaderName, Wait, choose
+from cardapi.cli.show import Mistake, emit_json, note, say, yuan
+
+if TYPE_CHECKING:
+    from cardapi.pcsc.offline import Paid, Till
+
+Yuan = Annotated[int, amount_argument("An amount in yuan, such as 25 or 25.50.")]
+Sam = Annotated[str, typer.Option("--sam", envvar="CARDCORE_SAM", help="Pay off line: the reader with the till's purchase module.")]
+Batch = Annotated[Path | None, typer.Option("--batch", help="Off line: the clearing batch to add the purchase to; made when absent.")]
+
+
+def pay(amount: Yuan, sam: Sam = "", batch: Batch = None, reader: ReaderName = "", wait: Wait = 60, as_json: Json = False) -> None:
+    """Pay with the card in a reader, off line: with the till's purchase module in a second one and a clearing batch to upload later.
+
+    A card that is taken away too early is waited for: it is asked what it has done, and never charged twice.
+
+    Example: cardcore reader pay 12.50 --reader "00 00" --sam "00 01" --batch today.ccb
+    """
+    if not sam or batch is None:
+        raise Mistake("sam_and_batch", "paying off line needs both --sam READER and --batch FILE")
+    if amount <= 0:
+        raise Mistake("amount_not_positive", "there is nothing to pay")
+    from cardapi.pcsc.offline import Module, Till
+    from cardapi.pcsc.tap import tap
+
+    module_reader = choose(sam)
+    card_reader = choose(reader, without=module_reader)
+    with Till(Module(module_reader), batch, datetime.now().astimezone()) as till:
+        purchase = till.purchase(amount, lambda: datetime.now().astimezone())
+        paid: Paid = tap(card_reader, purchase.offer, wait_s=wait, note=note)
+        _tell(till, paid, amount, as_json=as_json)
+
+
+def _tell(till: Till, paid: Paid, asked: int, *, as_json: bool) -> None:
+    intent = paid.intent
+    if as_json:
+        emit_json({
+            "outcome": "completed_earlier" if paid.earlier else "paid", "recovered": paid.recovered, "amount_fen": intent.amount,
+            "balance_fen": paid.balance_after, "card": intent.application.serial.hex(), "terminal": intent.terminal.hex(),
+            "number": intent.number, "counter": intent.counter, "tac": paid.tac.hex(), "batch": str(till.batch.path),
+            "batch_records": till.batch.count, "batch_total_fen": till.batch.total_fen, "in_flight": len(till.intents.open),
+        })  # fmt: skip
+        return
+    how = "completed by the card's proof, begun " + _time(intent.at) if paid.recovered else "paid"
+    say(f"{how}: {yuan(intent.amount)}  card {intent.application.serial.hex()}  left on it {yuan(paid.balance_after)}")
+    batch = f"{till.batch.path}: {till.batch.count} record{'s' * (till.batch.count != 1)}, {yuan(till.batch.total_fen)}"
+    say(f"terminal {intent.terminal.hex()}  number {intent.number}  {batch}")
+    if paid.earlier:
+        note(f"this was an earlier purchase; {yuan(asked)} has not been taken: pay again if it was another sale")
+    if till.intents.open:
+        note(f"{len(till.intents.open)} purchases of other cards are in flight until those cards come back")
+
+
+def _time(at: bytes) -> str:
+    text = at.hex()
+    return f"{text[8:10]}:{text[10:12]}:{text[12:14]}"
