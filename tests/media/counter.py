@@ -36,6 +36,7 @@ class Counter:
         self.till = till
         self.rng = random.Random(seed)
         self.numbers = itertools.count(1)
+        self.keys = [[1, 0, 0]]
         self.now: int | None = None  # epoch seconds; None is the clock
         self.restart()
 
@@ -67,7 +68,7 @@ class Counter:
     def register(self, medium: str, profile: str, money_fen: int, which: int, programme: str = "plain", pin: str = "") -> None:
         self.number = self.till.card(money_fen, programme, pin)
         self.medium = medium
-        payload = {"medium": medium, "profile": profile, "keys": [[1, 0, 0]], "purse": which}
+        payload = {"medium": medium, "profile": profile, "keys": self.keys, "purse": which}
         self.till.done("register_medium", card=self.number, payload=payload)
 
     # ------------------------------------------------------------ taps

@@ -5,10 +5,13 @@ Method: simulated cards, which know nothing of our code, held to sessions of a f
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cardapi.custody import Pin
 from cardcore.card.purse import ED, EP
+from firmware_sim import build
 from tests.desk.till import Till
 from tests.media.counter import Counter
 
@@ -79,7 +82,7 @@ def test_cash_goes_straight_to_the_chip(counter: Counter) -> None:
         ("load", 0, {}, "amount_out_of_range"), ("pay", 0, {}, "amount_out_of_range"),
     ],
 )  # fmt: skip
-def test_refusals_change_nothing(counter: Counter, purpose: str, fen: int, more: dict[str, object], code: str) -> None:
+def test_refusals_change_nothing(counter: Counter, purpose: str, fen: int, more: dict[str, Any], code: str) -> None:
     card = counter.purse(100_00)
     result = counter.tap(card, purpose, fen, **more)
     assert (result.outcome, result.code) == ("refused", code)
@@ -134,25 +137,20 @@ def test_an_exchanged_cards_money_goes_to_the_number_that_took_over(counter: Cou
     counter.till.sound()
 
 
-def test_a_key_version_that_the_card_may_not_use_any_more(counter: Counter) -> None:
-    """K6: the registry says which versions count, and when."""
-    card = counter.purse(100_00)
-    other = counter.purse(100_00, serial=2)
-    row = counter.till.shop.store.read_media([counter.medium])[counter.medium]
-    assert counter.tap(other, "load", 1_00).outcome == "done"
-    counter.till.done("retire_medium", payload={"medium": row.medium})
-    payload = {"medium": "uid:01", "keys": [[2, 0, 0]]}
-    counter.till.done("register_medium", card=counter.number, payload=payload)
-    assert counter.tap(card, "load", 1_00).outcome == "done", "the other card's media are its own"
+@pytest.mark.parametrize("desfire", [False, True])
+def test_a_key_version_that_the_card_may_not_use(counter: Counter, desfire: bool) -> None:
+    """K6: the registry says which versions of a card's keys count, and when."""
+    counter.keys = [[1, 0, counter.room.clock() // 1_000_000 + 3_600]]
+    card = counter.desfire() if desfire else counter.purse()
+    assert counter.tap(card, "load", 60_00).outcome == "done"
+    counter.now = counter.room.clock() // 1_000_000 + 3_601
+    assert counter.tap(card, "load", 1_00).code == counter.tap(card, "pay", 1_00).code == "key_version_not_allowed"
+    assert (counter.money(), counter.chip(card)) == ((40_00, 60_00, 0), 60_00)
 
 
 def test_an_unknown_chip_and_a_thing_that_is_no_chip(counter: Counter) -> None:
     counter.purse(100_00)
-    stranger = Counter(counter.till, 2)
-    card = stranger.purse(0, serial=77)
-    counter.till.done("retire_medium", payload={"medium": stranger.medium})
-    from firmware_sim import build
-
+    card = counter.purse(0, serial=77)
     assert counter.tap(build.purse_card(identity=None), "show").outcome == "done"
     assert counter.tap(build.desfire_purse_card(), "show").code == "unknown_medium"
     assert counter.tap(card, "show", send=lambda command: b"\x6d\x00").code == "unexpected_answer"

@@ -29,7 +29,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cardapi.reports": ("cardcore", "cardapi.store.port", "cardapi.reports", "cardapi.people", "cardapi.ids"),
     "cardapi.http": (
         "cardcore", "cardapi.media", "cardapi.desk", "cardapi.people", "cardapi.custody", "cardapi.app", "cardapi.http",
-        "cardapi.store.port", "cardapi.keys.port", "cardapi.keys.errors", "cardapi.reports", "cardapi.ids", "cardapi.members",
+        "cardapi.store.port", "cardapi.store.media", "cardapi.keys.port", "cardapi.keys.errors", "cardapi.reports", "cardapi.ids",
+        "cardapi.members",
     ),
     "cardapi.clearing": (
         "cardcore", "cardapi.clearing", "cardapi.store.port", "cardapi.people", "cardapi.keys", "cardapi.ids",

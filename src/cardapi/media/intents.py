@@ -1,4 +1,4 @@
-"""Card intents as facts of a journal entry, and back: what is durable before a card changes must be enough to find out later (control T)."""
+"""Card intents as facts of a journal entry, and back: what is durable before a card changes must tell what became of it (control T)."""
 
 from __future__ import annotations
 

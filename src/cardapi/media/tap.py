@@ -230,7 +230,8 @@ class Tap:
     # ------------------------------------------------------------ writing
     def _intend(self, intent: Intent) -> None:
         """Commit the intent: from here on the item is in flight until it is proved (control T)."""
-        assert self.row is not None and self.card is not None, "the card is known by now"
+        assert self.row is not None, "the medium is known by now"
+        assert self.card is not None, "the card is known by now"
         online, offline, balance = before(intent)
         facts = {"dialogue": to_facts(intent), "asked": self.meaning, "key_version": self.key_version}
         memo = pack_shown(Shown(self.row.medium, online, offline, balance, facts))
@@ -311,7 +312,7 @@ class Tap:
         return Result(**{"outcome": outcome, "purpose": self.asked.purpose, **self.facts, **facts})
 
 
-class Settled(Exception):  # noqa: N818 - carries a result, is no error
+class Settled(Exception):
     """A step failed after its intent and was settled at once."""
 
     def __init__(self, result: Result) -> None:

@@ -87,9 +87,9 @@ class ValueFound:
 def recover(channel: Channel, uid: bytes, place: ValueFile, intent: ValueIntent) -> Dialogue[ValueFound]:
     """Find out, in a new session whose key may read both files, whether the intended commit happened (control T).
 
-    The transaction counter decides: unraised means undone. Raised by one, the step is done when the value moved by exactly the
-    amount and the transaction MAC, where it can be judged, is of this very step; anything else, or a counter raised further, stays open for the transaction MACs of clearing to tell.
-    Raises OtherCard, CardRefused, UnexpectedAnswer, InvalidMac.
+    The transaction counter decides: unraised means undone. Raised by one, the step is done when the value moved by exactly the amount
+    and the transaction MAC, where it can be judged, is of this very step; anything else, or a counter raised further, stays open for
+    the transaction MACs of clearing to tell. Raises OtherCard, CardRefused, UnexpectedAnswer, InvalidMac.
     """
     if uid != intent.uid:
         raise OtherCard("the card on the reader is not the one of the open transaction")
