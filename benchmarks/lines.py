@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import line_batch, line_core, line_crypto, line_growth, line_http, line_store
+from . import line_batch, line_core, line_crypto, line_growth, line_http, line_pcsc, line_store
 from .harness import Opener
 
 LINES: dict[str, Opener] = {
@@ -14,4 +14,5 @@ LINES: dict[str, Opener] = {
     "growth": line_growth.growth,
     "tac": line_crypto.tacs,
     "diversify": line_crypto.diversification,
+    "pcsc": line_pcsc.taps,
 }

@@ -20,22 +20,29 @@ BLOCK = {"des": 8, "aes": 16, "sm4": 16}
 
 
 @functools.lru_cache(maxsize=256)
-def _engine(cipher: str, key: bytes) -> Any:
-    """An ECB engine, which keeps no state between calls; kept, because a card uses the same few keys again and again."""
-    if cipher == "sm4":
-        return SM4(key)
+def _kind(cipher: str, key: bytes) -> tuple[Any, bytes]:
+    """The module of pycryptodome for a cipher name, and the key as it wants it. DES-family keys may be degenerate."""
     if cipher == "aes":
-        return AES.new(key, AES.MODE_ECB)
+        return AES, key
     if len(key) == 8:
-        return DES.new(key, DES.MODE_ECB)  # noqa: S304  the cards are what they are
+        return DES, key
     parts = [key[i : i + 8] for i in range(0, len(key), 8)] + [key[:8]]
     k1, k2, k3 = parts[0], parts[1], parts[2]
     # pycryptodome refuses keys that degenerate to single DES; a blank card has exactly those, so it is single DES then.
     # Parity bits are no key bits: they are ignored in the comparison as the cipher ignores them.
     plain = [bytes(b & 0xFE for b in k) for k in (k1, k2, k3)]
     if plain[0] == plain[1] or plain[1] == plain[2]:
-        return DES.new(k3 if plain[0] == plain[1] else k1, DES.MODE_ECB)  # noqa: S304
-    return DES3.new(k1 + k2 + k3, DES3.MODE_ECB)
+        return DES, k3 if plain[0] == plain[1] else k1
+    return DES3, k1 + k2 + k3
+
+
+@functools.lru_cache(maxsize=256)
+def _engine(cipher: str, key: bytes) -> Any:
+    """An ECB engine, which keeps no state between calls; kept, because a card uses the same few keys again and again."""
+    if cipher == "sm4":
+        return SM4(key)
+    kind, key = _kind(cipher, key)
+    return kind.new(key, kind.MODE_ECB)  # the cards are what they are
 
 
 def encrypt(cipher: str, key: bytes, data: bytes) -> bytes:
@@ -56,9 +63,10 @@ def xor(a: bytes, b: bytes) -> bytes:
 
 
 def cbc_encrypt(cipher: str, key: bytes, iv: bytes, data: bytes) -> bytes:
-    """CBC over whole blocks, chained here so that every cipher name takes the same path."""
-    if cipher == "aes":
-        return bytes(AES.new(key, AES.MODE_CBC, iv).encrypt(data))
+    """CBC over whole blocks."""
+    if cipher != "sm4":
+        kind, key = _kind(cipher, key)
+        return bytes(kind.new(key, kind.MODE_CBC, iv).encrypt(data))
     size, out = len(iv), bytearray()
     for start in range(0, len(data), size):
         iv = encrypt(cipher, key, xor(iv, data[start : start + size]))
@@ -68,8 +76,9 @@ def cbc_encrypt(cipher: str, key: bytes, iv: bytes, data: bytes) -> bytes:
 
 def cbc_decrypt(cipher: str, key: bytes, iv: bytes, data: bytes) -> bytes:
     """CBC backwards over whole blocks."""
-    if cipher == "aes":
-        return bytes(AES.new(key, AES.MODE_CBC, iv).decrypt(data))
+    if cipher != "sm4":
+        kind, key = _kind(cipher, key)
+        return bytes(kind.new(key, kind.MODE_CBC, iv).decrypt(data))
     size, out = len(iv), bytearray()
     for start in range(0, len(data), size):
         block = data[start : start + size]

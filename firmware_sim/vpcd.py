@@ -4,7 +4,8 @@ Protocol: both sides send a 2-byte big-endian length and that many bytes. From t
 01 power on, 02 reset, 04 give the ATR) and anything longer a command APDU; only ATR and APDU are answered.
 
 The reader sends length and payload in two writes. With delayed acknowledgements on our side, Nagle's algorithm on its side holds the
-second write back for about 40 ms, so TCP_QUICKACK is set anew before each receive: Linux drops the mode by itself.
+second write back for about 40 ms, so TCP_QUICKACK is set anew as soon as a length has come, which acknowledges it at once: Linux drops
+the mode by itself. The payload is acknowledged with our answer.
 """
 
 from __future__ import annotations
@@ -124,20 +125,20 @@ def _receive(link: socket.socket) -> bytes | None:
     head = _receive_exactly(link, LENGTH.size)
     if head is None:
         return None
+    if hasattr(socket, "TCP_QUICKACK"):
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
     (length,) = LENGTH.unpack(head)
     return _receive_exactly(link, length)
 
 
 def _receive_exactly(link: socket.socket, size: int) -> bytes | None:
-    received = bytearray()
+    received = link.recv(size) if size else b""
     while len(received) < size:
-        if hasattr(socket, "TCP_QUICKACK"):
-            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         part = link.recv(size - len(received))
         if not part:
             return None
         received += part
-    return bytes(received)
+    return received
 
 
 def serve_in_thread(slot: Slot, timeout: float = 5.0) -> threading.Thread:

@@ -175,7 +175,7 @@ def test_a_false_tac_of_a_load_is_noticed():
 
 @pytest.mark.parametrize(("ins", "change"), [
     (0x50, lambda answer: answer[1:]), (0x50, lambda answer: b"\x00" + answer), (0x54, lambda answer: answer[4:]),
-    (0x54, lambda _: b"\x90\x00"), (0xB0, lambda answer: answer[:-3] + answer[-2:]), (0x5C, lambda _: b"\x90\x00"),
+    (0x54, lambda _: b"\x90\x00"), (0x5C, lambda _: b"\x90\x00"),
     (0x50, lambda answer: bytes(4) + answer[4:]),
 ])  # fmt: skip
 def test_answers_of_another_form_are_refused(ins, change):
@@ -189,6 +189,23 @@ def test_answers_of_another_form_are_refused(ins, change):
 
     with pytest.raises(UnexpectedAnswer):
         visit()
+
+
+@pytest.mark.parametrize("told", [
+    b"\x90\x00", b"\x6f\x90\x00", b"\x6f\x7f\x84\x90\x00", b"\x6f\x02\xa5\x00\x90\x00", b"\x6f\x05\xa5\x03\x9f\x0c\x00\x90\x00",
+    b"\x6f\x05\xa5\x03\x9f\x0c\x1e\x90\x00", bytes(40) + b"\x90\x00",
+])  # fmt: skip
+def test_who_the_card_is_stands_in_the_answer_to_select_or_in_its_file(told: bytes):
+    at = station()
+    known = opened(at)
+    assert [command[1] for command in at.sent] == [0xA4], "no second command where the first answer says it"
+    silent = Liar(at.card, 0xA4, lambda _: told)
+    at.card = silent  # type: ignore[assignment]
+    assert opened(at) == known
+    assert [command[1] for command in at.sent[1:]] == [0xA4, 0xB0]
+    at.card = Liar(silent, 0xB0, lambda answer: answer[:-3] + answer[-2:])  # type: ignore[assignment, arg-type]
+    with pytest.raises(UnexpectedAnswer):
+        opened(at)
 
 
 def test_mac2_is_checked_once():

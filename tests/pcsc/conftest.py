@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from firmware_sim.pcscd import Pcscd
 from tests.pcsc import daemon
 from tests.pcsc.daemon import Daemon
 from tests.support import IN_CI
@@ -20,11 +21,11 @@ def pcscd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 
 @pytest.fixture
-def own_pcscd(pcscd: Daemon) -> Daemon:
+def own_pcscd(pcscd: Daemon) -> Pcscd:
     """A service that may be killed and given other readers."""
     reason = "a pcscd that is not ours runs: systemctl stop pcscd.socket pcscd, so that one can be killed"
-    if not pcscd.own and IN_CI:
+    if pcscd.service is not None:
+        return pcscd.service
+    if IN_CI:
         pytest.fail(reason)
-    if not pcscd.own:
-        pytest.skip(reason)
-    return pcscd
+    pytest.skip(reason)

@@ -22,8 +22,9 @@ from cardcore.card.apdu import Command
 from cardcore.card.dialogue import Intend, ask
 from firmware_sim import build
 from firmware_sim.pboc import Identity
+from firmware_sim.pcscd import Pcscd, free_ports, until
 from firmware_sim.tear import Tear
-from tests.pcsc.daemon import Daemon, free_pair, until
+from tests.pcsc.daemon import Daemon
 
 
 def look(context: Context, reader: str) -> Any:
@@ -112,25 +113,25 @@ def test_cards_come_and_go(pcscd: Daemon, watcher: Watcher):
     assert watcher.next(0.3) is None, "nothing else happened"
 
 
-def test_readers_appear_and_disappear(own_pcscd: Daemon, watcher: Watcher):
+def test_readers_appear_and_disappear(own_pcscd: Pcscd, watcher: Watcher):
     """Virtual readers come with the service's configuration, so it is started again with another one."""
     own_pcscd.kill()
     expect(watcher, SERVICE_LOST)
-    own_pcscd.extra = {"Second Counter": free_pair()}
+    own_pcscd.readers["Second Counter"] = free_ports()
     own_pcscd.start()
     expect(watcher, SERVICE_FOUND)
     added = ["Second Counter 00 00", "Second Counter 00 01"]
     assert sorted(expect(watcher, READER_ADDED).reader for _ in added) == added
     own_pcscd.kill()
     expect(watcher, SERVICE_LOST)
-    own_pcscd.extra = {}
+    del own_pcscd.readers["Second Counter"]
     own_pcscd.start()
     expect(watcher, SERVICE_FOUND)
     assert sorted(expect(watcher, READER_GONE).reader for _ in added) == added
 
 
-def test_the_service_is_killed_and_comes_back(own_pcscd: Daemon, watcher: Watcher):
-    with own_pcscd.holding(build.purse_card(balance=900)):
+def test_the_service_is_killed_and_comes_back(pcscd: Daemon, own_pcscd: Pcscd, watcher: Watcher):
+    with pcscd.holding(build.purse_card(balance=900)):
         assert expect(watcher, CARD).result.balance_fen == 900
         own_pcscd.kill()
         lost = expect(watcher, SERVICE_LOST)
@@ -204,7 +205,7 @@ def readable(context: Context, reader: str) -> bool:
 
 def test_a_card_pulled_before_and_after_the_intent(pcscd: Daemon):
     """What fails before the intent is written leaves the card as it was; whatever fails after it has an unknown outcome."""
-    before, after = ("A4:command", "B0:answer:0", "B0:answer:17"), ("50:command", "50:answer:0", "50:answer:1")
+    before, after = ("A4:command", "A4:answer:0", "A4:answer:17"), ("50:command", "50:answer:0", "50:answer:1")
     card = build.purse_card(balance=100)
     with pcscd.holding(card, away=0.01), Context() as context:
         for tear in (*before, *after):

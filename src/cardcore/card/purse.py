@@ -18,6 +18,7 @@ ED, EP = 0x01, 0x02
 APPLICATION_NAME = bytes.fromhex("A00000000386980701")
 PUBLIC_DATA, LOG = 0x15, 0x18
 """Short file identifiers."""
+PUBLIC_OCTETS = 30
 RECORD_NOT_FOUND = 0x6A83
 LOG_RECORDS_MAX = 10
 
@@ -52,13 +53,9 @@ class Application:
     @staticmethod
     def decode(octets: bytes) -> Application:
         """30 octets; what follows the dates is the issuer's own. Raises UnexpectedAnswer."""
-        if len(octets) != 30:
-            raise UnexpectedAnswer("the public data of a purse has 30 octets", came=len(octets))
+        if len(octets) != PUBLIC_OCTETS:
+            raise UnexpectedAnswer(f"the public data of a purse has {PUBLIC_OCTETS} octets", came=len(octets))
         return Application(octets[:8], octets[8], octets[9], octets[10:20], octets[20:24], octets[24:28])
-
-    def encode(self) -> bytes:
-        """The 30 octets, with nothing of the issuer's own."""
-        return self.issuer + bytes([self.kind, self.version]) + self.serial + self.valid_from + self.valid_to + bytes(2)
 
     def factors(self, make: Make) -> list[bytes]:
         """Diversification factors, outermost first: the rightmost 8 octets of the serial number, the issuer identifier."""
@@ -100,10 +97,30 @@ class Opened:
 
 
 def open_application(make: Make) -> Dialogue[Application]:
-    """Select the purse and read who it is. Raises CardRefused, UnexpectedAnswer."""
-    yield from ask(Command(0x00, 0xA4, 0x04, 0x00, make.name, expected=256))
-    public = yield from ask(Command(0x00, 0xB0, 0x80 | PUBLIC_DATA, 0x00, expected=30), octets=30)
+    """Select the purse and read who it is. Raises CardRefused, UnexpectedAnswer.
+
+    Many makes give EF 0015 in the answer to SELECT; it is read where they do not.
+    """
+    selected = yield from ask(Command(0x00, 0xA4, 0x04, 0x00, make.name, expected=256))
+    told = _template(selected, b"\x6f", b"\xa5", b"\x9f\x0c")
+    if len(told) == PUBLIC_OCTETS:
+        return Application.decode(told)
+    public = yield from ask(Command(0x00, 0xB0, 0x80 | PUBLIC_DATA, 0x00, expected=PUBLIC_OCTETS), octets=PUBLIC_OCTETS)
     return Application.decode(public)
+
+
+def _template(octets: bytes, *path: bytes) -> bytes:
+    """The value at the end of a path of BER tags, "" when it is not there. Lengths are short, as in every FCI of a purse."""
+    for tag in path:
+        at = 0
+        while at < len(octets) and not octets.startswith(tag, at):
+            wide = 2 if octets[at] & 0x1F == 0x1F else 1
+            at += wide + 1 + (octets[at + wide] if at + wide < len(octets) else 0)
+        length = at + len(tag)
+        if length >= len(octets) or length + 1 + octets[length] > len(octets):
+            return b""
+        octets = octets[length + 1 : length + 1 + octets[length]]
+    return octets
 
 
 def balance(purse: int = EP) -> Dialogue[int]:

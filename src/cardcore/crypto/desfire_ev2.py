@@ -114,3 +114,6 @@ class Session:
         """Forget the session keys."""
         self.encipher_key.wipe()
         self.mac_key.wipe()
+
+
+

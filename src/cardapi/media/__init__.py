@@ -1,1 +1,0 @@
-"""Card sessions: the server's side of a tap. Start at `sessions.CardSessions`."""

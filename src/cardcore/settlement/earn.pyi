@@ -1,0 +1,1 @@
+"""Compiled only: points on what was paid."""

@@ -1,0 +1,1 @@
+"""Compiled only: postings folded into an account."""

@@ -1,1 +1,0 @@
-"""Compiled only: the order of a sale."""
