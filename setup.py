@@ -21,7 +21,7 @@ KERNELS = {"cardcore.crypto.kernel": SOURCE / "cardcore/crypto/kernels"}
 
 # Scheduling only, no instructions beyond the baseline: the generic choice clears small records with `rep stos`, which costs more
 # than the decision's arithmetic.
-TUNED = ["-mtune=haswell"] if platform.machine() == "x86_64" else []
+TUNED = ["-mtune=haswell", "-fno-tree-loop-distribute-patterns"] if platform.machine() == "x86_64" else []
 
 
 def extension(pyx: Path) -> Extension:

@@ -57,6 +57,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     queue_max: int = 20_000  # requests waiting at the desk before it answers busy
     pin_tries_max: int = 3
     tail_entries: int = 1_000  # entries verified at start
+    card_system: str = "CARDCORE-TEST"  # diversifies DESFire keys (AN10922); never changes once cards are made
 
 
 def _settings(directory: Path) -> Settings:

@@ -1,7 +1,5 @@
 from libc.stdint cimport int32_t, int64_t
 
-cdef int64_t AMOUNT_LIMIT
-
 cdef enum Rounding:
     ROUND_FLOOR = 0
     ROUND_CEILING = 1
@@ -16,6 +14,7 @@ cdef enum Stacking:
 cdef extern from *:
     """
     #include <stdint.h>
+    #define CC_AMOUNT_LIMIT 1000000000000000LL
     #ifndef CARDCORE_EXACT
     #define CARDCORE_EXACT
     /* A rate as an exact fraction. 128 bits carry five rates of 1/10000 times the largest amount (10^20 * 10^15). */
@@ -111,6 +110,7 @@ cdef extern from *:
     }
     #endif
     """
+    const int64_t AMOUNT_LIMIT "CC_AMOUNT_LIMIT"
     ctypedef struct cc_rate:
         pass
     cc_rate cc_rate_of(int64_t pay, int64_t of) nogil

@@ -7,8 +7,6 @@ from fractions import Fraction
 
 from cardcore.errors import AmountNotInteger, AmountOutOfRange, InvalidCommand
 
-cdef int64_t AMOUNT_LIMIT = 1_000_000_000_000_000
-
 AMOUNT_MAX = AMOUNT_LIMIT
 FLOOR = ROUND_FLOOR
 CEILING = ROUND_CEILING

@@ -39,6 +39,7 @@ class Till:
     def __init__(self, card: Any) -> None:
         self.card, self.count = card, itertools.count(1)
         self.intents: list[Any] = []
+        self.judges: bool | None = True
         card.power_on()
 
     def run(self, dialogue: Any) -> Any:
@@ -59,9 +60,18 @@ class Till:
                     random = next(self.count).to_bytes(16)
                     start = desfire_ev2.start if ev2 else desfire_ev1.start
                     answer = start(card_key(ready.KEY_NAMES[number]), random, challenge)
+                case ToSam(desfire_value.JudgeCommit(intent, inputs, committed)):
+                    answer = self.judges and self.judge(inputs, committed)
                 case Intend(intent):
                     self.intents.append(intent)
                     answer = None
+
+    def judge(self, inputs: bytes, committed: desfire.Committed) -> bool:
+        try:
+            tmac.verify(card_key("desfire-transaction-mac"), UID, committed.counter, inputs, committed.value)
+        except InvalidMac:
+            return False
+        return True
 
     def open(self, number: int, *, ev2: bool = True) -> Channel:
         self.run(desfire.select(ready.AID))

@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
+from cardapi.desk import Request
 from cardapi.http.operations import OPERATIONS, Operation
 from cardapi.people import roles
+from cardapi.store.media import Shown, pack_shown
+from cardcore.settlement import Load
 from tests.http.client import Reply, Who
 from tests.http.conftest import PASSWORD, SCHEMES, Chain
 
@@ -34,6 +37,9 @@ MAY: dict[str, set[str]] = {
     "logout": {C, M, H, A, U}, "createUnit": {H, A}, "listUnits": {M, H, A, U}, "createTerminal": {M, H, A}, "listTerminals": {M, H, A, U},
     "revokeTerminal": {M, H, A}, "rotateTerminalKey": {M, H, A}, "createOperator": {M, H, A}, "listOperators": {M, H, A, U},
     "grantRole": {M, H, A}, "revokeOperator": {M, H, A}, "listApprovals": {M, H, A, U}, "approve": {M, H, A},
+    "openCardSession": {T, C, M, H, A}, "stepCardSession": {T, C, M, H, A}, "closeCardSession": {T, C, M, H, A},
+    "listInFlight": EVERYBODY, "cardMedia": EVERYBODY, "registerMedium": {M, H, A}, "retireMedium": {M, H, A}, "blockMedium": {M, H, A},
+    "unblockMedium": {M, H, A},
     "publishScheme": {H, A}, "listSchemes": {C, M, H, A, U}, "closeDay": {M, H, A}, "trialBalance": {H, A, U}, "exportJournal": {H, A, U},
     "verifyLedger": {H, A, U}, "metrics": {H, A, U},
 }  # fmt: skip
@@ -76,6 +82,19 @@ class Things:
         body = {"name": "Wang", "card": card or self.card()}
         return str(self.chain.made(self.manager.post("/v1/members", body))["member"])
 
+    def medium(self) -> str:
+        name = f"desfire:{next(NUMBERS):014x}"
+        self.chain.made(self.manager.post(f"/v1/cards/{self.card()}/media", {"medium": name, "profile": "desfire-ev2"}))
+        return name
+
+    def flight(self) -> None:
+        """A load that waits for its card."""
+        card, name = self.card(), f"desfire:{next(NUMBERS):014x}"
+        self.chain.made(self.manager.post(f"/v1/cards/{card}/media", {"medium": name, "profile": "desfire-ev2"}))
+        command, key = Load(100, memo=pack_shown(Shown(name))), f"flight-{next(NUMBERS)}"
+        request = Request("load", "terminal:till-1", key, bytes(16), card=card, command=command, unit=self.unit, terminal="till-1")
+        assert self.chain.loop.run_until_complete(self.chain.shop.desk.execute(request)).outcome == "applied"
+
     def approval(self) -> str:
         body = {"card": self.card(), "purse": "principal", "amount": 1, "reason": "test"}
         return str(self.chain.made2(self.manager.post("/v1/adjust", body))["approval_id"])
@@ -98,6 +117,8 @@ def body_of(operation: Operation, things: Things) -> Any:
     if name in ("adjust", "expire"):
         return {"card": things.card(), **({"purse": "principal", "amount": 1, "reason": "test"} if name == "adjust" else {})}
     number = next(NUMBERS)
+    if name in ("retireMedium", "blockMedium", "unblockMedium"):
+        return {"medium": things.medium(), "reason": "test"}
     if name == "mergeMember":
         return {"into": things.member(), "reason": "test"}
     if name in ("linkCard", "unlinkCard"):
@@ -105,6 +126,8 @@ def body_of(operation: Operation, things: Things) -> Any:
     return {
         "createMember": {"name": "Li"}, "searchMembers": {"name": "Li"}, "updateMember": {"name": "Lin"}, "setConsent": {"consents": []},
         "setMemberState": {"state": "suspended", "reason": "test"},
+        "openCardSession": {"purpose": "show"}, "stepCardSession": {"step": 0, "answers": ["9000"]},
+        "registerMedium": {"medium": f"uid:{number:08x}"},
         "issueCards": {"programme": "mall-vip"}, "setPin": {"pin": "123456"}, "verifyPin": {"pin": "123456"},
         "createUnit": {"id": f"u{number}", "name": "u", "kind": "counter", "parent": things.unit},
         "createTerminal": {"id": f"t{number}", "name": "t", "unit": things.unit},
@@ -119,7 +142,7 @@ def target_of(operation: Operation, things: Things) -> str:
     path = operation.path
     for name, made in (("{card}", things.card), ("{ticket}", things.ticket), ("{terminal}", things.terminal),
         ("{operator}", things.operator), ("{member}", things.member),
-                       ("{approval}", things.approval)):  # fmt: skip
+                       ("{approval}", things.approval), ("{session}", lambda: "00" * 16)):  # fmt: skip
         if name in path:
             path = path.replace(name, made())
     return path + ("?client_key=none" if operation.id == "getByClientKey" else "")
@@ -169,13 +192,14 @@ def test_the_right_role_in_the_wrong_place_finds_nothing(chain: Chain, operation
     """A thing of store-1, asked for by the best role that may, but in the south: it looks absent (R4)."""
     things = Things(chain, "store-1")
     if operation.id.startswith("list"):
+        things.flight()
         here = call(chain, chain.person(M, "store-1"), operation, things).body
         there = call(chain, chain.person(M, "south"), operation, things).body
         assert b"store-1" in here
         assert b"store-1" not in there
         return
     for who in [chain.person(H, "south")] + (
-        [chain.tills["store-3"]] if T in MAY[operation.id] and operation.id != "cardStatement" else []
+        [chain.tills["store-3"]] if T in MAY[operation.id] and operation.id not in ("cardStatement", "cardMedia") else []
     ):
         reply = call(chain, who, operation, things)
         assert reply.status == 404, reply.body
@@ -191,7 +215,8 @@ def absent_of(operation: Operation, things: Things) -> tuple[str, Any]:
                           ("{member}", "m00-0000ffffffff"), ("{approval}", "none")):  # fmt: skip
         path = path.replace(name, nothing)
     if isinstance(body, dict) and "{" not in operation.path:
-        for name, nothing in (("card", "6200000099999997"), ("ticket_id", "00-0000ffffffff"), ("parent", "none"), ("unit", "none")):
+        for name, nothing in (("card", "6200000099999997"), ("ticket_id", "00-0000ffffffff"), ("parent", "none"), ("unit", "none"),
+                              ("medium", "uid:none")):  # fmt: skip
             if name in body:
                 body[name] = nothing
     return path, body

@@ -183,7 +183,7 @@ def test_batch_decides_as_the_scalar_doorway(seed: int) -> None:
         ("sales", "n_lines", 2), ("sales", "n_lines", 501), ("sales", "points", -2), ("lines", "amount_fen", -1),
         ("lines", "amount_fen", AMOUNT_MAX + 1), ("lines", "discount_fen", -1), ("lines", "coupon_fen", -1), ("lines", "quantity", 0),
         ("lines", "counter_of", 0), ("lines", "counter_pay", 11), ("lines", "flags", 32), ("cards", "n_lots", SLOTS + 1),
-        ("cards", "tier", 2),
+        ("cards", "tier", 2), ("cards", "owed_points", -1), ("cards", "next_lot", 1),
     ],
 )  # fmt: skip
 def test_a_record_outside_its_bounds_is_refused_and_changes_nothing(array: str, field: str, value: int) -> None:
@@ -194,6 +194,29 @@ def test_a_record_outside_its_bounds_is_refused_and_changes_nothing(array: str, 
     lines = np.array([(1000, 0, 0, 1, -1, 0, 10, 10, 0)], LINE_DTYPE)
     results = np.zeros(1, RESULT_DTYPE)
     {"sales": sales, "lines": lines, "cards": cards}[array][field][0] = value
+    before = cards.copy()
+    assert decide_batch(rules, cards, sales, lines, results, AT_US) == 0
+    assert BATCH_CODES[int(results["code"][0])] == "bad_record"
+    assert cards.tobytes() == before.tobytes()
+
+
+@pytest.mark.parametrize(("field", "value"), [("purse", 4), ("amount", -1), ("amount", AMOUNT_MAX + 1), ("lot_id", 0), ("lot_id", 2)])
+def test_a_lot_outside_its_bounds_is_refused_and_changes_nothing(field: str, value: int) -> None:
+    rules = programme()
+    cards = np.zeros(1, card_dtype(SLOTS))
+    account = Account(1)
+    commands: list[Any] = [TopUp(1_000_00), Adjust("points", 500)]
+    for position, command in enumerate(commands, 1):
+        account.apply(decide(Snapshot(rules, account), command, AT_US), position)
+    record(account, cards, 0)
+    assert cards["lots"]["lot_id"][0, :2].tolist() == [1, 2]
+    sales = np.array([(0, 0, -1, -1, 0, 1, 1, 0)], SALE_DTYPE)
+    lines = np.array([(1000, 0, 0, 1, -1, 0, 10, 10, 0)], LINE_DTYPE)
+    results = np.zeros(1, RESULT_DTYPE)
+    good = cards.copy()
+    assert decide_batch(rules, cards, sales, lines, results, AT_US) == 1
+    cards[:] = good
+    cards["lots"][field][0, 0] = value
     before = cards.copy()
     assert decide_batch(rules, cards, sales, lines, results, AT_US) == 0
     assert BATCH_CODES[int(results["code"][0])] == "bad_record"

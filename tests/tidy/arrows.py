@@ -20,12 +20,17 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "cardapi.custody", "cardapi.ids", "cardapi.desk",
     ),
     "cardapi.members": ("cardcore", "cardapi.store.port", "cardapi.people.policy", "cardapi.custody", "cardapi.ids", "cardapi.members"),
+    "cardapi.media": (
+        "cardcore", "cardapi.desk", "cardapi.keys.port", "cardapi.store.port", "cardapi.store.media", "cardapi.people", "cardapi.custody",
+        "cardapi.ids", "cardapi.media",
+    ),
     "cardapi.store": ("cardcore", "cardapi.store", "cardapi.ids"),
     "cardapi.people": ("cardcore", "cardapi.store.port", "cardapi.people", "cardapi.ids"),
     "cardapi.reports": ("cardcore", "cardapi.store.port", "cardapi.reports", "cardapi.people", "cardapi.ids"),
     "cardapi.http": (
-        "cardcore", "cardapi.desk", "cardapi.people", "cardapi.custody", "cardapi.app", "cardapi.http",
-        "cardapi.store.port", "cardapi.keys.port", "cardapi.keys.errors", "cardapi.reports", "cardapi.ids", "cardapi.members",
+        "cardcore", "cardapi.media", "cardapi.desk", "cardapi.people", "cardapi.custody", "cardapi.app", "cardapi.http",
+        "cardapi.store.port", "cardapi.store.media", "cardapi.keys.port", "cardapi.keys.errors", "cardapi.reports", "cardapi.ids",
+        "cardapi.members",
     ),
     "cardapi.clearing": (
         "cardcore", "cardapi.clearing", "cardapi.store.port", "cardapi.people", "cardapi.keys", "cardapi.ids",

@@ -213,6 +213,10 @@ class Desk:
         finally:
             self._questions -= 1
 
+    def look(self, question: Callable[[Store], T]) -> T:
+        """Blocking `ask`, for threads of a bounded pool; not on an event loop's thread."""
+        return self._ask(question)
+
     # ------------------------------------------------------------ inside
     def _put(self, item: _Item) -> None:
         with self._lock:

@@ -13,6 +13,7 @@ from cardapi.http.fields import encode_hook
 from cardapi.http.metrics import Metrics
 from cardapi.http.problems import Answer, HttpProblem
 from cardapi.http.signature import Signatures
+from cardapi.http.tap_pool import TapPool
 from cardapi.people.passwords import Passwords
 from cardapi.people.registry import Registry
 from cardapi.people.scope import Caller, reaches
@@ -63,6 +64,7 @@ class Service:
         self.metrics = Metrics()
         self.changes = asyncio.Lock()  # registry documents are read, changed and written whole: one at a time
         self.reports = asyncio.Semaphore(REPORTS_AT_ONCE)  # so that reports never starve the tills (B)
+        self.taps = TapPool(shop, clock)
         self.draining = False
         self.document = b""  # the OpenAPI document, and its page
         self.page = b""
@@ -72,6 +74,7 @@ class Service:
         """Let go of what the edge itself holds; the shop is closed by whoever opened it."""
         self.draining = True
         self.passwords.close()
+        self.taps.close()
 
     def desk_gauges(self) -> dict[str, int]:
         """The desk's queue and the end of the journal."""

@@ -36,6 +36,7 @@ ANY_PROBLEMS = ("busy", "not_ready", "unexpected")
 TAGS = {
     "money": "Tickets: price, pay, hold, undo, give back. Amounts are integers in fen.",
     "cards": "Cards: issue, life cycle, PIN, balance, statement.",
+    "media": "Chips and other carriers of cards; sessions with the card on a reader; what waits for its card.",
     "members": "Who holds cards: enrol, find, change, merge, disclose, erase. What names a person travels in bodies only.",
     "people": "Organisation, terminals, operators, sessions, approvals.",
     "books": "Programmes, day close, trial balance, journal, verification.",

@@ -15,12 +15,14 @@ from typing import Any
 
 import msgspec
 
-from cardapi.http import approve, books, cards, corrections, login, lookups, members, sales, staff, status
+from cardapi.http import approve, books, cards, corrections, login, lookups, media, members, sales, staff, status, taps
 from cardapi.http import card_schemas as card
 from cardapi.http import member_schemas as member
 from cardapi.http import money_schemas as money
 from cardapi.http import staff_schemas as people
+from cardapi.http import tap_schemas as tap
 from cardapi.http.call import Handler
+from cardapi.media.sessions import Step
 from cardapi.people import roles
 
 MIB = 1 << 20
@@ -148,6 +150,30 @@ _CARDS = (
     _step("destroyCard", "destroy", card.Because, _HQ, "Destroy a card that was taken back", "maker_is_checker"),
 )  # fmt: skip
 
+_TAP_PROBLEMS = ("unknown_session", "too_many_sessions", "keys_unavailable")
+_MEDIA = (
+    Operation("openCardSession", "POST", "/v1/card-sessions", taps.open_session, _TILL, "caller",
+              "Begin a session with the card on a reader: show, load, unload, pay, recover, personalise", "media",
+              tap.OpenCardSession, Step, keyed=True, problems=_TAP_PROBLEMS, body_max=16_384),
+    Operation("stepCardSession", "POST", "/v1/card-sessions/{session}/step", taps.step_session, _TILL, "caller",
+              "Bring the card's answers; the next commands, or the result", "media",
+              tap.StepCardSession, Step, problems=(*_TAP_PROBLEMS, "step_out_of_order", "answer_malformed"), body_max=16_384),
+    Operation("closeCardSession", "POST", "/v1/card-sessions/{session}/close", taps.close_session, _TILL, "caller",
+              "Give a session up; what it intended stays in flight", "media", told=Step, problems=("unknown_session",)),
+    Operation("listInFlight", "GET", "/v1/in-flight", taps.list_in_flight, _LOOK, "reached",
+              "Loads, unloads and payments that wait for their card", "media", told=tap.InFlightList, query=PAGED),
+    Operation("cardMedia", "GET", "/v1/cards/{card}/media", media.list_media, _LOOK, "reached", "Chips and other carriers of a card",
+              "media", told=tap.Media, problems=("unknown_card",)),
+    Operation("registerMedium", "POST", "/v1/cards/{card}/media", media.register, _MANAGER, "reached", "Add a carrier to a card", "media",
+              tap.RegisterMedium, card.CardStep, keyed=True,
+              problems=(*_STEP_PROBLEMS, "medium_taken", "too_many_media", "invalid_payload")),
+    *(
+        Operation(f"{verb}Medium", "POST", f"/v1/media/{verb}", media.step(f"{verb}_medium"), _MANAGER, "reached", summary, "media",
+                  tap.MediumStep, card.CardStep, keyed=True, problems=("unknown_medium", "state_not_allowed", "too_many_media"))
+        for verb, summary in (("retire", "Take a carrier out of use"), ("block", "Block a carrier"), ("unblock", "Unblock a carrier"))
+    ),
+)  # fmt: skip
+
 _STAFF_PROBLEMS = ("not_found", "exists", "invalid_document")
 _PEOPLE = (
     Operation("login", "POST", "/v1/login", login.login, _PUBLIC, "public", "Open an operator's session", "people", people.Login,
@@ -259,7 +285,7 @@ _SERVICE = (
               media="text/plain", problems=("not_found",)),
 )  # fmt: skip
 
-OPERATIONS: tuple[Operation, ...] = (*_MONEY, *_CARDS, *_MEMBERS, *_PEOPLE, *_BOOKS, *_SERVICE)
+OPERATIONS: tuple[Operation, ...] = (*_MONEY, *_CARDS, *_MEDIA, *_MEMBERS, *_PEOPLE, *_BOOKS, *_SERVICE)
 BY_ID = {operation.id: operation for operation in OPERATIONS}
 
 TWO_PERSON = {

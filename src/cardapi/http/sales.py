@@ -8,9 +8,9 @@ import msgspec
 
 from cardapi.desk import Request
 from cardapi.http import money_schemas as ask
-from cardapi.http.call import JSON, Call, Service, ok
+from cardapi.http.call import JSON, Call, Service
 from cardapi.http.problems import Answer, from_error
-from cardapi.http.tickets import FULL, LINES, PLAIN, refused
+from cardapi.http.tickets import FULL, PLAIN, refused
 from cardapi.store.port import Entry
 from cardcore.errors import CardcoreError
 from cardcore.settlement import COVER, MEMBER_ONLY, NO_DISCOUNT, REDEEM, SPECIAL_PRICE, Sale, Settlement, TopUp
@@ -84,7 +84,7 @@ async def quote(service: Service, call: Call) -> Answer:
     )
     settlement = await service.desk.quote(request)
     programme = await service.tickets.programme(asked.card, settlement.programme_version)
-    return ok(service.tickets.view(settlement, programme, None, FULL if asked.explain else LINES, at_us, asked.card))
+    return 200, JSON, service.tickets.quoted(settlement, programme, at_us, asked.card, explain=asked.explain)
 
 
 async def topup(service: Service, call: Call) -> Answer:
@@ -132,7 +132,7 @@ async def settle_batch(service: Service, call: Call) -> Answer:
             name = names.get(done.card) or show.known_name(done.card)
             settlement = Settlement.unpack(done.body)
             programme = show.version(name, settlement.programme_version)
-            results[place] = show.view(settlement, programme, done, FULL if tickets[place].explain else PLAIN)
+            results[place] = msgspec.Raw(show.told(settlement, programme, done, FULL if tickets[place].explain else PLAIN))
     return 200, JSON, b'{"results":%b,"applied":%d,"refused":%d}' % (_encode(results), applied, len(tickets) - applied)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from cardapi.desk import Desk
+from cardapi.http import ticket
 from cardapi.http.call import JSON, ok
 from cardapi.http.card_schemas import CardStep
-from cardapi.http.money_schemas import Ticket, TicketLine
 from cardapi.http.problems import Answer, HttpProblem, answer, body
 from cardapi.ids import ticket_id
 from cardapi.people.registry import Registry
@@ -24,7 +24,7 @@ CARDS_KEPT = 200_000
 PLAIN, LINES, FULL = 0, 1, 2  # how much of a ticket an answer shows
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_encode = msgspec.json.Encoder().encode
+
 
 
 def time_text(at_us: int) -> str:
@@ -99,63 +99,35 @@ class Tickets:
         """The answer of a money verb: 200 with a Ticket, or the problem its refusal is."""
         if entry.outcome != "applied":
             return refusal(entry)
-        return 200, JSON, _encode(await self.ticket(entry, explain=explain))
+        return 200, JSON, await self.ticket(entry, explain=explain)
 
-    async def ticket(self, entry: Entry, *, explain: bool = False) -> Ticket:
+    async def ticket(self, entry: Entry, *, explain: bool = False) -> bytes:
+        """The Ticket of an applied money entry, as JSON."""
         settlement = Settlement.unpack(entry.body)
         name = self.known_name(entry.card) or await self.read_name(entry.card)
-        return self.view(settlement, self.version(name, settlement.programme_version), entry, FULL if explain else LINES)
+        return self.told(settlement, self.version(name, settlement.programme_version), entry, FULL if explain else LINES)
 
-    def view(
-        self, settlement: Settlement, programme: Programme, entry: Entry | None, detail: int, at_us: int = 0, card: str = ""
-    ) -> Ticket:
-        """`entry` is None for a quote, which has no place in the journal. `detail` is PLAIN, LINES or FULL."""
-        lines: tuple[TicketLine, ...] = ()
-        slip: tuple[str, ...] = ()
-        words: tuple[str, ...] = ()
-        if detail >= LINES:
-            lines = tuple([
-                TicketLine(line.amount_fen, line.quantity, line.discount_fen, line.coupon_fen, line.covered_fen, line.net_fen)
-                for line in settlement.lines()
-            ])  # fmt: skip
-        if detail == FULL:
-            slip = tuple(receipt.lines(settlement, programme, self._heading(entry, at_us, card)))
-            words = tuple(receipt.explain(settlement, programme))
-        return Ticket(
-            ticket_id=ticket_id(entry.partition, entry.position) if entry else "",
-            journal_position=entry.position if entry else 0,
-            client_key=entry.client_key if entry else "",
-            verb=entry.verb if entry else "quote",
-            outcome="applied" if entry else "quoted",
-            card=entry.card if entry else card,
-            at=time_text(entry.at_us if entry else at_us),
-            programme=programme.name,
-            programme_version=settlement.programme_version,
-            gross_fen=settlement.gross_fen,
-            discount_fen=settlement.discount_fen,
-            coupon_fen=settlement.coupon_fen,
-            covered_fen=settlement.covered_fen,
-            net_fen=settlement.net_fen,
-            principal_fen=settlement.principal_fen,
-            bonus_fen=settlement.bonus_fen,
-            points_fen=settlement.points_fen,
-            further_fen=settlement.further_fen,
-            outside_fen=settlement.outside_fen,
-            outside_tender=settlement.outside_tender,
-            points_used=settlement.points_used,
-            points_earned=settlement.points_earned,
-            tier=programme.tiers[settlement.tier_after],
-            balance_fen=settlement.after_money_fen,
-            points=settlement.after_points,
-            expires_at=settlement.expires_at,
-            lines=lines,
-            receipt=slip,
-            explanation=words,
-        )
+    def told(self, settlement: Settlement, programme: Programme, entry: Entry, detail: int) -> bytes:
+        """An applied entry as a Ticket in JSON. `detail` is PLAIN, LINES or FULL."""
+        return ticket.write(
+            settlement, partition=entry.partition, position=entry.position, at=time_text(entry.at_us), client_key=entry.client_key,
+            verb=entry.verb, outcome="applied", card=entry.card, programme=programme.name, tier=programme.tiers[settlement.tier_after],
+            lines=detail >= LINES, receipt=receipt.lines(settlement, programme, self._heading(entry)) if detail == FULL else (),
+            explanation=receipt.explain(settlement, programme) if detail == FULL else (),
+        )  # fmt: skip
 
-    def _heading(self, entry: Entry | None, at_us: int, card: str) -> receipt.Heading:
-        if entry is None:
-            return receipt.Heading(card=card, at=till_time(at_us))
+    @staticmethod
+    def quoted(settlement: Settlement, programme: Programme, at_us: int, card: str, *, explain: bool) -> bytes:
+        """A quote as a Ticket in JSON; it has no place in the journal."""
+        heading = receipt.Heading(card=card, at=till_time(at_us))
+        return ticket.write(
+            settlement, partition=0, position=0, at=time_text(at_us), client_key="", verb="quote", outcome="quoted", card=card,
+            programme=programme.name, tier=programme.tiers[settlement.tier_after], lines=True,
+            receipt=receipt.lines(settlement, programme, heading) if explain else (),
+            explanation=receipt.explain(settlement, programme) if explain else (),
+        )  # fmt: skip
+
+    def _heading(self, entry: Entry) -> receipt.Heading:
         unit = self._registry.unit(entry.unit)
         return receipt.Heading(
             unit.name if unit else "", entry.card, till_time(entry.at_us), ticket_id(entry.partition, entry.position), entry.position
@@ -167,7 +139,7 @@ class Tickets:
         if entry.outcome != "applied":
             return refused(entry)
         if entry.verb in MONEY_VERBS and entry.body:
-            return await self.ticket(entry, explain=True)
+            return msgspec.Raw(await self.ticket(entry, explain=True))
         return step(entry)
 
 

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from cardcore.card import desfire, desfire_value, psam, purse, purse_debit, purse_load, purse_proof, seals, value_block
+from cardcore.card import (
+    desfire,
+    desfire_issue,
+    desfire_value,
+    issue_seals,
+    psam,
+    purse,
+    purse_debit,
+    purse_issue,
+    purse_load,
+    purse_proof,
+    seals,
+    value_block,
+)
 from cardcore.card.apdu import Answer, Command, exchange
 from cardcore.card.errors import CardError, CardRefused, InvalidApdu, InvalidValueBlock, OtherCard, UnexpectedAnswer
 from cardcore.card.status import meaning, require, tries_left
@@ -17,12 +30,15 @@ __all__ = [
     "OtherCard",
     "UnexpectedAnswer",
     "desfire",
+    "desfire_issue",
     "desfire_value",
     "exchange",
+    "issue_seals",
     "meaning",
     "psam",
     "purse",
     "purse_debit",
+    "purse_issue",
     "purse_load",
     "purse_proof",
     "require",

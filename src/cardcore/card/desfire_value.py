@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cardcore.card.desfire import Channel, Committed, Mode, change_value, commit_with_mac, get_value, read_data
-from cardcore.card.dialogue import Dialogue, Intend
+from cardcore.card.dialogue import Dialogue, Intend, ToSam
 from cardcore.card.errors import OtherCard, UnexpectedAnswer
 from cardcore.card.purse_proof import Outcome
 from cardcore.crypto import tmac
@@ -59,9 +59,21 @@ def move(channel: Channel, uid: bytes, place: ValueFile, command: int, amount: i
     committed = yield from commit_with_mac(channel)
     if committed.counter != counter + 1:
         raise UnexpectedAnswer("the transaction counter did not step by one", expected=counter + 1, came=committed.counter)
-    # The card enters the read of the value too; the transaction MAC file itself never.
-    inputs = tmac.value_input(tmac.GET_VALUE, place.file, value) + tmac.value_input(command, place.file, amount)
-    return ValueMoved(intent, inputs, committed)
+    return ValueMoved(intent, inputs_of(place.file, intent), committed)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeCommit:
+    """Ask who holds the transaction MAC key whether this commit is the intended one: True, False, or None where nobody can tell now."""
+
+    intent: ValueIntent
+    inputs: bytes
+    committed: Committed
+
+
+def inputs_of(file: int, intent: ValueIntent) -> bytes:
+    """The TMI of an intended step: the card enters the read of the value too; the transaction MAC file itself never."""
+    return tmac.value_input(tmac.GET_VALUE, file, intent.value) + tmac.value_input(intent.command, file, intent.amount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +87,9 @@ class ValueFound:
 def recover(channel: Channel, uid: bytes, place: ValueFile, intent: ValueIntent) -> Dialogue[ValueFound]:
     """Find out, in a new session whose key may read both files, whether the intended commit happened (control T).
 
-    The transaction counter decides: unraised means undone. Raised by one, the step is done when the value moved by exactly the
-    amount; anything else, or a counter raised further, stays open for the transaction MACs of clearing to tell.
-    Raises OtherCard, CardRefused, UnexpectedAnswer, InvalidMac.
+    The transaction counter decides: unraised means undone. Raised by one, the step is done when the value moved by exactly the amount
+    and the transaction MAC, where it can be judged, is of this very step; anything else, or a counter raised further, stays open for
+    the transaction MACs of clearing to tell. Raises OtherCard, CardRefused, UnexpectedAnswer, InvalidMac.
     """
     if uid != intent.uid:
         raise OtherCard("the card on the reader is not the one of the open transaction")
@@ -87,5 +99,6 @@ def recover(channel: Channel, uid: bytes, place: ValueFile, intent: ValueIntent)
     value = yield from get_value(channel, place.file, place.mode)
     moved = -intent.amount if intent.command == tmac.DEBIT else intent.amount
     if now.counter == intent.counter + 1 and value == intent.value + moved:
-        return ValueFound(Outcome.DONE, now)
+        ours: bool | None = yield ToSam(JudgeCommit(intent, inputs_of(place.file, intent), now))
+        return ValueFound(Outcome.OPEN) if ours is False else ValueFound(Outcome.DONE, now)
     return ValueFound(Outcome.OPEN)

@@ -57,6 +57,10 @@ class Application:
             raise UnexpectedAnswer(f"the public data of a purse has {PUBLIC_OCTETS} octets", came=len(octets))
         return Application(octets[:8], octets[8], octets[9], octets[10:20], octets[20:24], octets[24:28])
 
+    def encode(self) -> bytes:
+        """The 30 octets, with nothing of the issuer's own."""
+        return self.issuer + bytes([self.kind, self.version]) + self.serial + self.valid_from + self.valid_to + bytes(2)
+
     def factors(self, make: Make) -> list[bytes]:
         """Diversification factors, outermost first: the rightmost 8 octets of the serial number, the issuer identifier."""
         known = {"issuer": self.issuer, "serial": self.serial[-8:]}

@@ -61,9 +61,7 @@ class Moved:
     proof: bytes
 
 
-def load(
-    application: Application, amount: int, terminal: bytes, at: bytes, *, purse: int = EP, key_index: int = 1
-) -> Dialogue[Moved]:
+def load(application: Application, amount: int, terminal: bytes, at: bytes, *, purse: int = EP, key_index: int = 1) -> Dialogue[Moved]:
     """Put `amount` fen on the card. Cards want the PIN verified before. Raises CardRefused, UnexpectedAnswer, InvalidMac."""
     kind = pboc.LOAD_EP if purse == EP else pboc.LOAD_ED
     permit, intent, mac2 = yield from _permitted(0x00, application, kind, amount, terminal, at, purse, key_index)
@@ -73,9 +71,7 @@ def load(
     return Moved(intent, tac)
 
 
-def unload(
-    application: Application, amount: int, terminal: bytes, at: bytes, *, purse: int = ED, key_index: int = 1
-) -> Dialogue[Moved]:
+def unload(application: Application, amount: int, terminal: bytes, at: bytes, *, purse: int = ED, key_index: int = 1) -> Dialogue[Moved]:
     """Take `amount` fen back to the account; most makes allow it for ED only. Raises as `load`."""
     permit, intent, mac2 = yield from _permitted(0x05, application, pboc.UNLOAD, amount, terminal, at, purse, key_index)
     yield Intend(intent)

@@ -14,17 +14,22 @@ from cardcore.crypto import InvalidMac, Key, pboc
 from cardcore.crypto.diversify import pboc as diversify
 
 
-def _load_key(make: Make, master: Key, permit: Permit) -> Key:
-    card = diversify(master, permit.application.factors(make))
-    try:
-        return pboc.load_key(make.profile, card, permit.random, permit.counter)
-    finally:
-        card.wipe()
+def _card(make: Make, master: Key, application: Application) -> Key:
+    return diversify(master, application.factors(make))
 
 
 def permit(make: Make, master: Key, request: Permit) -> bytes:
     """Check MAC1 of a load or unload and give MAC2. `master`: load or unload master key. Raises InvalidMac."""
-    process = _load_key(make, master, request)
+    card = _card(make, master, request.application)
+    try:
+        return permit_by(make, card, request)
+    finally:
+        card.wipe()
+
+
+def permit_by(make: Make, card: Key, request: Permit) -> bytes:
+    """The same with the card's own load or unload key."""
+    process = pboc.load_key(make.profile, card, request.random, request.counter)
     try:
         offered = pboc.initialize_input(request.balance, request.amount, request.kind, request.terminal)
         pboc.verify_mac4(process, offered, request.mac1, make.profile)
@@ -35,27 +40,40 @@ def permit(make: Make, master: Key, request: Permit) -> bytes:
 
 def check_proof(make: Make, master: Key, request: CheckProof) -> None:
     """Check the TAC of a load (`master`: TAC master key) or MAC3 of an unload (`master`: unload master key). Raises InvalidMac."""
+    card = _card(make, master, request.permit.application)
+    try:
+        check_proof_by(make, card, request)
+    finally:
+        card.wipe()
+
+
+def check_proof_by(make: Make, card: Key, request: CheckProof) -> None:
+    """The same with the card's own TAC or unload key."""
     about = request.permit
     signed = pboc.credited_input(about.balance_after, about.counter, about.amount, about.kind, about.terminal, about.at)
-    key = _load_key(make, master, about) if about.kind == pboc.UNLOAD else _tac_key(make, master, about.application)
+    if about.kind == pboc.UNLOAD:
+        key = pboc.load_key(make.profile, card, about.random, about.counter)
+    else:
+        key = pboc.tac_key(make.profile, card)
     try:
         pboc.verify_mac4(key, signed, request.proof, make.profile)
     finally:
         key.wipe()
 
 
-def _tac_key(make: Make, master: Key, application: Application) -> Key:
-    card = diversify(master, application.factors(make))
+def check_purchase_tac(make: Make, master: Key, intent: DebitIntent, tac: bytes) -> None:
+    """Check the TAC of a debit, as clearing does. `master`: TAC master key. Raises InvalidMac."""
+    card = _card(make, master, intent.application)
     try:
-        return pboc.tac_key(make.profile, card)
+        check_purchase_tac_by(make, card, intent, tac)
     finally:
         card.wipe()
 
 
-def check_purchase_tac(make: Make, master: Key, intent: DebitIntent, tac: bytes) -> None:
-    """Check the TAC of a debit, as clearing does. `master`: TAC master key. Raises InvalidMac."""
+def check_purchase_tac_by(make: Make, card: Key, intent: DebitIntent, tac: bytes) -> None:
+    """The same with the card's own TAC key."""
     signed = pboc.purchase_tac_input(intent.amount, intent.kind, intent.terminal, intent.number, intent.at)
-    key = _tac_key(make, master, intent.application)
+    key = pboc.tac_key(make.profile, card)
     try:
         pboc.verify_mac4(key, signed, tac, make.profile)
     finally:
@@ -64,17 +82,45 @@ def check_purchase_tac(make: Make, master: Key, intent: DebitIntent, tac: bytes)
 
 def judge(make: Make, tac_master: Key, unload_master: Key, request: JudgeProof) -> bool:
     """Whether a proof is of the transaction that was intended (see `purse_proof.JudgeProof`)."""
+    master = unload_master if judged_by_unload(request) else tac_master
+    card = _card(make, master, request.intent.application)
+    try:
+        return judge_by(make, card, request)
+    finally:
+        card.wipe()
+
+
+def judged_by_unload(request: JudgeProof) -> bool:
+    """Whether the unload key judges this proof and not the TAC key."""
+    return not isinstance(request.intent, DebitIntent) and request.intent.permit.kind == pboc.UNLOAD
+
+
+def judge_by(make: Make, card: Key, request: JudgeProof) -> bool:
+    """The same as `judge` with the card's own TAC key, or its unload key (`judged_by_unload`)."""
     intent = request.intent
     try:
         if isinstance(intent, DebitIntent):
-            check_purchase_tac(make, tac_master, intent, request.tac)
-        elif intent.permit.kind == pboc.UNLOAD:
-            check_proof(make, unload_master, CheckProof(intent.permit, request.mac))
+            check_purchase_tac_by(make, card, intent, request.tac)
         else:
-            check_proof(make, tac_master, CheckProof(intent.permit, request.tac))
+            check_proof_by(make, card, CheckProof(intent.permit, request.mac if judged_by_unload(request) else request.tac))
     except InvalidMac:
         return False
     return True
+
+
+def seal_by(make: Make, card: Key, request: SealPurchase, terminal: bytes, number: int) -> tuple[Seal, Key]:
+    """MAC1 of a purchase with the card's own purchase key; the process key is for `check_debited`, its holder wipes it."""
+    process = pboc.purchase_key(make.profile, card, request.random, request.counter, number)
+    signed = pboc.command_input(request.amount, request.kind, terminal, request.at)
+    return Seal(number, pboc.mac4(process, signed, make.profile)), process
+
+
+def check_debited(make: Make, process: Key, amount: int, mac2: bytes) -> None:
+    """MAC2 of a purchase under its process key, which is wiped. Raises InvalidMac."""
+    try:
+        pboc.verify_mac4(process, pboc.debited_input(amount), mac2, make.profile)
+    finally:
+        process.wipe()
 
 
 class NothingSealed(CardError):
@@ -93,19 +139,15 @@ class PurchaseSeals:
     def seal(self, request: SealPurchase) -> Seal:
         """The next terminal number and MAC1."""
         self.number += 1
-        card = diversify(self.master, request.application.factors(self.make))
-        process = pboc.purchase_key(self.make.profile, card, request.random, request.counter, self.number)
+        card = _card(self.make, self.master, request.application)
+        seal, process = seal_by(self.make, card, request, self.terminal, self.number)
         card.wipe()
         self._open = process, request.amount
-        signed = pboc.command_input(request.amount, request.kind, self.terminal, request.at)
-        return Seal(self.number, pboc.mac4(process, signed, self.make.profile))
+        return seal
 
     def check(self, mac2: bytes) -> None:
         """MAC2 of the purchase sealed last, once. Raises InvalidMac, NothingSealed."""
         if self._open is None:
             raise NothingSealed("no purchase waits for its MAC2")
         (process, amount), self._open = self._open, None
-        try:
-            pboc.verify_mac4(process, pboc.debited_input(amount), mac2, self.make.profile)
-        finally:
-            process.wipe()
+        check_debited(self.make, process, amount, mac2)

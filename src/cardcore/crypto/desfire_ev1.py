@@ -90,9 +90,12 @@ class Session:
         require_equal(computed[:MAC_OCTETS], presented)
         self.vector = computed
 
-    def encipher_command(self, header: bytes, data: bytes) -> bytes:
-        """Full mode: data || CRC32(header || data) || zeros, enciphered. header: command and parameters, which stay plain."""
-        sealed = bytes(encrypt_cbc(self.key, pad_zeros(data + crc32(header + data), 16), self.vector))
+    def encipher_command(self, header: bytes, data: bytes, tail: bytes = b"") -> bytes:
+        """Full mode: data || CRC32(header || data) || tail || zeros, enciphered. header: command and parameters, which stay plain.
+
+        tail: the CRC32 of the new key, where ChangeKey is about another key than the session's.
+        """
+        sealed = bytes(encrypt_cbc(self.key, pad_zeros(data + crc32(header + data) + tail, 16), self.vector))
         self.vector = sealed[-16:]
         return sealed
 

@@ -114,6 +114,3 @@ class Session:
         """Forget the session keys."""
         self.encipher_key.wipe()
         self.mac_key.wipe()
-
-
-

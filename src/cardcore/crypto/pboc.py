@@ -6,11 +6,11 @@ Where public sources disagree or are silent the answer is an option of the `Prof
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from cardcore.crypto.cipher import block_octets, encrypt_ecb
+from cardcore.crypto.cipher import Octets, block_octets, encrypt_ecb
 from cardcore.crypto.errors import InvalidCryptoInput, InvalidKey
-from cardcore.crypto.key import Key
+from cardcore.crypto.key import Key, wipe
 from cardcore.crypto.mac import mac_algorithm1, mac_algorithm3, require_equal
 from cardcore.crypto.padding import pad_bit, pad_zeros
 
@@ -158,6 +158,36 @@ def overdraw_tac_input(new_balance: int, online_counter: int, new_limit: int, te
     """TAC of overdraw update: the balance after the shift of the limit, online ATC, then as MAC2."""
     head = _unsigned(new_balance, 4, "new balance") + _unsigned(online_counter, 2, "online counter")
     return head + overdraw_mac2_input(new_limit, terminal, at)
+
+
+def reload_mac(profile: Profile, key: Key, pin: bytes) -> bytes:
+    """The MAC of RELOAD PIN over the new PIN: reload key, halves XORed whatever the profile does with TAC keys, 4 octets."""
+    folded = tac_key(replace(profile, tac_folded=True), key)
+    try:
+        return mac4(folded, pin, profile)
+    finally:
+        folded.wipe()
+
+
+def cryptogram(key: Key, challenge: bytes) -> bytes:
+    """EXTERNAL AUTHENTICATE: the challenge, filled with zeros to a block, enciphered. Raises InvalidCryptoInput."""
+    return bytes(encrypt_ecb(key, challenge.ljust(block_octets(key), b"\x00")))
+
+
+def conceal(key: Key, data: Octets) -> bytes:
+    """Confidential data of a command (a new PIN, a key): length, data, 80 00.. unless it is whole blocks; ECB.
+
+    data: at most 255 octets. Raises InvalidCryptoInput.
+    """
+    plain = bytearray(_unsigned(len(data), 1, "length of confidential data"))
+    plain += data
+    if len(plain) % block_octets(key):
+        plain += b"\x80"
+        plain += bytes(-len(plain) % block_octets(key))
+    try:
+        return bytes(encrypt_ecb(key, plain))
+    finally:
+        wipe(plain)
 
 
 def maintenance_mac(profile: Profile, key: Key, challenge: bytes, header: bytes, data: bytes = b"") -> bytes:

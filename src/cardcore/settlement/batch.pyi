@@ -27,5 +27,6 @@ def decide_batch(
     """Decide `sales` one after another against `cards`, in place, by the rules of `decide` (settle, no further cards).
 
     Returns how many were applied; `results[i]["code"]` is 0 or a key of BATCH_CODES, and a refused sale changes no card.
+    A card record is as an account is: lots in rising `lot_id`, all below `next_lot`, amounts from 0 to the largest; else `bad_record`.
     Raises InvalidCommand when an array has another dtype or shape.
     """

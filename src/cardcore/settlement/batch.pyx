@@ -1,4 +1,4 @@
-"""Many sales against many cards, one after another, over NumPy records and without the GIL, by the compiled rules of `sale`.
+"""Many sales against many cards, one after another, over NumPy records and without the GIL, by the compiled rules of `ticket`.
 
 A card record is an account's head and a fixed number of lot slots; `card_dtype` makes one with as many slots as wanted.
 Semantics are one-by-one: a sale sees what the sale before it left. A ticket that does not fit is refused and changes nothing.
@@ -11,8 +11,8 @@ from cardcore.money cimport AMOUNT_LIMIT
 from cardcore.settlement.fold cimport fold
 from cardcore.settlement.model cimport LineIn, LINES_MAX, Lot, SETTLE, Value
 from cardcore.settlement.rules cimport Programme, Rules
-from cardcore.settlement.sale cimport decide_own, finish_sale
 from cardcore.settlement.tender cimport SaleIn, Work, close_work, open_work
+from cardcore.settlement.ticket cimport decide_own, finish_sale
 
 import numpy as np
 
@@ -26,7 +26,8 @@ cdef extern from *:
     void cc_prefetch(const void* p) noexcept nogil
 
 cdef enum:
-    AHEAD = 16
+    BUNCH = 4
+    AHEAD = 12  # three bunches
     X_LOTS_FULL = 40
     X_BAD_RECORD = 41
 
@@ -139,13 +140,18 @@ cdef int decide_one(
     cdef SaleIn sale
     cdef Value v
     cdef int i, outcome
+    cdef int64_t last = 0
     if (record.first_line < 0 or record.n_lines < 1 or record.n_lines > LINES_MAX
             or <int64_t> record.first_line + record.n_lines > n_lines or record.points < -1
-            or not 0 <= head.n_lots <= slots or not 0 <= head.tier < r.n_tiers):
+            or not 0 <= head.n_lots <= slots or not 0 <= head.tier < r.n_tiers or head.owed_points < 0):
         return X_BAD_RECORD
     for i in range(head.n_lots):
-        if not 0 <= lots[i].purse < r.n_purses:
+        # Rising ids, as in an account: then each posting finds its lot, and what was decided can be folded.
+        if not 0 <= lots[i].purse < r.n_purses or not 0 <= lots[i].amount <= AMOUNT_LIMIT or lots[i].lot_id <= last:
             return X_BAD_RECORD
+        last = lots[i].lot_id
+    if head.next_lot <= last:
+        return X_BAD_RECORD
     sale.lines = lines + record.first_line
     sale.n_lines = record.n_lines
     for i in range(sale.n_lines):
@@ -174,14 +180,16 @@ cdef int decide_one(
         outcome = finish_sale(r, &v, &sale, at_s, w)
     if outcome:
         return outcome
-    # Fold into scratch first: the record has no room for a lot more than its slots.
-    memcpy(w.lots, lots, v.n_lots * sizeof(Lot))
-    v.lots = w.lots
+    if v.n_lots == slots:
+        # The record has no room for a lot more: fold into scratch first.
+        memcpy(w.lots, lots, v.n_lots * sizeof(Lot))
+        v.lots = w.lots
     if fold(&v, v.account_id, w.postings, w.n_postings):
         return X_BAD_RECORD
-    if v.n_lots > slots:
-        return X_LOTS_FULL
-    memcpy(lots, w.lots, v.n_lots * sizeof(Lot))
+    if v.lots == w.lots:
+        if v.n_lots > slots:
+            return X_LOTS_FULL
+        memcpy(lots, w.lots, v.n_lots * sizeof(Lot))
     head.next_lot = v.next_lot
     head.orders += w.t.orders_delta
     head.spend_fen += w.t.spend_delta_fen
@@ -193,28 +201,41 @@ cdef int decide_one(
     return 0
 
 
+cdef inline void fetch(
+    char* cards, int64_t n_cards, int64_t stride, const SaleRecord* sales, int64_t first, int64_t end
+) noexcept nogil:
+    """Ask for the cards of a bunch of coming sales.
+
+    Together, because an ask that needs a walk of the page tables holds up what follows it: walks of one bunch overlap each other, a walk
+    among the instructions of a decision overlaps nothing. A bunch is small, because a processor drops what it cannot keep track of.
+    """
+    cdef int64_t i, line
+    for i in range(first, end):
+        if 0 <= sales[i].card < n_cards:
+            cc_prefetch(cards + sales[i].card * stride)
+    for i in range(first, end):
+        if 0 <= sales[i].card < n_cards:
+            for line in range(64, min(stride, 320), 64):
+                cc_prefetch(cards + sales[i].card * stride + line)
+
+
 cdef int64_t decide_all(
     const Rules* r, char* cards, int64_t n_cards, int64_t stride, int slots, const SaleRecord* sales, int64_t n_sales,
     const LineIn* lines, int64_t n_lines, Result* results, int64_t at_s, Work* w
 ) except -1 nogil:
-    cdef int64_t i, ahead, applied = 0
+    cdef int64_t i, applied = 0
     cdef int code
     for i in range(n_sales):
-        ahead = i + AHEAD
-        if ahead < n_sales and 0 <= sales[ahead].card < n_cards:
-            cc_prefetch(cards + sales[ahead].card * stride)
-            cc_prefetch(cards + sales[ahead].card * stride + 64)
-            cc_prefetch(cards + sales[ahead].card * stride + 128)
-            cc_prefetch(cards + sales[ahead].card * stride + 192)
-            cc_prefetch(cards + sales[ahead].card * stride + 256)
-        memset(&results[i], 0, sizeof(Result))
-        if not 0 <= sales[i].card < n_cards:
-            results[i].code = X_BAD_RECORD
-            continue
-        code = decide_one(r, cards + sales[i].card * stride, slots, &sales[i], lines, n_lines, at_s, w, &results[i])
-        results[i].code = code
+        if i % BUNCH == 0:
+            fetch(cards, n_cards, stride, sales, i + AHEAD if i else 0, min(n_sales, i + AHEAD + BUNCH))
+        code = X_BAD_RECORD
+        if 0 <= sales[i].card < n_cards:
+            code = decide_one(r, cards + sales[i].card * stride, slots, &sales[i], lines, n_lines, at_s, w, &results[i])
         if code == 0:
             applied += 1
+        else:
+            memset(&results[i], 0, sizeof(Result))
+        results[i].code = code
     return applied
 
 

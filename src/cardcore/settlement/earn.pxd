@@ -1,9 +1,113 @@
+"""Points on what was paid in money: steps, multipliers, milestones, what is owed first (E01-E07, E16, X01, X03).
+
+Called by a settle with what each tender paid, and by a capture with the captured share.
+"""
+
 from libc.stdint cimport int64_t
 
-from cardcore.settlement.model cimport LineOut, Value
-from cardcore.settlement.rules cimport Rules
-from cardcore.settlement.tender cimport Work
+from cardcore.money cimport AMOUNT_LIMIT, cc_muldiv, cc_steps
+from cardcore.settlement.model cimport (
+    CUSTOMER, E_EARN, E_MILESTONE, E_OWED, LineOut, LOTS_MAX, OWED, POINTS, POINTS_ISSUE, Posting, R_EARN, Value,
+)
+from cardcore.settlement.rules cimport (
+    BASE_BONUS, BASE_FURTHER, BASE_OUTSIDE, BASE_PRINCIPAL, RULE_ACCRUE, RULE_MILESTONE, Rule, Rules, applies, covers, expiry,
+)
+from cardcore.settlement.tender cimport D_LIMIT_EXCEEDED, OK, Work, add, note, same_lot
 
-cdef int earn(
+
+cdef inline int64_t lapse(const Rules* r, int purse, int64_t at_s, Work* w) noexcept nogil:
+    """`expiry` of a purse, remembered: a batch asks for the same second again and again."""
+    cdef int months = r.purses[purse].months, days = r.purses[purse].days
+    if r.purses[purse].first_use or (months == 0 and days == 0):
+        return 0
+    if w.memo_at_s != at_s or w.memo_months != months or w.memo_days != days or w.memo_offset_s != r.utc_offset_s:
+        w.memo_expiry = expiry(r, at_s, months, days)
+        w.memo_at_s, w.memo_months, w.memo_days, w.memo_offset_s = at_s, months, days, r.utc_offset_s
+    return w.memo_expiry
+
+
+cdef inline void grant_points(const Rules* r, const Value* v, int64_t points, int64_t at_s, Work* w) noexcept nogil:
+    """What is owed is paid first (X03); the rest becomes a lot of the points purse."""
+    cdef int64_t owed = min(points, v.owed_points)
+    cdef int purse = r.points_purse
+    cdef Posting* p
+    if owed:
+        p = add(w)
+        p.amount = owed
+        p.unit = POINTS
+        p.source = POINTS_ISSUE
+        p.target = OWED
+        p.target_account = v.account_id
+        p.role = R_EARN
+        if w.cap_notes:
+            note(w, E_OWED, -1, -1, owed, POINTS, v.owed_points, v.owed_points - owed)
+    if points > owed:
+        p = add(w)
+        p.amount = points - owed
+        p.unit = POINTS
+        p.source = POINTS_ISSUE
+        p.target = CUSTOMER
+        p.target_account = v.account_id
+        p.purse = purse
+        p.expires_at = lapse(r, purse, at_s, w)
+        p.role = R_EARN
+        p.target_lot = same_lot(v, purse, p.amount, p.expires_at, 0, 0)
+        if p.target_lot == 0:
+            p.target_lot = v.next_lot
+        w.t.after_points += points - owed
+
+
+cdef inline int earn(
     const Rules* r, const Value* v, const LineOut* lines, int n_lines, int64_t net_fen, int64_t gross_fen, int64_t at_s, Work* w
-) except -1 nogil
+) except -1 nogil:
+    """Points on what was paid in money (E01-E07, E16). `net_fen` is the whole ticket's, w.t what was paid by each tender."""
+    cdef int i, j, k
+    cdef int64_t eligible, counted, base, points, total = 0
+    cdef const Rule* rule
+    if r.points_purse < 0 or not r.member:
+        return OK
+    for j in range(r.first[RULE_ACCRUE], r.first[RULE_ACCRUE + 1]):
+        i = r.by_effect[j]
+        rule = &r.rules[i]
+        if applies(rule, v.tier, gross_fen) and net_fen > 0:
+            eligible = net_fen
+            if not rule.any_category:
+                eligible = 0
+                for k in range(n_lines):
+                    if covers(rule.categories, lines[k].category):
+                        eligible += lines[k].net_fen
+            counted = 0
+            if rule.base & BASE_PRINCIPAL:
+                counted += w.t.principal_fen
+            if rule.base & BASE_BONUS:
+                counted += w.t.bonus_fen
+            if rule.base & BASE_OUTSIDE:
+                counted += w.t.outside_fen
+            if rule.base & BASE_FURTHER:
+                counted += w.t.further_fen
+            # Rounding: floor, once for the base and once for the steps; the multiplier comes after the step.
+            base = cc_muldiv(eligible, counted, net_fen)
+            points = cc_steps(base, rule.per_fen, rule.amount, rule.multiplier, rule.multiplier_of)
+            if points < 0 or points > AMOUNT_LIMIT - total:
+                w.fact = AMOUNT_LIMIT
+                return D_LIMIT_EXCEEDED
+            if points and w.cap_notes:
+                note(w, E_EARN, i, -1, points, POINTS, base, total + points)
+            total += points
+    for j in range(r.first[RULE_MILESTONE], r.first[RULE_MILESTONE + 1]):
+        i = r.by_effect[j]
+        rule = &r.rules[i]
+        if applies(rule, v.tier, gross_fen) and total >= rule.earned_min and total > 0:
+            if w.cap_notes:
+                note(w, E_MILESTONE, i, -1, rule.amount, POINTS, total, total + rule.amount)
+            if rule.amount > AMOUNT_LIMIT - total:
+                w.fact = AMOUNT_LIMIT
+                return D_LIMIT_EXCEEDED
+            total += rule.amount
+    if total and v.n_lots >= LOTS_MAX:
+        w.fact = LOTS_MAX
+        return D_LIMIT_EXCEEDED
+    w.t.points_earned = total
+    if total:
+        grant_points(r, v, total, at_s, w)
+    return OK

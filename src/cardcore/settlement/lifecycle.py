@@ -1,9 +1,9 @@
 """The life of a card: which state follows which, and which verbs a state lets through (K5, L01, C11, C19).
 
-    stock -> issued -> active <-> frozen
-                       active <-> lost -> (reissue) swapped
-                       active -> (swap) swapped
-    cancelled, swapped, expired -> destroyed: the number is dead and never comes back
+stock -> issued -> active <-> frozen
+                   active <-> lost -> (reissue) swapped
+                   active -> (swap) swapped
+cancelled, swapped, expired -> destroyed: the number is dead and never comes back
 """
 
 from __future__ import annotations

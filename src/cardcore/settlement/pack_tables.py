@@ -39,7 +39,7 @@ def normalise(pack: Table) -> Normalised:
     out: Normalised = {
         "name": pack.text("name", SLUG, SLUG_WORDS),
         "version": pack.integer("version", 1, COUNT_MAX),
-        "currency": pack.text("currency", r"[A-Z]{3}", "three capital letters of ISO 4217, such as \"CNY\""),
+        "currency": pack.text("currency", r"[A-Z]{3}", 'three capital letters of ISO 4217, such as "CNY"'),
         "utc_offset_s": _utc_offset(pack),
         "categories": [],
     }
@@ -122,7 +122,7 @@ def _words(pack: Table, key: str, longest: int) -> None:
 
 
 def _utc_offset(pack: Table) -> int:
-    text = pack.text("utc_offset", r"[+-](0[0-9]|1[0-4]):[0-5][0-9]", "an offset such as \"+08:00\"")
+    text = pack.text("utc_offset", r"[+-](0[0-9]|1[0-4]):[0-5][0-9]", 'an offset such as "+08:00"')
     match = re.fullmatch(r"([+-])([0-9]{2}):([0-9]{2})", text)
     if not match:
         return 0
@@ -136,9 +136,9 @@ def _card(card: Table) -> Normalised:
     pin = card.choice("pin", ("never", "always", "above"), "never")
     above = card.integer("pin_above_fen", 0, AMOUNT_MAX, 0)
     if pin == "above" and "pin_above_fen" not in card.value:
-        card.wrong("pin", "pin = \"above\" needs `pin_above_fen`")
+        card.wrong("pin", 'pin = "above" needs `pin_above_fen`')
     if pin != "above" and "pin_above_fen" in card.value:
-        card.wrong("pin_above_fen", "`pin_above_fen` needs pin = \"above\"")
+        card.wrong("pin_above_fen", '`pin_above_fen` needs pin = "above"')
     months, days = card.duration("validity")
     member = card.flag("member", True)
     media = card.integer("media_max", 1, 16, 1)
@@ -197,8 +197,15 @@ def _purse(table: Table, context: _Context) -> Normalised:
         context.purses[name] = len(context.roles)
     context.roles.append(role)
     return {
-        "name": name, "unit": unit, "role": role, "months": months, "days": days, "first_use": first_use,
-        "covers": covers or [], "per_day": per_day, "min_gap_days": gap,
+        "name": name,
+        "unit": unit,
+        "role": role,
+        "months": months,
+        "days": days,
+        "first_use": first_use,
+        "covers": covers or [],
+        "per_day": per_day,
+        "min_gap_days": gap,
     }
 
 
@@ -255,7 +262,7 @@ def _benefit(table: Table, context: _Context) -> Normalised:
     rule |= _EFFECTS[effects[0]](then, context)
     needed = "topup" if rule["effect"] == "bonus" else "settle"
     if verb and verb != needed:
-        when.wrong("verb", f"this effect belongs to verb = \"{needed}\"")
+        when.wrong("verb", f'this effect belongs to verb = "{needed}"')
     if (rule["effect"] == "milestone") != (rule["earned_min"] > 0):
         when.wrong("earned_min" if rule["earned_min"] else None, "`earned_min` and a grant of points belong together (E07)")
     if rule["effect"] in ("bonus", "milestone") and rule["categories"] is not None:
@@ -328,7 +335,11 @@ def _redeem(then: Table, context: _Context) -> Normalised:
 
 
 _EFFECTS: Final[dict[str, Callable[[Table, _Context], Normalised]]] = {
-    "discount": _discount, "accrue": _accrue, "grant": _grant, "deduct": _deduct, "redeem": _redeem,
+    "discount": _discount,
+    "accrue": _accrue,
+    "grant": _grant,
+    "deduct": _deduct,
+    "redeem": _redeem,
 }
 
 
@@ -338,10 +349,14 @@ def _product(table: Table, context: _Context) -> Normalised:
     grants = []
     for grant in table.tables("grants", PURSES_MAX, 1):
         months, days = grant.duration("expires_after")
-        grants.append({
-            "purse": context.purse(grant, "purse", "entitlement"), "amount": grant.integer("amount", 1, COUNT_MAX),
-            "months": months, "days": days,
-        })
+        grants.append(
+            {
+                "purse": context.purse(grant, "purse", "entitlement"),
+                "amount": grant.integer("amount", 1, COUNT_MAX),
+                "months": months,
+                "days": days,
+            }
+        )
         grant.close()
     table.close()
     return {"name": name, "price_fen": price, "grants": grants}

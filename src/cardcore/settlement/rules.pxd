@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
+from cardcore.money cimport cc_rate
+
 # What a rule does; anonymous, so that it can index Rules.first.
 cdef enum:
     RULE_DISCOUNT = 0
@@ -29,6 +31,7 @@ cdef enum:
     RULES_MAX = 250
     LADDER_MAX = 16
     CATEGORY_WORDS = 16
+    RATES_MAX = 5
 
 cdef struct Purse:
     int32_t unit
@@ -71,6 +74,11 @@ cdef struct Rule:
     int64_t every_units
     int64_t every_price
 
+# What all discounts that depend on nothing but tier and category make of a line, and how many they are.
+cdef struct Standing:
+    cc_rate rate
+    int64_t count
+
 cdef struct Rules:
     int32_t n_purses
     int32_t n_tiers
@@ -93,6 +101,11 @@ cdef struct Rules:
     # Indices of the rules of each effect, in the pack's order: by_effect[first[e]] .. by_effect[first[e + 1] - 1].
     int32_t first[7]
     int32_t by_effect[RULES_MAX]
+    # Discounts, looked up: standing[tier * (n_categories + 1) + category + 1], and the others, which ask for more, in the pack's order.
+    int32_t n_categories
+    int32_t n_asking
+    int32_t asking[RULES_MAX]
+    Standing* standing
 
 cdef class Programme:
     cdef Rules r
@@ -113,6 +126,11 @@ cdef inline bint covers(const uint64_t* words, int category) noexcept nogil:
     if category < 0 or category >= CATEGORY_WORDS * 64:
         return False
     return (words[category >> 6] >> (category & 63)) & 1
+
+
+cdef inline const Standing* standing(const Rules* r, int tier, int category) noexcept nogil:
+    """The combined discounts of a tier on a category; -1, or a category that no rule names, is none."""
+    return &r.standing[tier * (r.n_categories + 1) + (category + 1 if 0 <= category < r.n_categories else 0)]
 
 
 cdef inline bint applies(const Rule* rule, int tier, int64_t gross_fen) noexcept nogil:

@@ -7,7 +7,7 @@ the C structs with InvalidPack.
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from cardcore.money cimport ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, ROUND_HALF_UP, admit_unsigned
+from cardcore.money cimport AMOUNT_LIMIT, ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, ROUND_HALF_UP, admit_unsigned, cc_rate_of, cc_stack
 
 from cardcore.errors import CardcoreError, InvalidPack
 
@@ -87,12 +87,18 @@ cdef int set_categories(uint64_t* words, categories, int n) except -1:
     return 0
 
 
+cdef bint asks_more(const Rule* rule) noexcept nogil:
+    """Does a discount depend on more than tier and category?"""
+    return rule.amount_min_fen > 0 or rule.amount_max_fen < AMOUNT_LIMIT
+
+
 cdef class Programme:
     def __cinit__(self, *args):
         memset(&self.r, 0, sizeof(Rules))
 
     def __dealloc__(self):
         free(self.r.rules)
+        free(self.r.standing)
 
     def __init__(self, dict normalised not None):
         try:
@@ -130,6 +136,7 @@ cdef class Programme:
         for rule in pack["rules"]:
             self._compile_rule(rule)
         self._index_rules()
+        self._combine_discounts()
         self.rule_names = tuple(rule["name"] for rule in pack["rules"])
         self.products = {}
         for product in pack["products"]:
@@ -211,6 +218,31 @@ cdef class Programme:
                     self.r.by_effect[n] = i
                     n += 1
         self.r.first[6] = n
+
+    def _combine_discounts(self):
+        """Rates multiply, are compared and add up in any order to the same exact fraction, so what never changes is combined once."""
+        cdef Rules* r = &self.r
+        cdef Standing* cell
+        cdef const Rule* rule
+        cdef int tier, category, k
+        r.n_categories = len(self.categories)
+        r.standing = <Standing*> calloc(r.n_tiers * (r.n_categories + 1), sizeof(Standing))
+        if r.standing == NULL:
+            raise MemoryError
+        for k in range(r.first[RULE_DISCOUNT], r.first[RULE_DISCOUNT + 1]):
+            if asks_more(&r.rules[r.by_effect[k]]):
+                r.asking[r.n_asking] = r.by_effect[k]
+                r.n_asking += 1
+        for tier in range(r.n_tiers):
+            for category in range(-1, r.n_categories):
+                cell = &r.standing[tier * (r.n_categories + 1) + category + 1]
+                cell.rate = cc_rate_of(1, 1)
+                for k in range(r.first[RULE_DISCOUNT], r.first[RULE_DISCOUNT + 1]):
+                    rule = &r.rules[r.by_effect[k]]
+                    if not asks_more(rule) and (rule.tiers >> tier) & 1 and (rule.any_category or covers(rule.categories, category)):
+                        cell.count += 1
+                        if cell.count <= RATES_MAX:
+                            cell.rate = cc_stack(cell.rate, rule.pay, rule.of, r.stacking)
 
     def _compile_ladder(self, rule):
         cdef Rule* c = &self.r.rules[self.r.n_rules]

@@ -1,9 +1,8 @@
-"""The compiled decision of a sale, shared by the scalar doorway (`decide`) and the batch (`batch`)."""
+"""A sale as a command, and its doorway; the decision itself is in `ticket`."""
 
 from libc.stdint cimport int64_t
 
-from cardcore.settlement.model cimport LineIn, Settlement, Snapshot, Value
-from cardcore.settlement.rules cimport Rules
+from cardcore.settlement.model cimport LineIn, LineOut, Settlement, Snapshot
 from cardcore.settlement.tender cimport *
 
 cdef class Sale:
@@ -17,8 +16,6 @@ cdef class Sale:
     cdef tuple category_names
     cdef object resolved_for
 
-cdef int decide_own(const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w) except -1 nogil
-cdef int finish_sale(const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w) except -1 nogil
 cdef Settlement decide_sale(Snapshot snapshot, Sale sale, int64_t at_us)
 cdef Work* take_work(Snapshot snapshot, int lines) except NULL
 cdef void leave_work(Work* w) noexcept

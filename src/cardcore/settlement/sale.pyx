@@ -1,31 +1,25 @@
-"""quote, settle and hold: price the lines, cover, redeem, deduct points, spend stored value, earn (design: order of a sale).
+"""quote, settle and hold of one ticket from Python: the doorway of the compiled decision in `ticket.pxd`.
 
-Everything here works on C structs and scratch memory; `decide_sale` at the end is the doorway for one ticket,
-`batch.decide_batch` the one for many. Line: D04 D05 E08; entitlements: C05-C09; points: R01 R05 E04 E07; shortfall: L03.
+`batch.decide_batch` is the doorway for many. Outcomes get their names here, for both.
 """
 
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
-from cardcore.money cimport admit_unsigned, cc_rate, cc_rate_of, cc_scale, cc_stack
-from cardcore.settlement.earn cimport earn
+from cardcore.money cimport admit_unsigned
 from cardcore.settlement.fold cimport liability_change
 from cardcore.settlement.model cimport (
-    E_COUNTER, E_COUPON, E_DISCOUNT, E_OUTSIDE, E_PROMOTE, E_TERMINAL, F_ALL, F_COVER, F_NO_DISCOUNT, F_REDEEM, F_SPECIAL,
-    FEN, HOLD, HOLDS_MAX, LINES_MAX, OUTSIDE, QUOTE, R_FURTHER, R_OUTSIDE, R_STORED, SALES, SETTLE, Lot, Note, Posting, Totals,
-    new_settlement,
+    F_ALL, HOLD, HOLDS_MAX, LINES_MAX, Note, Posting, QUOTE, R_FURTHER, SETTLE, new_settlement,
 )
-from cardcore.settlement.rules cimport RULE_DISCOUNT, Programme, Rule, applies, covers, reached_tier
-from cardcore.settlement.tender cimport (
-    add, close_work, cover_line, deduct_points, money_after, note, open_work, points_after, redeem_line, spend_stored,
-)
+from cardcore.settlement.rules cimport Programme, Rules
+from cardcore.settlement.tender cimport close_work, open_lots, open_work, spend_stored
+from cardcore.settlement.ticket cimport decide_own, finish_sale
 
 from typing import NamedTuple
 
 from cardcore.errors import Declined, InvalidCommand
 
 cdef enum:
-    RATES_MAX = 5
     NOTES_MAX = 8192
 
 DECLINES = {
@@ -51,183 +45,6 @@ _FACTS = {
     D_POINTS_NOT_ALLOWED: "points_allowed",
     D_LIMIT_EXCEEDED: "limit",
 }
-
-
-# ------------------------------------------------------------------ 2. price
-cdef int price_line(
-    const Rules* r, const LineIn* line, LineOut* out, const int32_t* active, int n_active, bint explain, Work* w
-) except -1 nogil:
-    """discount = amount - amount x (all rates combined exactly), rounded once; then the terminal's discount and coupon."""
-    cdef int k, n_rates = 0, index = out.index
-    cdef const Rule* rule
-    cdef cc_rate rate = cc_rate_of(1, 1)
-    cdef int64_t price = line.amount_fen, shown = line.amount_fen
-    if line.counter_pay != line.counter_of:
-        rate = cc_rate_of(line.counter_pay, line.counter_of)
-        n_rates = 1
-        if explain:
-            if cc_scale(line.amount_fen, rate, r.step_fen, r.rounding, &price) < 0:
-                return X_TOO_MANY_RATES
-            note(w, E_COUNTER, -1, index, shown - price, FEN, shown, price)
-            shown = price
-    if not line.flags & (F_SPECIAL | F_NO_DISCOUNT):
-        for k in range(n_active):
-            rule = &r.rules[active[k]]
-            if not rule.any_category and not covers(rule.categories, line.category):
-                continue
-            if n_rates == RATES_MAX:
-                return X_TOO_MANY_RATES
-            rate = cc_stack(rate, rule.pay, rule.of, r.stacking)
-            n_rates += 1
-            if explain:
-                if cc_scale(line.amount_fen, rate, r.step_fen, r.rounding, &price) < 0:
-                    return X_TOO_MANY_RATES
-                note(w, E_DISCOUNT, active[k], index, shown - price, FEN, shown, price)
-                shown = price
-    if n_rates and cc_scale(line.amount_fen, rate, r.step_fen, r.rounding, &price) < 0:
-        return X_TOO_MANY_RATES
-    # Rounding up to a step must never charge more than the list price.
-    if price > line.amount_fen:
-        price = line.amount_fen
-    if line.discount_fen > price:
-        return X_DISCOUNT_OVER_LINE
-    if line.discount_fen and explain:
-        note(w, E_TERMINAL, -1, index, line.discount_fen, FEN, price, price - line.discount_fen)
-    price -= line.discount_fen
-    if line.coupon_fen > price:
-        return X_COUPON_OVER_LINE
-    if line.coupon_fen and explain:
-        note(w, E_COUPON, -1, index, line.coupon_fen, FEN, price, price - line.coupon_fen)
-    out.net_fen = price - line.coupon_fen
-    out.coupon_fen = line.coupon_fen
-    out.discount_fen = line.amount_fen - price
-    return OK
-
-
-cdef int price_lines(const Rules* r, const Value* v, const SaleIn* sale, Work* w) except -1 nogil:
-    cdef int i, n_active = 0, outcome
-    cdef int32_t[250] active
-    cdef const LineIn* line
-    cdef LineOut* out
-    cdef Totals* t = &w.t
-    for i in range(sale.n_lines):
-        t.gross_fen += sale.lines[i].amount_fen
-    for i in range(r.first[RULE_DISCOUNT], r.first[RULE_DISCOUNT + 1]):
-        if applies(&r.rules[r.by_effect[i]], v.tier, t.gross_fen):
-            active[n_active] = r.by_effect[i]
-            n_active += 1
-    for i in range(sale.n_lines):
-        line = &sale.lines[i]
-        out = &w.lines[i]
-        out.index = i
-        out.amount_fen = line.amount_fen
-        out.quantity = line.quantity
-        out.category = line.category
-        out.flags = line.flags
-        out.discount_fen = 0
-        out.coupon_fen = 0
-        out.covered_fen = 0
-        out.net_fen = 0
-        w.fault_line = i
-        if line.flags & (F_COVER | F_REDEEM):
-            if line.discount_fen or line.coupon_fen or line.flags & F_COVER and line.flags & F_REDEEM:
-                return X_COVER_LINE if line.flags & F_COVER else X_REDEEM_LINE
-            if line.flags & F_REDEEM and (line.quantity != 1 or line.flags & F_SPECIAL):
-                return X_REDEEM_LINE
-            out.covered_fen = line.amount_fen
-        else:
-            outcome = price_line(r, line, out, active, n_active, sale.explain, w)
-            if outcome:
-                return outcome
-        t.discount_fen += out.discount_fen
-        t.coupon_fen += out.coupon_fen
-        t.covered_fen += out.covered_fen
-        t.net_fen += out.net_fen
-    w.fault_line = -1
-    return OK
-
-
-cdef int decide_own(const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w) except -1 nogil:
-    """Steps 2 to 5 on the card's own account. w.lots is left as the account will be, before earning."""
-    cdef int i, outcome
-    cdef int64_t want, spent
-    memset(&w.t, 0, sizeof(Totals))
-    w.n_postings = 0
-    w.n_notes = 0
-    w.fact = 0
-    w.fault_line = -1
-    memcpy(w.lots, v.lots, v.n_lots * sizeof(Lot))
-    w.n_lots = v.n_lots
-    outcome = price_lines(r, v, sale, w)
-    if outcome:
-        return outcome
-    for i in range(sale.n_lines):
-        if sale.lines[i].flags & F_COVER:
-            outcome = cover_line(r, v, sale, i, at_s, w)
-            if outcome:
-                w.fault_line = i
-                return outcome
-    for i in range(sale.n_lines):
-        if sale.lines[i].flags & F_REDEEM:
-            outcome = redeem_line(r, v, sale, i, at_s, w)
-            if outcome:
-                w.fault_line = i
-                return outcome
-    if sale.points:
-        outcome = deduct_points(r, v, sale, at_s, w)
-        if outcome:
-            return outcome
-    want = w.t.net_fen - w.t.points_fen
-    if sale.stored_max_fen >= 0:
-        want = min(want, sale.stored_max_fen)
-    spent = spend_stored(r, v, sale, at_s, w, want, R_STORED)
-    if spent < 0:
-        return <int> -spent
-    return OK
-
-
-# ------------------------------------------------------------------ 6 to 8
-cdef int finish_sale(const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w) except -1 nogil:
-    """Steps 6 to 8: the shortfall, points, counters and tier, and the balances on the receipt."""
-    cdef Totals* t = &w.t
-    cdef Posting* p
-    cdef int outcome
-    t.outside_fen = t.net_fen - t.points_fen - t.principal_fen - t.bonus_fen - t.further_fen
-    if t.outside_fen and (not sale.shortfall or (sale.shortfall_max_fen >= 0 and t.outside_fen > sale.shortfall_max_fen)):
-        w.fact = t.outside_fen
-        return D_INSUFFICIENT_FUNDS
-    if w.n_postings + 4 > w.cap_postings:
-        return X_TOO_MANY_POSTINGS
-    if t.outside_fen:
-        if sale.verb != HOLD:
-            p = add(w)
-            p.amount = t.outside_fen
-            p.unit = FEN
-            p.source = OUTSIDE
-            p.target = SALES
-            p.role = R_OUTSIDE
-        if sale.explain:
-            note(w, E_OUTSIDE, -1, -1, t.outside_fen, FEN, t.outside_fen, 0)
-    t.after_points = points_after(r, w.lots, w.n_lots, at_s)
-    t.after_money_fen = money_after(r, w.lots, w.n_lots, at_s)
-    t.tier_before = v.tier
-    t.tier_after = v.tier
-    if sale.verb != HOLD:
-        outcome = earn(r, v, w.lines, sale.n_lines, t.net_fen, t.gross_fen, at_s, w)
-        if outcome:
-            return outcome
-        t.orders_delta = 1
-        t.spend_delta_fen = t.net_fen - t.points_fen
-        t.points_delta = t.points_earned
-        t.tier_after = max(v.tier, reached_tier(
-            r, v.spend_fen + t.spend_delta_fen, v.orders + 1, v.points_earned + t.points_delta))
-        if t.tier_after != v.tier and sale.explain:
-            note(w, E_PROMOTE, -1, -1, t.tier_after, FEN, v.tier, t.tier_after)
-    else:
-        # All that this hold keeps, further cards included: the open holds are part of the liability (M10).
-        t.hold_fen = t.principal_fen + t.bonus_fen + t.further_fen
-    t.liability_delta_fen = liability_change(w.postings, w.n_postings)
-    return OK
 
 
 # ------------------------------------------------------------------ Doorways
@@ -380,8 +197,7 @@ cdef int spend_further(Snapshot snapshot, Sale sale, int64_t at_s, Work* w) exce
         programme = other.programme
         if programme.currency != (<Programme> snapshot.programme).currency:
             raise Declined("currency_mismatch")
-        memcpy(w.lots, other.account.v.lots, other.account.v.n_lots * sizeof(Lot))
-        w.n_lots = other.account.v.n_lots
+        open_lots(&programme.r, &other.account.v, at_s, w)
         spent = spend_stored(&programme.r, &other.account.v, &sale.c, at_s, w, left, R_FURTHER)
         if spent < 0:
             return <int> -spent
@@ -395,7 +211,7 @@ cdef Settlement decide_sale(Snapshot snapshot, Sale sale, int64_t at_us):
     cdef Value* v = &snapshot.account.v
     cdef Work* w
     cdef int64_t at_s = at_us // 1_000_000
-    cdef int i, outcome, own_lots
+    cdef int i, outcome
     cdef Settlement s
     if sale.verb_code == HOLD and snapshot.account.n_holds >= HOLDS_MAX:
         raise Declined("limit_exceeded", limit=HOLDS_MAX, what="open holds of one account")
@@ -413,16 +229,13 @@ cdef Settlement decide_sale(Snapshot snapshot, Sale sale, int64_t at_us):
                 raise InvalidCommand("a ticket has at most 8 further cards")
             if len({v.account_id, *others}) != len(others) + 1:
                 raise Declined("same_card")
-            own_lots = w.n_lots
-            kept = (<char*> w.lots)[:own_lots * sizeof(Lot)]
             outcome = spend_further(snapshot, sale, at_s, w)
-            memcpy(w.lots, <char*> kept, own_lots * sizeof(Lot))
-            w.n_lots = own_lots
         if outcome == OK:
             outcome = finish_sale(r, v, &sale.c, at_s, w)
         if outcome:
             refuse(outcome, w)
         s = new_settlement(sale.verb_code, programme, snapshot.account)
+        w.t.liability_delta_fen = liability_change(w.postings, w.n_postings)
         s.t = w.t
         copy_out(s, w, sale.n_lines)
     finally:

@@ -1,4 +1,4 @@
-"""What pays a ticket: entitlements, points and stored value, lot by lot, on scratch memory and without the GIL.
+"""Scratch memory, and the tenders that few tickets ask for: entitlements and redeemed gifts. Points and stored value are in tender.pxd.
 
 Every debit names its lot (M7). While a hold is open the same debits go to held money instead of their final account.
 """
@@ -6,12 +6,11 @@ Every debit names its lot (M7). While a hold is open the same debits go to held 
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from cardcore.money cimport cc_muldiv, cc_steps
+from cardcore.money cimport cc_steps
 from cardcore.settlement.model cimport (
-    CUSTOMER, DEFERRED, E_COVER, E_FURTHER, E_POINTS, E_REDEEM, E_STORED, ENTITLEMENT_USED, FEN, GIFT_COST, HELD, HOLD,
-    LINES_MAX, PASS, POINTS, POINTS_COST, POINTS_REDEEMED, R_COVER, R_POINTS, R_REDEEM, R_STORED, SALES, VISITS, LineIn,
+    DEFERRED, E_COVER, E_REDEEM, ENTITLEMENT_USED, LINES_MAX, LineIn, PASS, POINTS, R_COVER, R_REDEEM, VISITS,
 )
-from cardcore.settlement.rules cimport ROLE_BONUS, RULE_DEDUCT, RULE_REDEEM, Rule, applies, covers, expiry, local_day
+from cardcore.settlement.rules cimport RULE_REDEEM, Rule, applies, covers, expiry, local_day
 
 
 # ------------------------------------------------------------------ scratch memory
@@ -20,7 +19,8 @@ cdef int open_work(Work* w, int lots, int postings, int notes) except -1:
     w.postings = <Posting*> calloc(postings, sizeof(Posting))
     w.lines = <LineOut*> calloc(LINES_MAX, sizeof(LineOut))
     w.lots = <Lot*> calloc(lots, sizeof(Lot))
-    w.order = <int32_t*> calloc(lots, sizeof(int32_t))
+    w.order = <int32_t*> calloc(3 * lots, sizeof(int32_t))
+    w.money, w.points = w.order + lots, w.order + 2 * lots
     w.notes = <Note*> calloc(notes, sizeof(Note)) if notes else NULL
     w.cap_postings, w.cap_lots, w.cap_notes = postings, lots, notes
     if w.postings == NULL or w.lines == NULL or w.lots == NULL or w.order == NULL or (notes and w.notes == NULL):
@@ -44,43 +44,6 @@ cdef void note(Work* w, int effect, int rule, int line, int64_t amount, int unit
         n.effect, n.rule, n.line, n.unit = effect, rule, line, unit
         n.amount, n.before, n.after = amount, before, after
         w.n_notes += 1
-
-
-cdef Posting* debit(
-    const SaleIn* sale, const Value* v, Work* w, Lot* lot, int64_t amount, int unit, int target, int role, int line
-) noexcept nogil:
-    """Take from a lot in scratch and post it: to its final account, or to held money while a hold is open."""
-    cdef Posting* p = add(w)
-    p.amount = amount
-    p.unit = unit
-    p.source = CUSTOMER
-    p.source_account = v.account_id
-    p.source_lot = lot.lot_id
-    p.target = target
-    p.purse = lot.purse
-    p.expires_at = lot.expires_at
-    p.paid_fen = lot.paid_fen
-    p.of_units = lot.of_units
-    p.role = role
-    p.line = line
-    if sale.verb == HOLD:
-        p.target = HELD
-        p.target_account = v.account_id
-    lot.amount -= amount
-    return p
-
-
-cdef void issuer_pays(const SaleIn* sale, Work* w, int64_t amount_fen, int source, int role, int line) noexcept nogil:
-    """The money side of points, gifts and entitlements; a hold posts it at capture."""
-    cdef Posting* p
-    if sale.verb != HOLD and amount_fen:
-        p = add(w)
-        p.amount = amount_fen
-        p.unit = FEN
-        p.source = source
-        p.target = SALES
-        p.role = role
-        p.line = line
 
 
 # ------------------------------------------------------------------ 3. entitlements
@@ -162,29 +125,6 @@ cdef int64_t ladder_units(const Rule* rule, int64_t price_fen) noexcept nogil:
     return -1 if further < 0 else rule.ladder_units[rule.n_ladder - 1] + further
 
 
-cdef int take_points(
-    const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w, int64_t units, int64_t worth_fen, int role, int line
-) except -1 nogil:
-    cdef int i, n = select_lots(r, w.lots, w.n_lots, at_s, POINTS, -1, w.order)
-    cdef int64_t left = units, take
-    cdef Lot* lot
-    for i in range(n):
-        if left == 0:
-            break
-        if w.n_postings + 4 > w.cap_postings:
-            return X_TOO_MANY_POSTINGS
-        lot = &w.lots[w.order[i]]
-        take = min(left, lot.amount)
-        debit(sale, v, w, lot, take, POINTS, POINTS_REDEEMED, role, line)
-        left -= take
-    if left:
-        w.fact = units - left
-        return D_INSUFFICIENT_POINTS
-    w.t.points_used += units
-    issuer_pays(sale, w, worth_fen, GIFT_COST if role == R_REDEEM else POINTS_COST, role, line)
-    return OK
-
-
 cdef int redeem_line(const Rules* r, const Value* v, const SaleIn* sale, int index, int64_t at_s, Work* w) except -1 nogil:
     cdef int i, k, outcome
     cdef int64_t units, held
@@ -196,7 +136,7 @@ cdef int redeem_line(const Rules* r, const Value* v, const SaleIn* sale, int ind
             units = ladder_units(&r.rules[i], line.amount_fen)
             if units < 0:
                 continue
-            held = points_after(r, w.lots, w.n_lots, at_s)
+            held = w.points_held - w.t.points_used
             outcome = take_points(r, v, sale, at_s, w, units, line.amount_fen, R_REDEEM, index)
             if outcome == OK and sale.explain:
                 note(w, E_REDEEM, i, index, units, POINTS, held, held - units)
@@ -205,66 +145,4 @@ cdef int redeem_line(const Rules* r, const Value* v, const SaleIn* sale, int ind
     return D_POINTS_NOT_ALLOWED
 
 
-cdef int deduct_points(const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w) except -1 nogil:
-    """Points pay part of the ticket in whole steps, up to the rule's share of it (R01-R03)."""
-    cdef int i, k, outcome
-    cdef int64_t cap, steps, allowed, available
-    cdef const Rule* rule
-    for k in range(r.first[RULE_DEDUCT], r.first[RULE_DEDUCT + 1]):
-        i = r.by_effect[k]
-        rule = &r.rules[i]
-        if not applies(rule, v.tier, w.t.gross_fen):
-            continue
-        # Rounding: the share is floored, so that points never pay more than it.
-        cap = cc_muldiv(w.t.net_fen, rule.share, rule.share_of)
-        allowed = cap // rule.worth_fen
-        available = points_after(r, w.lots, w.n_lots, at_s)
-        if sale.points < 0:
-            steps = min(allowed, available // rule.units)
-        else:
-            steps = sale.points // rule.units
-            if sale.points % rule.units or steps > allowed:
-                w.fact = cc_steps(allowed, 1, rule.units, 1, 1)
-                return D_POINTS_NOT_ALLOWED
-        if steps == 0:
-            return OK
-        outcome = take_points(r, v, sale, at_s, w, steps * rule.units, steps * rule.worth_fen, R_POINTS, -1)
-        if outcome == OK:
-            w.t.points_fen = steps * rule.worth_fen
-            if sale.explain:
-                note(w, E_POINTS, i, -1, steps * rule.units, POINTS, w.t.net_fen, w.t.net_fen - w.t.points_fen)
-        return outcome
-    if sale.points < 0:
-        return OK
-    w.fact = 0
-    return D_POINTS_NOT_ALLOWED
-
-
 # ------------------------------------------------------------------ 5. stored value
-cdef int64_t spend_stored(
-    const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w, int64_t want_fen, int role
-) except -1 nogil:
-    """Spend up to `want_fen` from the money lots in w.lots; returns what was spent, or -X_TOO_MANY_POSTINGS."""
-    cdef int i, n
-    cdef int64_t left = want_fen, take
-    cdef Lot* lot
-    if want_fen <= 0:
-        return 0
-    n = select_lots(r, w.lots, w.n_lots, at_s, FEN, -1, w.order)
-    for i in range(n):
-        if left == 0:
-            break
-        if w.n_postings + 4 > w.cap_postings:
-            return -X_TOO_MANY_POSTINGS
-        lot = &w.lots[w.order[i]]
-        take = min(left, lot.amount)
-        debit(sale, v, w, lot, take, FEN, SALES, role, -1)
-        if role == R_STORED:
-            if r.purses[lot.purse].role == ROLE_BONUS:
-                w.t.bonus_fen += take
-            else:
-                w.t.principal_fen += take
-        if sale.explain:
-            note(w, E_STORED if role == R_STORED else E_FURTHER, lot.purse, -1, take, FEN, lot.amount + take, lot.amount)
-        left -= take
-    return want_fen - left

@@ -18,7 +18,7 @@ REQUIRED: Final = object()
 """Default of a key that must be there."""
 
 _LEXEME = re.compile(
-    r'(?P<blank>[ \t\r]+|\#[^\n]*)|(?P<newline>\n)'
+    r"(?P<blank>[ \t\r]+|\#[^\n]*)|(?P<newline>\n)"
     r'|(?P<text>"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\')'
     r"|(?P<mark>[\[\]{}=,.])|(?P<bare>[^\s\[\]{}=,.#\"']+)",
     re.DOTALL,
@@ -202,7 +202,7 @@ class Table:
             return (1, 1)
         match = _FRACTION.fullmatch(value) if isinstance(value, str) else None
         if not match:
-            self.wrong(key, f"`{key}` must be a fraction in quotes such as \"88/100\", not {_kind(value)}")
+            self.wrong(key, f'`{key}` must be a fraction in quotes such as "88/100", not {_kind(value)}')
             return (1, 1)
         numerator, denominator = int(match[1]), int(match[2])
         if max(numerator, denominator) > _TERM_MAX:
@@ -220,7 +220,7 @@ class Table:
             return (0, 0)
         match = _DURATION.fullmatch(value) if isinstance(value, str) else None
         if not match:
-            self.wrong(key, f"`{key}` must be a duration such as \"P3Y\", \"P6M\" or \"P365D\"")
+            self.wrong(key, f'`{key}` must be a duration such as "P3Y", "P6M" or "P365D"')
             return (0, 0)
         months, days = int(match[1] or 0) * 12 + int(match[2] or 0), int(match[3] or 0)
         if months + days == 0 or months > _MONTHS_MAX or days > _DAYS_MAX:
@@ -276,7 +276,12 @@ class Table:
 
 def _kind(value: object) -> str:
     kinds: dict[type, str] = {
-        bool: "true or false", int: "a whole number", float: "a number with a fraction", str: "text", list: "an array", dict: "a table"
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number with a fraction",
+        str: "text",
+        list: "an array",
+        dict: "a table",
     }
     return kinds.get(type(value), "a date or time")
 

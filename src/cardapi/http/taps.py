@@ -1,0 +1,69 @@
+"""Handlers of card sessions and of what is in flight: the station is a pipe between its card and `cardapi.media`."""
+
+from __future__ import annotations
+
+from cardapi.http import lists
+from cardapi.http import tap_schemas as ask
+from cardapi.http.call import Call, Service, ok
+from cardapi.http.problems import Answer, HttpProblem
+from cardapi.http.tickets import time_text
+from cardapi.ids import ticket_id
+from cardapi.media.asked import Asked, Caller, Record
+from cardapi.store.port import Store
+from cardcore.settlement import Settlement
+
+IN_FLIGHT_MAX = 200
+
+
+async def open_session(service: Service, call: Call) -> Answer:
+    """Begin, or begin again under the same key."""
+    given: ask.OpenCardSession = call.data
+    if given.purpose in ("load", "unload", "pay") and given.amount_fen == 0:
+        raise HttpProblem("bad_value", "this purpose needs an amount", field="amount_fen")
+    asked = Asked(
+        purpose=given.purpose, amount_fen=given.amount_fen, tender=given.tender, pin=given.pin, batch=given.batch,
+        records=tuple(Record(number=record.number, data=record.data) for record in given.records),
+    )  # fmt: skip
+    who = call.caller
+    caller = Caller(client=who.client, client_key=call.key, unit=who.unit, terminal=who.terminal, operator=who.operator)
+    meaning = service.fingerprint(call.operation.id, given)
+    return ok(await service.taps.run(lambda sessions: sessions.open(caller, asked, meaning)))
+
+
+async def step_session(service: Service, call: Call) -> Answer:
+    """Take what the card answered; what to send next, or the result."""
+    name, client, given = call.path["session"], call.caller.client, call.data
+    return ok(await service.taps.run(lambda sessions: sessions.step(client, name, given.step, tuple(given.answers))))
+
+
+async def close_session(service: Service, call: Call) -> Answer:
+    """Give a session up; what it intended stays in flight."""
+    name, client = call.path["session"], call.caller.client
+    return ok(await service.taps.run(lambda sessions: sessions.close(client, name)))
+
+
+async def list_in_flight(service: Service, call: Call) -> Answer:
+    """Open loads, unloads and payments within the caller's reach, oldest first, by pages."""
+    most = lists.limit(call, IN_FLIGHT_MAX)
+    after = lists.cursor_number(call)
+
+    def read(store: Store) -> tuple[list[ask.InFlight], int]:
+        shown: list[ask.InFlight] = []
+        place = after
+        while len(shown) <= most and (rows := store.in_flight(place, IN_FLIGHT_MAX)):
+            for row in rows:
+                place = row.in_flight
+                entry = store.entry(row.account_id >> 40, row.in_flight)
+                assert entry is not None, "what is in flight has its entry"
+                if service.reaches(call, entry.unit):
+                    shown.append(ask.InFlight(
+                        ticket_id=ticket_id(entry.partition, entry.position), verb=entry.verb, at=time_text(entry.at_us),
+                        amount_fen=Settlement.unpack(entry.body).net_fen, card=entry.card, medium=row.medium, unit=entry.unit,
+                        terminal=entry.terminal,
+                    ))  # fmt: skip
+                if len(shown) == most:
+                    return shown, place
+        return shown, 0
+
+    items, last = await service.report(read)
+    return ok(ask.InFlightList(items=items, next_cursor=lists.cursor_text(str(last)) if last else ""))

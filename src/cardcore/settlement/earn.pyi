@@ -1,1 +1,0 @@
-"""Compiled only: points on what was paid."""

@@ -1,1 +1,0 @@
-"""Compiled only: postings folded into an account."""

@@ -1,0 +1,1 @@
+"""Compiled only: the order of a sale."""
