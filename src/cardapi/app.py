@@ -22,6 +22,11 @@ from argon2 import PasswordHasher
 
 from cardapi.custody import Custody
 from cardapi.desk import Desk, Request
+from cardapi.jobs.expiry import Expiry
+from cardapi.jobs.inactivity import Inactivity
+from cardapi.jobs.model import Context
+from cardapi.jobs.pruning import Pruning
+from cardapi.jobs.runner import Runner
 from cardapi.people.registry import Registry
 from cardapi.store import backup, sqlite, verify
 from cardapi.store.chain import start_head
@@ -58,6 +63,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     pin_tries_max: int = 3
     tail_entries: int = 1_000  # entries verified at start
     card_system: str = "CARDCORE-TEST"  # diversifies DESFire keys (AN10922); never changes once cards are made
+    jobs: bool = True  # whether `cardcore serve` runs the jobs of the day by itself
 
 
 def _settings(directory: Path) -> Settings:
@@ -124,7 +130,7 @@ class Shop:
 
     def __init__(
         self, directory: Path, settings: Settings, custody: Custody, store: sqlite.SqliteStore, registry: Registry,
-        checkpoints: CheckpointFile, lock: Lock | None,
+        checkpoints: CheckpointFile, lock: Lock | None, clock: Callable[[], int],
     ) -> None:  # fmt: skip
         self.directory = directory
         self.settings = settings
@@ -136,9 +142,12 @@ class Shop:
         checkpointer = None if lock is None else Checkpointer(checkpoints, self._checkpoint_failed)
         self._checkpointer = checkpointer
         self.desk = Desk(
-            store, custody, registry, lambda: time.time_ns() // 1_000, checkpointer,
+            store, custody, registry, clock, checkpointer,
             queue_max=settings.queue_max, pin_tries_max=settings.pin_tries_max,
         )  # fmt: skip
+
+        self.clock = clock
+        self.jobs = Runner([Expiry(), Inactivity(), Pruning()], self._job_context)
 
     @property
     def keys(self) -> KeyStore:
@@ -183,8 +192,11 @@ class Shop:
         self.__dict__["keeper"] = made
         return made
 
+    def _job_context(self) -> Context:
+        return Context(self.desk, self.store.reader(), self.registry, self.custody, lambda: self.clock() // 1_000_000)
+
     def start(self) -> None:
-        """Start the desk and its checkpoints."""
+        """Start the desk and its checkpoints. Jobs are started by whoever serves."""
         assert self._checkpointer is not None, "a shop opened for reading has no desk"
         self._checkpointer.start()
         self.desk.start()
@@ -209,7 +221,8 @@ class Shop:
             return verify.verify(store, self.custody.chain_key, checkpoints=marks, progress=progress)
 
     def close(self) -> None:
-        """Stop the desk and give the data directory back. Safe to call twice."""
+        """Stop jobs and desk, and give the data directory back. Safe to call twice."""
+        self.jobs.stop()
         self.desk.stop()
         self.store.close()
         if self._lock is not None:
@@ -264,19 +277,26 @@ def create_shop(directory: Path | str, *, name: str = "Shop", operator: str = "a
     return {"directory": str(directory), "issuer": "issuer", "operator": operator, "password": password}
 
 
-def open_shop(directory: Path | str, *, start: bool = True, read_only: bool = False) -> Shop:
+def wall_clock() -> int:
+    """Microseconds since 1970 UTC."""
+    return time.time_ns() // 1_000
+
+
+def open_shop(
+    directory: Path | str, *, start: bool = True, read_only: bool = False, clock: Callable[[], int] = wall_clock
+) -> Shop:
     """Take the lock, migrate, verify the tail against the newest checkpoint (A4), load the registry, start the desk.
 
     Raises ShopError, StoreError, SchemaError, CustodyError. `start=False` leaves the desk for `Shop.start`.
-    `read_only` takes no lock and starts no desk (export, verify beside a running service).
+    `read_only` takes no lock and starts no desk (export, verify beside a running service). `clock` gives microseconds.
     """
     directory = Path(directory)
     if not (directory / DATABASE).is_file() or (directory / MAKING).exists():
         raise ShopError("absent", f"{directory} holds no shop; make one with: cardcore init --data {directory}")
-    return _open(directory, start=start, read_only=read_only)
+    return _open(directory, start=start, read_only=read_only, clock=clock)
 
 
-def _open(directory: Path, *, start: bool = True, read_only: bool = False) -> Shop:
+def _open(directory: Path, *, start: bool = True, read_only: bool = False, clock: Callable[[], int] = wall_clock) -> Shop:
     """`open_shop`, also of a shop that is being made."""
     lock = None if read_only else Lock(directory)
     try:
@@ -298,7 +318,7 @@ def _open(directory: Path, *, start: bool = True, read_only: bool = False) -> Sh
         except BaseException:
             store.close()
             raise
-        shop = Shop(directory, settings, custody, store, registry, checkpoints, lock)
+        shop = Shop(directory, settings, custody, store, registry, checkpoints, lock, clock)
     except BaseException:
         if lock is not None:
             lock.release()

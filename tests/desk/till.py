@@ -6,11 +6,12 @@ import atexit
 import itertools
 import shutil
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cardapi.app import Shop, create_shop, open_shop
+from cardapi.app import Shop, create_shop, open_shop, wall_clock
 from cardapi.custody import Pin
 from cardapi.desk import Problem, Request
 from cardapi.store.port import Entry
@@ -52,12 +53,13 @@ def _template() -> Path:
 class Till:
     """Talks to the desk of one shop as terminal `t1` at unit `issuer`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, clock: Callable[[], int] = wall_clock) -> None:
         self.directory = directory
+        self.clock = clock
         self.numbers = itertools.count(1)
         if not (directory / "cardcore.db").exists():
             shutil.copytree(_template(), directory, dirs_exist_ok=True)
-        self.shop: Shop = open_shop(directory)
+        self.shop: Shop = open_shop(directory, clock=clock)
         self.start = self.shop.desk.head.position  # so that a till opened later makes other keys
         for pack in (PLAIN, GUARDED):
             name = pack.split('"')[1] + "@1"
@@ -123,7 +125,7 @@ class Till:
     def reopen(self) -> None:
         """Close and open again, as a restart does."""
         self.shop.close()
-        self.shop = open_shop(self.directory)
+        self.shop = open_shop(self.directory, clock=self.clock)
 
 
 __all__ = ["Problem", "Till"]

@@ -12,14 +12,21 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cardapi": ("cardcore", "cardapi"),
     "cardapi.ids": ("cardcore",),
     "cardapi.shipped": (),
+    "cardapi.days": (),
+    "cardapi.jobs": (
+        "cardcore", "cardapi.desk", "cardapi.store.port", "cardapi.people", "cardapi.custody", "cardapi.members", "cardapi.days",
+        "cardapi.jobs",
+    ),
     "cardapi.custody": ("cardcore.errors",),
     "cardapi.keys": ("cardcore.crypto", "cardcore.errors", "cardapi.keys", "cardapi.custody"),
     "cardapi.desk": (
         "cardcore", "cardapi.keys.port", "cardapi.store.port", "cardapi.store.chain", "cardapi.store.fold", "cardapi.store.media",
-        "cardapi.people", "cardapi.members",
+        "cardapi.people", "cardapi.members", "cardapi.days",
         "cardapi.custody", "cardapi.ids", "cardapi.desk",
     ),
-    "cardapi.members": ("cardcore", "cardapi.store.port", "cardapi.people.policy", "cardapi.custody", "cardapi.ids", "cardapi.members"),
+    "cardapi.members": (
+        "cardcore", "cardapi.store.port", "cardapi.people.policy", "cardapi.custody", "cardapi.ids", "cardapi.members", "cardapi.days",
+    ),
     "cardapi.media": (
         "cardcore", "cardapi.desk", "cardapi.keys.port", "cardapi.store.port", "cardapi.store.media", "cardapi.people", "cardapi.custody",
         "cardapi.ids", "cardapi.media",
@@ -30,7 +37,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cardapi.http": (
         "cardcore", "cardapi.media", "cardapi.desk", "cardapi.people", "cardapi.custody", "cardapi.app", "cardapi.http",
         "cardapi.store.port", "cardapi.store.media", "cardapi.keys.port", "cardapi.keys.errors", "cardapi.reports", "cardapi.ids",
-        "cardapi.members",
+        "cardapi.members", "cardapi.jobs", "cardapi.days",
     ),
     "cardapi.clearing": (
         "cardcore", "cardapi.clearing", "cardapi.store.port", "cardapi.people", "cardapi.keys", "cardapi.ids",

@@ -19,6 +19,7 @@ from cardapi.store.port import CardRow, Entry, MediumRow
 from cardcore.errors import Declined
 from cardcore.settlement.lifecycle import EXCLUDED, PIN_STATES, STEPS, TAKES_OVER, next_state, state_at
 
+REMOVABLE = frozenset({"session"})  # kinds of documents that may go; all others only change
 INTEGER_MAX = 1 << 40  # bound of times in a payload
 _json = msgspec.json.Encoder(order="sorted").encode
 
@@ -211,13 +212,18 @@ def verify_pin(work: Work, request: Request) -> Entry:
 def change(work: Work, request: Request) -> Entry:
     """Write one registry document (A1: before and after in the entry)."""
     kind, name = _fact(request, "kind", str, ""), _fact(request, "id", str, "")
-    document = _fact(request, "document", dict, None)
-    work.registry.check(kind, name, document)
-    now = work.registry.document(kind, name)
+    remove = _fact(request, "remove", bool, False)
+    document = None if remove else _fact(request, "document", dict, None)
+    if document is not None:
+        work.registry.check(kind, name, document)
+    now = work.registry.document(kind, name) if document is not None or kind in REMOVABLE else None
+    if document is None and now is None:
+        raise Problem("invalid_payload", "only ended sessions are removed", name="remove")
     before = _json(now) if now is not None else b""
     if before:
         work.documents[kind, name] = before
-    return work.add(request, account_id=0, card="", body=pack_body(Change(kind, name, before, _json(document))))
+    after = b"" if document is None else _json(document)
+    return work.add(request, account_id=0, card="", body=pack_body(Change(kind, name, before, after)))
 
 
 HANDLERS: dict[str, Callable[[Work, Request], Entry]] = {

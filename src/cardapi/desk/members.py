@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from cardapi.days import day_of
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.work import Work
 from cardapi.members import model, profile
@@ -18,13 +18,7 @@ from cardapi.people.policy import CardPolicy, MembershipPolicy
 from cardapi.store.port import CardRow, Entry, Record
 from cardcore.settlement.lifecycle import GONE
 
-OFFSET_S = 8 * 3600  # the day of a birthday or an age counts in UTC+8, as receipts do
 _replace = msgspec.structs.replace
-
-
-def today(at_s: int) -> datetime.date:
-    """The calendar day of an epoch second in UTC+8."""
-    return datetime.date(1970, 1, 1) + datetime.timedelta(days=(at_s + OFFSET_S) // 86_400)
 
 
 def _member(work: Work, name: Any, *, states: tuple[str, ...] = ("active", "suspended", "left")) -> Member:
@@ -80,12 +74,12 @@ def enrol(work: Work, request: Request) -> Entry:
     facts = request.payload
     claim: Claim = facts["claim"]
     name = model.member_id(work.partition, work.position + 1)
-    person = profile.clean(facts["profile"], today(work.at_s))
+    person = profile.clean(facts["profile"], day_of(work.at_s))
     card = _free_card(work, facts["card"]) if facts.get("card") else None
     card_rules, rules = _policies(work, card, facts.get("programme", ""))
     if not card_rules.member:
         raise Refused("member_not_allowed", "cards of this programme carry no member data")
-    judge(rules, claim, person, today(work.at_s))
+    judge(rules, claim, person, day_of(work.at_s))
     _alone(work, name, person)
     referrer = facts.get("referrer", "")
     if referrer:
@@ -111,7 +105,7 @@ def change_profile(work: Work, request: Request) -> Entry:
     name = request.payload["member"]
     _member(work, name)
     changes: dict[str, Any] = request.payload["changes"]
-    person = profile.clean(_replace(_profile(work, name), **changes), today(work.at_s))
+    person = profile.clean(_replace(_profile(work, name), **changes), day_of(work.at_s))
     _alone(work, name, person)
     sealed = profile.seal(work.custody, name, person)
     return work.add_records(request, [], kept=(sealed,), facts={"member": name, "fields": sorted(changes)})
@@ -146,7 +140,8 @@ def unlink(work: Work, request: Request) -> Entry:
 def member_state(work: Work, request: Request) -> Entry:
     """Suspend, resume or leave (L10); balances stay."""
     name, state = request.payload["member"], request.payload["state"]
-    member = _replace(_member(work, name, states=model.STEPS[state]), state=state)
+    asleep = bool(request.payload.get("asleep"))
+    member = _replace(_member(work, name, states=model.STEPS[state]), state=state, asleep=asleep)
     return work.add_records(request, [model.to_record(name, member)])
 
 

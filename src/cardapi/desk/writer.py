@@ -24,7 +24,7 @@ from cardapi.desk.work import Rows, Work
 from cardapi.people.registry import Registry
 from cardapi.store.chain import start_head
 from cardapi.store.fold import MONEY_VERBS
-from cardapi.store.port import Entry, Head, Store
+from cardapi.store.port import Batch, Entry, Head, Record, Store
 from cardcore.errors import CardcoreError
 from cardcore.settlement import Account, Settlement, Snapshot, decide
 from cardcore.settlement.lifecycle import admit
@@ -198,6 +198,21 @@ class Desk:
         future: Future[list[Answer]] = Future()
         self._put(_Item(requests, future, None))
         return future.result()
+
+    def keep(self, records: Sequence[Record]) -> None:
+        """Write records beside the journal (`Record.changed_at` 0), durably, between two batches. Raises Problem not_ready.
+
+        For what is no effect: how far a job came, whether a message was sent. Blocking; not on an event loop's thread.
+        """
+        assert not any(record.changed_at for record in records), "what the journal makes is written with its entry"
+        with self._writing:
+            if self.failed is not None or not self._running:
+                raise Problem("not_ready", "the service is not taking requests")
+            try:
+                self._store.commit(Batch([], [], [], [], [], list(records)))
+            except CardcoreError as error:
+                self.fail(error)
+                raise
 
     async def quote(self, request: Request) -> Settlement:
         """Decide without commit, client key or PIN. Raises Problem, Declined, InvalidCommand."""

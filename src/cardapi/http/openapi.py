@@ -40,6 +40,7 @@ TAGS = {
     "members": "Who holds cards: enrol, find, change, merge, disclose, erase. What names a person travels in bodies only.",
     "people": "Organisation, terminals, operators, sessions, approvals.",
     "books": "Programmes, day close, trial balance, journal, verification.",
+    "jobs": "Time-driven work: what lapses, who is inactive, what is pruned.",
     "service": "The service itself.",
 }
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import msgspec
 
-from cardapi.http import approve, books, cards, corrections, login, lookups, media, members, sales, staff, status, taps
+from cardapi.http import approve, books, cards, corrections, jobs, login, lookups, media, members, sales, staff, status, taps
 from cardapi.http import card_schemas as card
+from cardapi.http import job_schemas as job
 from cardapi.http import member_schemas as member
 from cardapi.http import money_schemas as money
 from cardapi.http import staff_schemas as people
@@ -272,6 +273,13 @@ _BOOKS = (
               "books", told=people.Verdict),
 )  # fmt: skip
 
+_JOBS = (
+    Operation("listJobs", "GET", "/v1/jobs", jobs.list_jobs, _READ, "issuer", "Time-driven work and its last runs", "jobs",
+              told=job.Jobs),
+    Operation("runJob", "POST", "/v1/jobs/{job}/run", jobs.run_job, _HQ, "issuer", "Run a job now; done twice it changes nothing", "jobs",
+              told=job.JobView, problems=("unknown_job", "job_running")),
+)  # fmt: skip
+
 _SERVICE = (
     Operation("health", "GET", "/health", status.health, _PUBLIC, "public", "Alive and able to acknowledge", "service", told=people.Health,
               problems=("not_ready",)),
@@ -285,7 +293,7 @@ _SERVICE = (
               media="text/plain", problems=("not_found",)),
 )  # fmt: skip
 
-OPERATIONS: tuple[Operation, ...] = (*_MONEY, *_CARDS, *_MEDIA, *_MEMBERS, *_PEOPLE, *_BOOKS, *_SERVICE)
+OPERATIONS: tuple[Operation, ...] = (*_MONEY, *_CARDS, *_MEDIA, *_MEMBERS, *_PEOPLE, *_BOOKS, *_JOBS, *_SERVICE)
 BY_ID = {operation.id: operation for operation in OPERATIONS}
 
 TWO_PERSON = {

@@ -96,6 +96,8 @@ _INNER = {
     "medium_taken": Kind(409, "The medium is registered already"),
     "unknown_ticket": Kind(404, "There is no such ticket, or not for this caller"),
     "unknown_programme": Kind(422, "There is no such programme"),
+    "unknown_job": Kind(404, "There is no such job"),
+    "job_running": Kind(409, "Jobs are running now; look again in a moment"),
     "unknown_member": Kind(404, "There is no such member, or not for this caller"),
     "member_exists": Kind(409, "One account per person: another member has this document or phone number"),
     "member_state": Kind(409, "The member's state does not allow this"),

@@ -120,6 +120,8 @@ def serve(
     while application.service.now() < application.service.signatures.ready_at:
         time.sleep(0.02)
     _settle_memory()
+    if shop.settings.jobs:
+        shop.jobs.start()
     try:
         server.run(sockets=[bound])
     finally:

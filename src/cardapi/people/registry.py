@@ -111,7 +111,11 @@ class Registry:
         self._interpret(kind, name, document)
 
     def put(self, kind: str, name: str, data: bytes) -> None:
-        """Take in a committed document (JSON bytes)."""
+        """Take in a committed document (JSON bytes; b"" when it was removed)."""
+        if not data:
+            with self._lock:
+                self._documents[kind].pop(name, None)
+            return
         document = msgspec.json.decode(data)
         view = self._interpret(kind, name, document)
         with self._lock:

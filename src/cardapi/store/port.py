@@ -112,7 +112,7 @@ class Batch(msgspec.Struct):
     entries: list[Entry]
     cards: list[CardRow]  # upserts
     accounts: list[AccountRow]  # upserts, the last state of each account touched
-    documents: list[tuple[str, str, bytes]]  # registry upserts: kind, id, JSON
+    documents: list[tuple[str, str, bytes]]  # registry upserts: kind, id, JSON; b"" takes it away
     media: list[MediumRow] = []  # upserts
     records: list[Record] = []  # upserts; one with an empty body is taken away
 

@@ -253,7 +253,8 @@ class SqliteStore:
             (ACCOUNTS, [(row.account_id, row.state, row.changed_at) for row in batch.accounts]),
             (CARDS, [_astuple(row) for row in batch.cards]),
             (MEDIA, [_astuple(row) for row in batch.media]),
-            (DOCUMENTS, batch.documents),
+            (DOCUMENTS, [row for row in batch.documents if row[2]]),
+            (sql.DELETE_DOCUMENT, [row[:2] for row in batch.documents if not row[2]]),
         ]
         try:
             if self._keeper is not None:

@@ -25,6 +25,7 @@ INSERT_RECORD_KEY = "INSERT INTO record_key (kind, name, value, id) VALUES (?,?,
 DELETE_RECORD = "DELETE FROM record WHERE kind = ? AND id = ?"
 DELETE_RECORD_KEY = "DELETE FROM record_key WHERE kind = ? AND name = ? AND value = ? AND id = ?"
 RECORD_KEYS = "SELECT keys FROM record WHERE kind = ? AND id = ?"
+DELETE_DOCUMENT = "DELETE FROM document WHERE kind = ? AND id = ?"
 INSERT_PARTITION = "INSERT INTO partition (number, genesis) VALUES (?,?)"
 
 FIND_KEY = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE client = ? AND client_key = ?"

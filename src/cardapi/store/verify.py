@@ -102,7 +102,7 @@ def verify(
     except CardcoreError as error:
         report.ok = False
         report.first_bad = Bad("database", 0, 0, "", error.detail)
-    report.cards, report.accounts, report.documents = len(fold.cards), len(fold.accounts), len(fold.documents)
+    report.cards, report.accounts, report.documents = len(fold.cards), len(fold.accounts), sum(map(bool, fold.documents.values()))
     report.records = len(fold.records)
     return report
 
@@ -264,7 +264,7 @@ def _compare(store: Store, fold: Fold) -> None:
     media = dict(fold.media)
     for medium in store.media():
         _same("medium", medium.medium, media.pop(medium.medium, None), medium)
-    documents = dict(fold.documents)
+    documents = {name: body for name, body in fold.documents.items() if body}
     for kind, name, body in store.documents():
         _same("document", f"{kind}/{name}", documents.pop((kind, name), None), body)
     _compare_records(store, fold)
@@ -337,7 +337,7 @@ def rebuild(store: Store, chain_key: ChainKey, *, checkpoints: Iterable[Checkpoi
     bad = report.first_bad
     if bad is None or bad.table == "database":
         rows = (fold.account_row(account_id) for account_id in sorted(fold.accounts))
-        documents = ((kind, name, body) for (kind, name), body in sorted(fold.documents.items()))
+        documents = ((kind, name, body) for (kind, name), body in sorted(fold.documents.items()) if body)
         media = (fold.media[name] for name in sorted(fold.media))
         records = (fold.records[name] for name in sorted(fold.records) if fold.records[name].body)
         store.rebuild((fold.cards[number] for number in sorted(fold.cards)), rows, documents, media, records)
