@@ -74,6 +74,7 @@ if [ "$(basename "$LOCK")" = dev.lock ]; then
     wanted=""
     command -v curl >/dev/null 2>&1 || wanted="curl"
     PATH="$PATH:/usr/sbin" command -v pcscd >/dev/null 2>&1 || wanted="$wanted pcscd"
+    command -v softhsm2-util >/dev/null 2>&1 || wanted="$wanted softhsm2"
     [ -e /usr/lib/pcsc/drivers/serial/libifdvpcd.so ] || wanted="$wanted vsmartcard-vpcd"
     # shellcheck disable=SC2086  # a list of words
     [ -z "$wanted" ] || (install_packages $wanted) || say "continuing without$wanted"

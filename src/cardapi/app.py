@@ -35,8 +35,9 @@ from cardapi.store.port import Head, Store
 from cardcore.errors import CardcoreError
 
 if TYPE_CHECKING:
-    from cardapi.keys.keeper import Keeper
+    from cardapi.keys.keeper import Keeper, MakeVault
     from cardapi.keys.keyfile import Event
+    from cardapi.keys.module import Module
     from cardapi.keys.port import KeyStore
     from cardapi.keys.protect import Protector
 
@@ -62,6 +63,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     queue_max: int = 20_000  # requests waiting at the desk before it answers busy
     pin_tries_max: int = 3
     tail_entries: int = 1_000  # entries verified at start
+    keys_module: str = ""  # PKCS#11 library of the security module that has the card keys; "" = they lie in the key file
+    keys_token: str = ""  # label of its token
     card_system: str = "CARDCORE-TEST"  # diversifies DESFire keys (AN10922); never changes once cards are made
     jobs: bool = True  # whether `cardcore serve` runs the jobs of the day by itself
 
@@ -171,7 +174,32 @@ class Shop:
 
         path = key_file(self.directory)
         held = keyfile.peek(path)[0].protection.kind
-        return keeper.Keeper.open(path, self.key_protector(held), KeyJournal(self), read_only=self._lock is None)
+        protector = self.key_protector(held)
+        return keeper.Keeper.open(
+            path, protector, KeyJournal(self), read_only=self._lock is None, make_vault=self._vault(held)
+        )  # fmt: skip
+
+    def _module(self, ask: Callable[[], str]) -> Module:
+        """The security module that `settings.toml` names, logged in with its PIN. Raises KeyModuleError."""
+        from cardapi.keys.errors import KeyModuleError
+        from cardapi.keys.module import Module
+
+        if "security_module" not in self.__dict__:
+            if not (self.settings.keys_module and self.settings.keys_token):
+                raise KeyModuleError("settings.toml names no security module: keys_module (its library) and keys_token (its label)")
+            self.security_module = Module(self.settings.keys_module, self.settings.keys_token, ask())
+        return self.security_module
+
+    def _vault(self, held: str) -> MakeVault:
+        """Where the octets of a key file that is held so lie."""
+        from cardapi.keys import protect
+        from cardapi.keys.vault import FileVault
+
+        if held != protect.MODULE:
+            return FileVault
+        from cardapi.keys.module import ModuleVault
+
+        return lambda records, seal: ModuleVault(records, seal, self.security_module)
 
     def key_protector(self, kind: str, ask: Callable[[], str] | None = None) -> Protector:
         """What opens or begins a key file of this kind; `ask` gives the passphrase where another one than at the start is meant."""
@@ -179,6 +207,10 @@ class Shop:
 
         if kind == protect.PASSPHRASE:
             return protect.PassphraseProtector(ask or protect.ask_at_start)
+        if kind == protect.MODULE:
+            from cardapi.keys.module import ModuleProtector
+
+            return ModuleProtector(self._module(ask or protect.ask_at_start))
         return protect.RootProtector(self.custody.key_file_secret().reveal())
 
     def create_keys(self, *, mode: str, protection: str, by: str, after_loss: bool = False, ask: Callable[[], str] | None = None) -> Keeper:
@@ -187,7 +219,7 @@ class Shop:
 
         made = keeper.Keeper.create(
             key_file(self.directory), self.key_protector(protection, ask), KeyJournal(self),
-            mode=mode, by=by, at=int(time.time()), after_loss=after_loss,
+            mode=mode, by=by, at=int(time.time()), after_loss=after_loss, make_vault=self._vault(protection),
         )  # fmt: skip
         self.__dict__["keeper"] = made
         return made
@@ -224,6 +256,9 @@ class Shop:
         """Stop jobs and desk, and give the data directory back. Safe to call twice."""
         self.jobs.stop()
         self.desk.stop()
+        module = self.__dict__.pop("security_module", None)
+        if module is not None:
+            module.close()
         self.store.close()
         if self._lock is not None:
             self._lock.release()

@@ -187,24 +187,26 @@ def check(data: DataDir = DEFAULT_DATA, as_json: Json = False) -> None:
 def new(
     data: DataDir = DEFAULT_DATA,
     test: Annotated[bool, typer.Option("--test", help="A store to try things in: no passphrase, test keys allowed.")] = False,
+    module: Annotated[
+        bool, typer.Option("--module", help="Keys lie in the security module that settings.toml names (keys_module, keys_token).")
+    ] = False,
     after_loss: Annotated[bool, typer.Option("--after-loss", help="The file that was there is gone, and its keys with it.")] = False,
     operator: Operator = "",
 ) -> None:
     """Begin the key file. It opens with a passphrase that is asked for (or read from standard input), unless it is for tests.
 
-    At each start the service reads the passphrase from the file that CARDCORE_KEYS_PASSPHRASE_FILE names, from the systemd
-    credential cardcore-keys, or asks.
+    At each start the service reads the passphrase, or the PIN of a security module, from the file that CARDCORE_KEYS_PASSPHRASE_FILE
+    names, from the systemd credential cardcore-keys, or asks.
     """
     from cardapi.app import open_shop
     from cardapi.keys import keyfile, protect
 
+    mode = keyfile.TEST if test else keyfile.PRODUCTION
+    held = protect.MODULE if module else protect.ROOT if test else protect.PASSPHRASE
+    ask = {protect.PASSPHRASE: new_passphrase, protect.MODULE: module_pin}.get(held)
     with open_shop(data) as shop:
         by = acting(shop, operator, proven=not test)
-        if test:
-            shop.create_keys(mode=keyfile.TEST, protection=protect.ROOT, by=by, after_loss=after_loss)
-        else:
-            held = protect.PASSPHRASE
-            shop.create_keys(mode=keyfile.PRODUCTION, protection=held, by=by, after_loss=after_loss, ask=new_passphrase)
+        shop.create_keys(mode=mode, protection=held, by=by, after_loss=after_loss, ask=ask)
     say(f"made the key file of {data} ({'for tests' if test else 'for production'}); keep a copy apart from the database and its backups")
 
 
@@ -213,6 +215,13 @@ def new_passphrase() -> str:
     from cardapi.keys.protect import given_passphrase
 
     return given_passphrase() or ask_secret("New passphrase of the card keys", twice=True)
+
+
+def module_pin() -> str:
+    """What the machine was given, else typed."""
+    from cardapi.keys.protect import given_passphrase
+
+    return given_passphrase() or ask_secret("PIN of the security module")
 
 
 @app.command()

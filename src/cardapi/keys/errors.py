@@ -109,3 +109,9 @@ class KeyState(KeyStoreError):
     """The key's state, or the mode of the store, does not allow this."""
 
     code = "key_state"
+
+
+class KeyModuleError(KeyStoreError):
+    """The security module is not there, refuses, or holds what it should not."""
+
+    code = "key_module"

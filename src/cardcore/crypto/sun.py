@@ -33,7 +33,11 @@ def open_picc_data(meta_key: Key, enciphered: bytes) -> Tap:
     """
     if len(enciphered) != 16:
         raise InvalidCryptoInput("PICCENCData has 16 octets", octets=len(enciphered))
-    plain = bytes(decrypt_cbc(meta_key, enciphered))
+    return read_picc_data(bytes(decrypt_cbc(meta_key, enciphered)))
+
+
+def read_picc_data(plain: bytes) -> Tap:
+    """Deciphered PICCData. Raises InvalidMac when it does not have UID and counter."""
     tag = plain[0]
     if tag & _UID_LENGTH != 7 or not tag & _UID_MIRRORED or not tag & _COUNTER_MIRRORED:
         raise InvalidMac
