@@ -89,6 +89,9 @@ if [ "$(basename "$LOCK")" = pcsc.lock ]; then
         exit 0
     fi
 fi
+if [ "$(basename "$LOCK")" = dev.lock ] && ! command -v initdb >/dev/null 2>&1 && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
+    (install_packages postgresql) || say "continuing without PostgreSQL"
+fi
 
 say "installing $LOCK"
 if command -v uv >/dev/null 2>&1; then

@@ -15,5 +15,5 @@ python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["p
         --output-file requirements/pcsc.lock -
 printf 'swig\n' | uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
     --output-file requirements/pcsc-build.txt -
-resolve requirements/dev.lock --extra build --extra dev --extra bench "$@"
-resolve requirements/run.lock --extra build --constraint requirements/dev.lock
+resolve requirements/dev.lock --extra build --extra dev --extra bench --extra postgres "$@"
+resolve requirements/run.lock --extra build --extra postgres --constraint requirements/dev.lock

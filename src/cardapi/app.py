@@ -1,7 +1,7 @@
-"""The composition root: the only file that names concrete adapters.
+"""The composition root: puts a shop together from a data directory (its store is chosen by `cardapi.stores`).
 
-Layout of a data directory: `cardcore.db` (SQLite), `secrets/root.key`, `secrets/cards.keys`, `checkpoints/checkpoints.jsonl`, `lock`, and
-optionally `settings.toml`; `making` while it is being made.
+Layout of a data directory: `cardcore.db` (the embedded store), `secrets/root.key`, `secrets/cards.keys`,
+`checkpoints/checkpoints.jsonl`, `lock`, and optionally `settings.toml`; `making` while it is being made.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from argon2 import PasswordHasher
 
+from cardapi import stores
 from cardapi.custody import Custody
 from cardapi.desk import Desk, Request
 from cardapi.jobs.expiry import Expiry
@@ -27,11 +28,13 @@ from cardapi.jobs.inactivity import Inactivity
 from cardapi.jobs.model import Context
 from cardapi.jobs.pruning import Pruning
 from cardapi.jobs.runner import Runner
+from cardapi.people.follow import Follower
 from cardapi.people.registry import Registry
-from cardapi.store import backup, sqlite, verify
+from cardapi.store import backup, verify
 from cardapi.store.chain import start_head
-from cardapi.store.checkpoint import ENTRIES_MAX, Checkpoint, Checkpointer, CheckpointError, CheckpointFile, compare
-from cardapi.store.port import Head, Store
+from cardapi.store.checkpoint import ENTRIES_MAX, Checkpointer, CheckpointError, CheckpointFile, compare
+from cardapi.store.port import Store
+from cardapi.stores import DATABASE
 from cardcore.errors import CardcoreError
 
 if TYPE_CHECKING:
@@ -41,14 +44,15 @@ if TYPE_CHECKING:
     from cardapi.keys.port import KeyStore
     from cardapi.keys.protect import Protector
 
-DATABASE = "cardcore.db"
+SETTINGS = "settings.toml"
 MAKING = "making"  # a file that stands in the directory while a shop is being made, so that a kill leaves nothing half made (F6)
 
 
 class ShopError(CardcoreError):
     """A data directory that cannot be made or opened.
 
-    `code`: exists, absent, locked, settings, key_file_missing, no_checkpoint, bad_checkpoint, behind_checkpoint, off_checkpoint, bad_chain.
+    `code`: exists, absent, locked, settings, key_file_missing, not_embedded, no_checkpoint, bad_checkpoint, behind_checkpoint,
+    off_checkpoint, bad_chain.
     """
 
     def __init__(self, code: str, detail: str, **facts: object) -> None:
@@ -59,6 +63,8 @@ class ShopError(CardcoreError):
 class Settings(msgspec.Struct, forbid_unknown_fields=True):
     """What `DIR/settings.toml` may say; every key is optional."""
 
+    store: str = ""  # "" = DIR/cardcore.db; "postgresql://..." or "local-postgres" (see cardapi.stores)
+    standby: Literal["none", "synchronous", "reports"] = "none"  # what the server's standbys must be (store.postgres_safety)
     checkpoints: str = ""  # path of the checkpoint file, outside the host if possible; "" = DIR/checkpoints/checkpoints.jsonl
     queue_max: int = 20_000  # requests waiting at the desk before it answers busy
     pin_tries_max: int = 3
@@ -69,8 +75,9 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     jobs: bool = True  # whether `cardcore serve` runs the jobs of the day by itself
 
 
-def _settings(directory: Path) -> Settings:
-    path = directory / "settings.toml"
+def read_settings(directory: Path) -> Settings:
+    """`DIR/settings.toml`. Raises ShopError settings."""
+    path = directory / SETTINGS
     if not path.exists():
         return Settings()
     try:
@@ -79,7 +86,8 @@ def _settings(directory: Path) -> Settings:
         raise ShopError("settings", f"{path}: {error}") from error
 
 
-def _checkpoint_path(directory: Path, settings: Settings) -> Path:
+def checkpoint_path(directory: Path, settings: Settings) -> Path:
+    """Where the signed checkpoints are."""
     return Path(settings.checkpoints) if settings.checkpoints else directory / "checkpoints" / "checkpoints.jsonl"
 
 
@@ -108,19 +116,37 @@ class KeyJournal:
 
 
 class Lock:
-    """One process per data directory: an exclusive flock on `DIR/lock`, which ends with the process (F3)."""
+    """One process per data directory: an exclusive flock on `DIR/lock`, which ends with the process (F3).
 
-    def __init__(self, directory: Path) -> None:
+    On a server store the processes share it; the store itself lets one write a partition at a time.
+    """
+
+    def __init__(self, directory: Path, *, shared: bool = False) -> None:
         """Raises ShopError locked."""
+        self._shared = shared
         self._handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as error:
             holder = os.pread(self._handle, 32, 0).decode(errors="replace").strip()
             os.close(self._handle)
             raise ShopError("locked", f"{directory} is in use by process {holder or 'unknown'}; stop it first") from error
-        os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+        if not shared:
+            os.ftruncate(self._handle, 0)
+            os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+
+    def alone(self) -> bool:
+        """Whether no other process shares the lock; nobody can come before it is released if so."""
+        if self._shared:
+            try:
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return False
+        return True
+
+    @property
+    def held(self) -> bool:
+        return self._handle >= 0
 
     def release(self) -> None:
         if self._handle >= 0:
@@ -132,7 +158,7 @@ class Shop:
     """An opened data directory. A context manager: leaving it drains the desk, checkpoints, and gives the lock back."""
 
     def __init__(
-        self, directory: Path, settings: Settings, custody: Custody, store: sqlite.SqliteStore, registry: Registry,
+        self, directory: Path, settings: Settings, custody: Custody, store: Store, registry: Registry,
         checkpoints: CheckpointFile, lock: Lock | None, clock: Callable[[], int],
     ) -> None:  # fmt: skip
         self.directory = directory
@@ -142,6 +168,7 @@ class Shop:
         self.registry = registry
         self.checkpoints = checkpoints
         self._lock = lock
+        self.follower: Follower | None = None
         checkpointer = None if lock is None else Checkpointer(checkpoints, self._checkpoint_failed)
         self._checkpointer = checkpointer
         self.desk = Desk(
@@ -227,15 +254,28 @@ class Shop:
     def _job_context(self) -> Context:
         return Context(self.desk, self.store.reader(), self.registry, self.custody, lambda: self.clock() // 1_000_000)
 
+    @property
+    def embedded(self) -> bool:
+        """Whether the store is the file in the data directory, which one process uses at a time."""
+        return stores.is_embedded(self.settings.store)
+
     def start(self) -> None:
-        """Start the desk and its checkpoints. Jobs are started by whoever serves."""
+        """Start the desk and its checkpoints; where other processes may write, follow what they change in the registry.
+
+        Jobs are started by whoever serves.
+        """
         assert self._checkpointer is not None, "a shop opened for reading has no desk"
         self._checkpointer.start()
         self.desk.start()
+        if not self.embedded:
+            self.follower = Follower(self.store.reader(), self.registry, self.desk.fail)
+            self.follower.poll()
+            self.follower.start()
         # What a crash left without a checkpoint gets one now: it cannot be rolled back unnoticed from here on.
-        head = self.desk.head
-        if head.position > self.checkpoints.newest()[head.partition].position:
-            self._checkpointer.committed(head, ENTRIES_MAX)
+        newest = self.checkpoints.newest()
+        fresh = [head for head in self.desk.heads if head.partition not in newest or head.position > newest[head.partition].position]
+        if fresh:
+            self._checkpointer.committed(fresh, ENTRIES_MAX)
 
     def _checkpoint_failed(self, error: OSError) -> None:
         self.desk.fail(CardcoreError(f"a checkpoint could not be written: {error}"))
@@ -259,13 +299,37 @@ class Shop:
         module = self.__dict__.pop("security_module", None)
         if module is not None:
             module.close()
+        if self.follower is not None:
+            self.follower.stop()
         self.store.close()
         if self._lock is not None:
+            if self._lock.held and self._lock.alone():
+                stores.stop_server(self.directory, self.settings.store)
             self._lock.release()
 
 
-def create_shop(directory: Path | str, *, name: str = "Shop", operator: str = "admin", password: str = "") -> dict[str, str]:
+def write_store(directory: Path, store: str) -> None:
+    """Say in the settings which store the shop uses. Raises NoStore, OSError."""
+    stores.is_embedded(store)
+    path = directory / SETTINGS
+    text = path.read_text() if path.exists() else ""
+    handle = os.open(path.with_name(SETTINGS + ".new"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write((f"store = {msgspec.json.encode(store).decode()}\n" + text).encode())
+        file.flush()
+        os.fsync(file.fileno())
+    path.with_name(SETTINGS + ".new").rename(path)
+    backup.sync_directory(directory)
+
+
+def create_shop(
+    directory: Path | str, *, name: str = "Shop", operator: str = "admin", password: str = "", store: str = "", owner: str = "",
+    partitions: int = 0,
+) -> dict[str, str]:  # fmt: skip
     """Make a new data directory: root secret, database, the issuer unit `issuer` and a first operator with role `admin` there.
+
+    `store`: where the journal is (`cardapi.stores`), written into the settings; `owner`: the address to make the tables of a
+    given server with. `partitions` is for ever: 0 is 1 in the embedded store and 64 on a server.
 
     Returns {"directory", "issuer", "operator", "password"}; the password is random when not given and shown only here.
     Raises ShopError (code "exists") when the directory already holds a shop, or the checkpoint file is there. Killed at any
@@ -275,11 +339,15 @@ def create_shop(directory: Path | str, *, name: str = "Shop", operator: str = "a
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = Lock(directory)
     try:
-        settings = _settings(directory)
-        path = _checkpoint_path(directory, settings)
+        settings = read_settings(directory)
+        if store and not settings.store:
+            write_store(directory, store)
+            settings = read_settings(directory)
+        path = checkpoint_path(directory, settings)
         parts = [directory / (DATABASE + suffix) for suffix in ("", "-wal", "-shm", "-journal")]
         parts += [directory / "secrets" / "root.key", path]
-        if (directory / MAKING).exists():
+        again = (directory / MAKING).exists()
+        if again:
             for part in parts:
                 part.unlink(missing_ok=True)
         elif any(part.exists() for part in parts):
@@ -288,10 +356,10 @@ def create_shop(directory: Path | str, *, name: str = "Shop", operator: str = "a
         backup.sync_directory(directory)
         custody = Custody.create(directory / "secrets")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        sqlite.create(directory / DATABASE)
-        store = sqlite.SqliteStore(directory / DATABASE)
-        heads = [start_head(custody.chain_key(number), number, genesis) for number, genesis in store.partitions().items()]
-        store.close()
+        stores.make(directory, settings.store, owner, partitions, again=again)
+        made = stores.open_store(directory, settings.store, settings.standby)
+        heads = [start_head(custody.chain_key(number), number, genesis) for number, genesis in made.partitions().items()]
+        made.close()
         CheckpointFile(path, custody.checkpoint_signer()).append(heads)
     finally:
         lock.release()
@@ -326,23 +394,30 @@ def open_shop(
     `read_only` takes no lock and starts no desk (export, verify beside a running service). `clock` gives microseconds.
     """
     directory = Path(directory)
-    if not (directory / DATABASE).is_file() or (directory / MAKING).exists():
+    if not _is_shop(directory) or (directory / MAKING).exists():
         raise ShopError("absent", f"{directory} holds no shop; make one with: cardcore init --data {directory}")
     return _open(directory, start=start, read_only=read_only, clock=clock)
 
 
+def _is_shop(directory: Path) -> bool:
+    """Whether there is a shop here: its database, or the secret that opens the one on a server."""
+    if stores.is_embedded(read_settings(directory).store):
+        return (directory / DATABASE).is_file()
+    return (directory / "secrets" / "root.key").is_file()
+
+
 def _open(directory: Path, *, start: bool = True, read_only: bool = False, clock: Callable[[], int] = wall_clock) -> Shop:
     """`open_shop`, also of a shop that is being made."""
-    lock = None if read_only else Lock(directory)
+    settings = read_settings(directory)
+    lock = None if read_only else Lock(directory, shared=not stores.is_embedded(settings.store))
     try:
-        settings = _settings(directory)
         custody = Custody.load(directory / "secrets")
-        store = sqlite.SqliteStore(directory / DATABASE, read_only=read_only)
-        checkpoints = CheckpointFile(_checkpoint_path(directory, settings), custody.checkpoint_signer())
+        store = stores.open_store(directory, settings.store, settings.standby, read_only=read_only)
+        checkpoints = CheckpointFile(checkpoint_path(directory, settings), custody.checkpoint_signer())
         try:
             if not read_only:
                 compare(store, checkpoints.newest())
-                bad = verify.verify_tail(store, custody.chain_key, settings.tail_entries)
+                bad = verify.verify_tail(store, custody.chain_key, max(20, settings.tail_entries // len(store.partitions())))
                 if bad is not None:
                     raise ShopError("bad_chain", f"the journal is damaged: {bad.text()}", first_bad=msgspec.to_builtins(bad))
             registry = Registry()
@@ -363,130 +438,17 @@ def _open(directory: Path, *, start: bool = True, read_only: bool = False, clock
     return shop
 
 
-def backup_shop(directory: Path | str, target: Path | str, progress: Callable[[int, int], None] | None = None) -> dict[str, object]:
-    """Copy a shop's database and checkpoints to the new directory `target`, beside a running service.
+def migrate_shop(directory: Path | str, owner: str = "") -> str:
+    """Bring the shop's database to the schema of this release; returns it. `owner`: whose tables a given server's are.
 
-    The root secret is not copied (A6). Returns {"directory", "position", "liability_fen"} of the copy. Raises ShopError
-    absent, exists; StoreError.
+    Processes of the release before may go on serving meanwhile. Raises ShopError absent; StoreError, SchemaError, NoStore.
     """
-    directory, target = Path(directory), Path(target)
-    if not (directory / DATABASE).is_file():
+    directory = Path(directory)
+    if not _is_shop(directory):
         raise ShopError("absent", f"{directory} holds no shop")
-    if target.exists() and any(target.iterdir()):
-        raise ShopError("exists", f"{target} is not empty")
-    target.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Checkpoints first: the copy of the database is then never behind its own checkpoint.
-    checkpoints = _checkpoint_path(directory, _settings(directory))
-    if checkpoints.exists():
-        backup.copy_file(checkpoints, target / backup.CHECKPOINTS)
-    backup.copy_database(directory / DATABASE, target / backup.DATABASE, progress)
-    head = _head(target / backup.DATABASE)
-    return {"directory": str(target), "position": head.position, "liability_fen": head.liability_fen}
-
-
-def _head(database: Path) -> Head:
-    store = sqlite.SqliteStore(database, read_only=True)
+    settings = read_settings(directory)
+    lock = Lock(directory, shared=not stores.is_embedded(settings.store))
     try:
-        return store.heads()[0]
-    finally:
-        store.close()
-
-
-def restore_shop(
-    source: Path | str,
-    directory: Path | str,
-    *,
-    reconcile: bool = False,
-    without_card_keys: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> dict[str, object]:
-    """Put a backup back into `directory`, which must hold the root secret (`secrets/root.key`) it was made with.
-
-    A shop that has card keys must find their file too (`secrets/cards.keys`, ShopError key_file_missing), unless they are given up
-    with `without_card_keys`.
-
-    The copy is verified in full and compared with the newest checkpoint known here or in the backup. A copy that ends
-    before it is refused (ShopError behind_checkpoint) unless `reconcile`: then the lost range is recorded, signed in the
-    checkpoint file and as a journal entry. A database that is there already is set aside. Can be repeated after a crash (F6).
-    Returns {"position", "lost_after", "lost_upto", "set_aside"}; lost_* are 0 when nothing is lost.
-    """
-    source, directory = Path(source), Path(directory)
-    if not (source / backup.DATABASE).is_file():
-        raise ShopError("absent", f"{source} holds no backup")
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = Lock(directory)
-    try:
-        custody = Custody.load(directory / "secrets")
-        path = _checkpoint_path(directory, _settings(directory))
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = CheckpointFile(path, custody.checkpoint_signer())
-        staged = directory / (DATABASE + ".restoring")
-        backup.copy_database(source / backup.DATABASE, staged, progress)
-        head = _head(staged)
-        newest = _newest(file, CheckpointFile(source / backup.CHECKPOINTS, custody.checkpoint_signer()))
-        lost_upto = newest.position if newest is not None and newest.position > head.position else 0
-        if lost_upto and not reconcile:
-            raise ShopError(
-                "behind_checkpoint",
-                f"the backup ends at entry {head.position}, a signed checkpoint names entry {lost_upto}; "
-                "restore a newer one, or reconcile and so record the loss of what lies between",
-                position=head.position,
-                lost_upto=lost_upto,
-            )
-        _verified(staged, custody, None if lost_upto else newest, progress)
-        if not without_card_keys and not key_file(directory).exists() and _has_card_keys(staged):
-            raise ShopError("key_file_missing", f"this shop has card keys, and {key_file(directory)} is not there: put it back first")
-        if lost_upto:
-            file.reconcile(head, lost_upto)
-        elif not path.exists():
-            file.append([head])
-        aside = backup.set_aside(directory / DATABASE)
-        staged.rename(directory / DATABASE)
-        backup.sync_directory(directory)
-    except CheckpointError as error:
-        raise ShopError(error.code, error.detail, **error.facts) from error
+        return stores.migrate(directory, settings.store, owner)
     finally:
         lock.release()
-    lost_after, lost_upto = _record_loss(directory)
-    return {"position": head.position, "lost_after": lost_after, "lost_upto": lost_upto, "set_aside": str(aside or "")}
-
-
-def _has_card_keys(database: Path) -> bool:
-    store = sqlite.SqliteStore(database, read_only=True)
-    try:
-        return any(kind == "key" for kind, _, _ in store.documents())
-    finally:
-        store.close()
-
-
-def _newest(*files: CheckpointFile) -> Checkpoint | None:
-    """The newest checkpoint of the first of these files that is there: ours before the one in the backup."""
-    for file in files:
-        if file.path.exists():
-            return file.newest()[0]
-    return None
-
-
-def _verified(database: Path, custody: Custody, newest: Checkpoint | None, progress: Callable[[int, int], None] | None) -> None:
-    store = sqlite.SqliteStore(database)  # an older backup is migrated here, before it is judged
-    try:
-        report = verify.verify(store, custody.chain_key, checkpoints=() if newest is None else (newest,), progress=progress)
-    finally:
-        store.close()
-    if report.first_bad is not None:
-        raise ShopError("bad_chain", f"the backup is damaged: {report.first_bad.text()}", first_bad=msgspec.to_builtins(report.first_bad))
-
-
-def _record_loss(directory: Path) -> tuple[int, int]:
-    """Write the journal entry of the newest reconciliation, once. Returns its range."""
-    with open_shop(directory) as shop:
-        newest = shop.checkpoints.newest()[0]
-        lost = [line for line in shop.checkpoints.read() if line.lost_upto]
-        if not lost or newest.position > lost[-1].position + 1:
-            return 0, 0
-        after, upto = lost[-1].position, lost[-1].lost_upto
-        name = f"{after}-{upto}"
-        document = {"id": name, "after": after, "upto": upto, "partition": lost[-1].partition}
-        payload = {"kind": "reconciliation", "id": name, "document": document}
-        shop.desk.call(Request("change", "system", f"reconciliation:{name}", bytes(16), reason="restore", payload=payload))
-        return after, upto

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 
 POSITION_MAX = 2**48 - 1
 PARTITION_MAX = 255
@@ -56,6 +57,28 @@ def card_number(prefix: str, n: int, length: int = 16) -> str:
         raise ValueError("the serial does not fit the card number")
     body = f"{prefix}{n:0{room}d}"
     return body + str(luhn(body))
+
+
+def card_number_in(prefix: str, serial: int, partition: int, partitions: int, length: int = 16) -> str:
+    """The `serial`-th number of a prefix whose home is `partition`. Raises ValueError as `card_number` does."""
+    if partitions == 1:
+        return card_number(prefix, serial, length)
+    room = length - len(prefix) - 1
+    if not _DIGITS.fullmatch(prefix) or room < 1:
+        raise ValueError("the serial does not fit the card number")
+    return card_number(prefix, serial * partitions + (partition - int(prefix) * 10**room) % partitions, length)
+
+
+def home(number: str, partitions: int) -> int:
+    """The partition a card number belongs to, and the account issued under it: the number without its check digit, modulo.
+
+    Total: text that is no card number has a home too, where nothing will be found.
+    """
+    if partitions == 1:
+        return 0
+    if len(number) > 1 and number.isascii() and number.isdigit():
+        return int(number[:-1]) % partitions
+    return zlib.crc32(number.encode(errors="replace")) % partitions
 
 
 def is_card_number(text: str) -> bool:

@@ -140,7 +140,7 @@ def test_every_statement_of_a_settle(till: Till, after: bool, way: str) -> None:
     card = till.card(100_00)
     fired: list[str] = []
     for at in range(1, 20):
-        store = till.shop.store
+        store: Any = till.shop.store
         whole = store._rows
         faulty: Any
         if way == "direct":

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from cardapi.app import backup_shop, open_shop, restore_shop
+from cardapi.app import open_shop
 from cardapi.cli.root import app
+from cardapi.copies import backup_shop, restore_shop
 from tests.keys.ceremony import FIRST, PASSPHRASE, SECOND, WHOLE, octets_of
 
 ANNS, BOBS = "anns-password-1", "bobs-password-1"

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cardapi.app import backup_shop
 from cardapi.cli.root import app
+from cardapi.copies import backup_shop
 from cardapi.custody import CustodyError
 from cardapi.members import profile
 from cardapi.members.profile import Evidence, Profile

@@ -1,4 +1,4 @@
-"""The adapters that the contract suite runs over: one line for each."""
+"""The adapters that the contract suite runs over."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cardapi.store import direct, sqlite
 from cardapi.store.port import Store
+from tests.postgres.server import Database, fresh, needs_postgres
 
 
 def open_sqlite(directory: Path) -> Store:
@@ -27,4 +28,22 @@ def open_sqlite_plain(directory: Path) -> Store:
         direct.available = True
 
 
-ADAPTERS: dict[str, Callable[[Path], Store]] = {"sqlite": open_sqlite, "sqlite-plain": open_sqlite_plain}
+
+_databases: dict[Path, Database] = {}
+
+
+def open_postgres(directory: Path) -> Store:
+    """The same, in a database of its own for each directory."""
+    if directory not in _databases:
+        needs_postgres()
+        _databases[directory] = fresh()
+    return _databases[directory].open()
+
+
+def close_postgres(directory: Path) -> None:
+    """Drop the database of this directory."""
+    if directory in _databases:
+        _databases.pop(directory).drop()
+
+
+ADAPTERS: dict[str, Callable[[Path], Store]] = {"sqlite": open_sqlite, "sqlite-plain": open_sqlite_plain, "postgres": open_postgres}

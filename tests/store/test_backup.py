@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from cardapi.app import ShopError, backup_shop, create_shop, open_shop, restore_shop
+from cardapi.app import ShopError, create_shop, open_shop
+from cardapi.copies import backup_shop, restore_shop
 from cardapi.desk import Desk
 from cardapi.store.backup import set_aside
 from tests.desk.till import Till
@@ -168,7 +169,7 @@ def test_doorways(till: Till, tmp_path: Path) -> None:
     till.shop.close()
 
 
-@pytest.mark.parametrize("step", ["Custody.create", "sqlite.create", "CheckpointFile.append", "Desk.call", "Path.unlink"])
+@pytest.mark.parametrize("step", ["Custody.create", "stores.make", "CheckpointFile.append", "Desk.call", "Path.unlink"])
 def test_making_a_shop_can_be_killed_and_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     """Each step runs, then the process is gone; nothing half made opens, and the second try makes a whole shop."""
     from cardapi import app

@@ -144,17 +144,17 @@ def test_checkpoints_by_count_by_time_and_at_stop(tmp_path: Path) -> None:
 
     checkpointer = Checkpointer(file, errors, interval_s=3600, entries_max=1_000)
     checkpointer.start()
-    checkpointer.committed(Head(0, 999, bytes(32), 0, 1), 999)
+    checkpointer.committed([Head(0, 999, bytes(32), 0, 1)], 999)
     time.sleep(0.05)
     assert positions() == []
-    checkpointer.committed(Head(0, 1_000, bytes(32), 0, 1), 1)
+    checkpointer.committed([Head(0, 1_000, bytes(32), 0, 1)], 1)
     wait([1_000])
-    checkpointer.committed(Head(0, 1_001, bytes(32), 0, 1), 1)
+    checkpointer.committed([Head(0, 1_001, bytes(32), 0, 1)], 1)
     checkpointer.stop()
     assert positions() == [1_000, 1_001]
     timed = Checkpointer(file, errors, interval_s=0.02, entries_max=1_000)
     timed.start()
-    timed.committed(Head(0, 1_002, bytes(32), 0, 1), 1)
+    timed.committed([Head(0, 1_002, bytes(32), 0, 1)], 1)
     wait([1_000, 1_001, 1_002])
     time.sleep(0.06)
     assert positions() == [1_000, 1_001, 1_002], "nothing new, nothing written"

@@ -16,7 +16,7 @@ from cardapi.store.chain import entry_mac, genesis_mac, holds, pack_further, sea
 from cardapi.store.media import KeyPeriod, pack_keys
 from cardapi.store.port import AccountRow, Batch, CardRow, Entry, Head, MediumRow, Store
 from cardcore.errors import CardcoreError
-from tests.store.adapters import ADAPTERS
+from tests.store.adapters import ADAPTERS, close_postgres
 
 KEY = bytes(range(32))
 
@@ -65,6 +65,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
     opened = Opened(request.param, tmp_path)
     yield opened
     opened.store.close()
+    close_postgres(tmp_path)
 
 
 def test_an_empty_store(opened: Opened) -> None:

@@ -14,6 +14,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from cardapi.store import schema, sqlite
+from cardapi.store.port import StoreError
 from cardapi.store.schema import SchemaError
 from cardapi.store.verify import rebuild
 from tests.store.conftest import Copy
@@ -74,12 +75,12 @@ def test_a_newer_or_unknown_database_is_refused(copy: Copy) -> None:
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "cardcore.db"
-    with pytest.raises(sqlite.StoreError, match="no database"):
+    with pytest.raises(StoreError, match="no database"):
         sqlite.SqliteStore(path)
     path.write_bytes(b"not a database at all, but long enough to be read as one" * 50)
-    with pytest.raises(sqlite.StoreError):
+    with pytest.raises(StoreError):
         sqlite.SqliteStore(path)
-    with pytest.raises(sqlite.StoreError, match="exists"):
+    with pytest.raises(StoreError, match="exists"):
         sqlite.create(path)
 
 

@@ -32,7 +32,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "cardapi.ids", "cardapi.media",
     ),
     "cardapi.store": ("cardcore", "cardapi.store", "cardapi.ids"),
-    "cardapi.people": ("cardcore", "cardapi.store.port", "cardapi.people", "cardapi.ids"),
+    "cardapi.people": ("cardcore", "cardapi.store.port", "cardapi.store.fold", "cardapi.people", "cardapi.ids"),
     "cardapi.reports": ("cardcore", "cardapi.store.port", "cardapi.reports", "cardapi.people", "cardapi.ids"),
     "cardapi.http": (
         "cardcore", "cardapi.media", "cardapi.desk", "cardapi.people", "cardapi.custody", "cardapi.app", "cardapi.http",
@@ -45,11 +45,15 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cardapi.pcsc": ("cardcore", "cardapi.pcsc", "cardapi.clearing"),
     "cardapi.cli": ("cardcore", "cardapi"),
     "cardapi.app": ("*",),
+    "cardapi.copies": ("*",),
+    "cardapi.stores": ("cardcore.errors", "cardapi.store"),
     "firmware_sim": ("firmware_sim",),
 }  # fmt: skip
 
+# The composition root: puts shops together, chooses and opens their stores, copies them.
+ROOTS = ("cardapi.app", "cardapi.stores", "cardapi.copies")
 # Adapters only the composition root may name (and the adapters' own room).
-CONCRETE = "cardapi.store.sqlite"
+CONCRETE = ("cardapi.store.sqlite", "cardapi.store.postgres", "cardapi.store.postgres_local")
 # The core decides from its arguments: no I/O, clock, randomness or threads. The simulator uses another crypto library.
 FORBIDDEN: dict[str, tuple[str, ...]] = {
     "cardcore": (
@@ -77,8 +81,9 @@ def complaint(module: str, imported: str) -> str:
         banned = FORBIDDEN.get(module.split(".", maxsplit=1)[0], ())
         return f"{module} imports {imported}, which {module.split('.', maxsplit=1)[0]} may not use" if top in banned else ""
     room = room_of(module)
-    if within(imported, CONCRETE) and not within(module, "cardapi.store") and room != "cardapi.app":
-        return f"{module} names the concrete adapter {imported}; only cardapi.app may"
+    named = any(within(imported, adapter) for adapter in CONCRETE)
+    if named and not within(module, "cardapi.store") and room not in ROOTS:
+        return f"{module} names the concrete adapter {imported}; only the composition root may"
     if any(name == "*" or within(imported, name) for name in (*ARROWS[room], room)):
         return ""
     return f"{module} (room {room}) imports {imported}; ARCHITECTURE.md allows {', '.join(ARROWS[room])}"

@@ -15,9 +15,9 @@ from tests.tidy.tree import ROOT, Tree, imported_names, module_name
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 NEEDED = {
-    "run": [*PROJECT["project"]["dependencies"], *EXTRAS["build"]],
+    "run": [*PROJECT["project"]["dependencies"], *EXTRAS["build"], *EXTRAS["postgres"]],
     "pcsc": EXTRAS["pcsc"],
-    "dev": [*PROJECT["project"]["dependencies"], *EXTRAS["build"], *EXTRAS["dev"], *EXTRAS["bench"]],
+    "dev": [*PROJECT["project"]["dependencies"], *EXTRAS["build"], *EXTRAS["dev"], *EXTRAS["bench"], *EXTRAS["postgres"]],
 }
 
 
@@ -70,10 +70,10 @@ DISTRIBUTION = {
 OURS = {"cardcore", "cardapi", "firmware_sim", "tests", "benchmarks", "tools"}
 # What may be imported from where, beside the run-time dependencies; src imports duckdb where the published transactions are read.
 ALLOWED = [
-    ("src", ["bench", "pcsc", "hsm"]),
+    ("src", ["bench", "pcsc", "hsm", "postgres"]),
     ("firmware_sim", ["simulator"]),
-    ("tests", ["dev", "pcsc"]),
-    ("benchmarks", ["dev", "bench", "pcsc"]),
+    ("tests", ["dev", "pcsc", "postgres"]),
+    ("benchmarks", ["dev", "bench", "pcsc", "postgres"]),
 ]
 
 

@@ -1,4 +1,4 @@
-"""`cardcore backup` and `cardcore restore`."""
+"""`cardcore backup`, `cardcore restore` and `cardcore migrate`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def backup(
 
     Example: cardcore backup /backups/2026-11-22
     """
-    from cardapi.app import backup_shop
+    from cardapi.copies import backup_shop
 
     with progress("copying") as advance:
         made = backup_shop(data, target, steps(advance))
@@ -57,7 +57,7 @@ def restore(
 
     Example: mkdir -p var/new && cp -r /safe/secrets var/new/ && cardcore restore /backups/2026-11-22 --data var/new
     """
-    from cardapi.app import restore_shop
+    from cardapi.copies import restore_shop
 
     with progress("restoring") as advance:
         done = restore_shop(source, data, reconcile=reconcile, without_card_keys=without_card_keys, progress=steps(advance))
@@ -69,3 +69,23 @@ def restore(
         say(f"lost: positions after {done['lost_after']} up to {done['lost_upto']}; the journal and the checkpoints say so too")
     if done["set_aside"]:
         say(f"the database that was there is kept as {done['set_aside']}")
+
+
+def migrate(
+    data: DataDir = DEFAULT_DATA,
+    owner: Annotated[str, typer.Option("--owner", help="For a given server: the address of the role that owns the tables.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Bring the database to the schema of this release. Can be stopped at any point and run again.
+
+    An embedded database is migrated when it is opened; on a server the role that serves may not change tables, so its owner does.
+
+    Example: cardcore migrate --data /srv/shop --owner postgresql://cardcore_owner@db/cardcore
+    """
+    from cardapi.app import migrate_shop
+
+    found = migrate_shop(data, owner)
+    if as_json:
+        emit_json({"schema": found})
+    else:
+        say(f"the database is at schema {found}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,12 +25,13 @@ def serve(
     data: DataDir = DEFAULT_DATA,
     host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 0,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Processes on the port; more than 1 needs a server store.")] = 1,
 ) -> None:
     """Serve the API. The line that starts with "listening" ends with the port. Ctrl-C ends it cleanly.
 
     Example: cardcore serve --data var/shop --port 8080
     """
-    raise typer.Exit(run(data, host, port))
+    raise typer.Exit(run(data, host, port) if workers == 1 else run_many(data, host, port, workers))
 
 
 def run(data: Path, host: str, port: int) -> int:
@@ -51,13 +53,48 @@ def run(data: Path, host: str, port: int) -> int:
             service_file(data).unlink(missing_ok=True)
 
 
+def run_many(data: Path, host: str, port: int, count: int) -> int:
+    """Serve with several processes until stopped; returns the exit code. Raises Mistake cannot_listen, one_process; CardcoreError."""
+    from cardapi.app import open_shop
+    from cardapi.cli.service import service_file
+    from cardapi.cli.workers import Workers, reserve
+    from cardapi.http.server import serve as serve_shop
+    from cardapi.people import sessions
+
+    token = sessions.new_token()
+    with open_shop(data, read_only=True) as shop:  # what is wrong with the shop is said once, here
+        if shop.embedded:
+            raise Mistake("one_process", "an embedded store has one process; a shop for more is made with: cardcore init --store")
+    try:
+        bound = reserve(host, port)
+    except OSError as error:
+        raise Mistake("cannot_listen", f"cannot listen on {host} port {port}: {error.strerror}") from error
+    chosen = bound.getsockname()[1]
+
+    def work(number: int, accepting: Callable[[], None]) -> int:
+        del number
+        with open_shop(data) as shop:
+            greeting(shop, data, address(host, chosen), token)  # the session of the demo is in every worker's memory
+            return serve_shop(shop, host, chosen, accepting=accepting)
+
+    def ready() -> None:
+        url = address(host, chosen)
+        with open_shop(data, read_only=True) as shop:
+            print(f"{greeting(shop, data, url, token)}listening on http://{host}:{chosen} port {chosen}", flush=True)
+
+    try:
+        return Workers(count, work).run(ready)
+    finally:
+        service_file(data).unlink(missing_ok=True)
+
+
 def address(host: str, port: int) -> str:
     """The URL that reaches a listener from this machine."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 (compared with, not bound)
     return f"http://[{reachable}]:{port}" if ":" in reachable and not reachable.startswith("[") else f"http://{reachable}:{port}"
 
 
-def greeting(shop: Shop, data: Path, url: str) -> str:
+def greeting(shop: Shop, data: Path, url: str, token: str = "") -> str:
     """Leave the address for other commands. In a demo shop: who can log in, and a first purchase to paste.
 
     The session in it is in this process' memory only, and ends with it.
@@ -69,7 +106,7 @@ def greeting(shop: Shop, data: Path, url: str) -> str:
     demo = demo_credentials(data)
     if demo is None:
         return ""
-    return demo_text(demo, url, vouch(shop, demo["cashier"], DEMO_SESSION_S)) + "\n\n"
+    return demo_text(demo, url, vouch(shop, demo["cashier"], DEMO_SESSION_S, token)) + "\n\n"
 
 
 def write_private(path: Path, content: bytes) -> None:

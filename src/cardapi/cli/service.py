@@ -274,7 +274,7 @@ def inside(shop: Shop, operator: str = "") -> Service:
         raise
 
 
-def vouch(shop: Shop, operator: str, lifetime_s: int = SESSION_S) -> str:
+def vouch(shop: Shop, operator: str, lifetime_s: int = SESSION_S, token: str = "") -> str:
     """A session in this process' memory only: what it does is journaled under the operator's name, itself it is not written."""
     import msgspec
 
@@ -284,7 +284,7 @@ def vouch(shop: Shop, operator: str, lifetime_s: int = SESSION_S) -> str:
     known = shop.registry.operator(name)
     if known is None or known.state != "active" or not known.grants:
         raise Mistake("unknown_operator", f"there is no active operator {name!r} with a role in {shop.directory}")
-    token = sessions.new_token()
+    token = token or sessions.new_token()
     handle = sessions.session_id(token)
     document = sessions.new_session(handle, name, known.grants[0].unit, int(time.time()), lifetime_s)
     shop.registry.put("session", handle, msgspec.json.encode(document))

@@ -27,13 +27,21 @@ def init(
     data: DataDir = DEFAULT_DATA,
     name: Annotated[str, typer.Option("--name", help="The issuer's name.")] = "",
     demo: Annotated[bool, typer.Option("--demo", help="Add a demo shop: store, till, people, programmes and cards with value.")] = False,
+    store: Annotated[
+        str,
+        typer.Option("--store", help="The journal's server: postgresql://USER@HOST/DATABASE, or local-postgres. Default: a file here."),
+    ] = "",
+    owner: Annotated[str, typer.Option("--owner", help="For a given server: the address of the role that owns the tables.")] = "",
+    partitions: Annotated[
+        int, typer.Option("--partitions", min=0, max=256, help="Parts of the journal, for ever. Default: 1 in a file, 64 on a server.")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Make a data directory: root secret, database, the issuer and a first operator. Shows the credentials; keep them.
 
     Example: cardcore init --data var/shop --demo
     """
-    made = make(data, name=name, demo=demo)
+    made = make(data, name=name, demo=demo, store=store, owner=owner, partitions=partitions)
     if as_json:
         emit_json(made)
         return
@@ -44,7 +52,9 @@ def init(
         say(f"now: cardcore serve --data {shlex.quote(str(data))}")
 
 
-def make(data: Path, *, name: str = "", demo: bool = False) -> dict[str, Any]:
+def make(
+    data: Path, *, name: str = "", demo: bool = False, store: str = "", owner: str = "", partitions: int = 0
+) -> dict[str, Any]:
     """Make the directory and tell what was made, credentials included. Raises ShopError exists."""
     import msgspec
 
@@ -55,7 +65,9 @@ def make(data: Path, *, name: str = "", demo: bool = False) -> dict[str, Any]:
     from cardapi.keys.protect import ROOT
 
     empty = not data.exists() or not any(data.iterdir())
-    made: dict[str, Any] = dict(create_shop(data, name=name or ("Demo shop" if demo else "Shop")))
+    made: dict[str, Any] = dict(
+        create_shop(data, name=name or ("Demo shop" if demo else "Shop"), store=store, owner=owner, partitions=partitions)
+    )
     if demo:
         try:
             shop = open_shop(data)

@@ -13,7 +13,7 @@ from cardapi.desk.media import medium_verb, retired
 from cardapi.desk.money import card_images, check_pin, refuse
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.work import Work
-from cardapi.ids import card_number, is_card_number
+from cardapi.ids import card_number_in, home, is_card_number
 from cardapi.store.fold import Change, Step, pack_body
 from cardapi.store.port import CardRow, Entry, MediumRow
 from cardcore.errors import Declined
@@ -74,7 +74,7 @@ def _new_card(work: Work, request: Request) -> Entry:
 def _free_number(work: Work, prefix: str, serial: int) -> str:
     """The number made from the account's serial, which no retry can change: the entry already holds it (O5)."""
     try:
-        number = card_number(prefix, serial)
+        number = card_number_in(prefix, serial, work.partition, work.partitions)
     except ValueError as error:
         raise Problem("invalid_payload", f"prefix: {error}", name="prefix") from error
     if work.card(number) is not None:
@@ -152,6 +152,8 @@ def exchange(work: Work, request: Request) -> Entry:
         raise Problem("invalid_payload", "an expired card is reissued with a later valid_until", name="valid_until")
     to = _fact(request, "to", str, "")
     before_old, after_old = card_images(card, state=state, state_from=0)
+    if to and home(to, work.partitions) != work.partition:
+        raise Problem("number_taken", f"card {to} belongs to another partition of the journal than {card.number}", card=to)
     taken = work.card(to) if to else None
     if taken is not None:
         if taken.state not in TAKES_OVER or taken.programme != card.programme or work.accounts[taken.account_id].lots():
@@ -161,7 +163,7 @@ def exchange(work: Work, request: Request) -> Entry:
     else:
         # Replacements are numbered from the top of the prefix down, issued cards from the bottom up.
         prefix = _fact(request, "prefix", str, "")
-        to = to or _free_number(work, prefix, 10 ** (15 - len(prefix)) - 1 - work.position)
+        to = to or _free_number(work, prefix, 10 ** (15 - len(prefix)) // work.partitions - 1 - work.position)
     new = msgspec.structs.replace(
         after_old, number=to, state="active", unit=request.unit, kind="replacement", valid_until=valid_until
     )

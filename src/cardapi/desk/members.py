@@ -59,7 +59,7 @@ def _policies(work: Work, card: CardRow | None, programme: str) -> tuple[CardPol
 
 def _free_card(work: Work, number: str) -> CardRow:
     """A card that somebody may be linked to. Raises Problem, Refused."""
-    card = work.card(number)
+    card = work.card_anywhere(number)
     if card is None or card.state in GONE:
         raise Problem("unknown_card", "there is no such card")
     if not work.version(card).policy.member:
@@ -128,7 +128,7 @@ def link(work: Work, request: Request) -> Entry:
 
 def unlink(work: Work, request: Request) -> Entry:
     """The card belongs to nobody known any more; its value stays on it."""
-    card = work.card(request.card)
+    card = work.card_anywhere(request.card)
     if card is None:
         raise Problem("unknown_card", "there is no such card")
     held = work.record("holding", model.account_name(card.account_id))

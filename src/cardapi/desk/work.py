@@ -1,7 +1,8 @@
-"""What one commit sees and writes: rows read for the batch, changed by the fold as entries are added."""
+"""What one commit sees and writes in one partition: rows read for the batch, changed by the fold as entries are added."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 
 from cardapi.custody import Custody
 from cardapi.desk.request import Problem, Request
+from cardapi.ids import ACCOUNT_BITS, home
 from cardapi.people.registry import ProgrammeVersion, Registry
 from cardapi.store import media
 from cardapi.store.chain import pack_further, seal
@@ -60,6 +62,7 @@ class Work(Fold):
         chain_key: bytes,
         at_us: int,
         pin_tries_max: int,
+        partitions: int = 1,
     ) -> None:
         super().__init__()
         self.cards = rows.cards
@@ -71,6 +74,7 @@ class Work(Fold):
         self.custody = custody
         self.pin_tries_max = pin_tries_max
         self.partition = head.partition
+        self.partitions = partitions  # how many there are
         self.position = head.position
         self.mac = head.mac
         self.liability_fen = head.liability_fen
@@ -90,26 +94,14 @@ class Work(Fold):
         self._versions: dict[str, ProgrammeVersion] = {}
 
     # ------------------------------------------------------------ reading
-    def prefetch(self, requests: list[Request]) -> None:
-        """Read what the batch names: client keys, cards and their accounts, in two statements."""
-        keys = {(request.client, request.client_key) for request in requests}
-        for request in requests:
-            if request.ref_key:
-                keys.add(request.ref_key)
-        self.keys = self.store.find_keys(list(keys))
-        numbers = {request.card for request in requests}
-        for request in requests:
-            if request.further:
-                numbers.update(request.further)
-        numbers.discard("")
-        # Not difference_update: the kept rows are many more than the few asked for.
-        numbers = {number for number in numbers if number not in self.cards}
-        if numbers:
-            self._admit(numbers, self.store.read(list(numbers)).values())
+    def prefetch_media(self, requests: list[Request]) -> None:
+        """Read the media that the batch names, in one statement."""
         names = {self.shown_name(request) for request in requests if request.verb in media.VERBS}
         names = {name for name in names if name and name not in self.media}
         if names:
-            self.media.update(self.store.read_media(list(names)))
+            for name, row in self.store.read_media(list(names)).items():
+                if row.account_id >> ACCOUNT_BITS == self.partition:
+                    self.media[name] = row
             self._no_media |= names - self.media.keys()
 
     @staticmethod
@@ -126,10 +118,10 @@ class Work(Fold):
         row = self.media.get(name)
         if row is None and name and name not in self._no_media:
             row = self.store.read_media([name]).get(name)
-            if row is None:
+            if row is None or row.account_id >> ACCOUNT_BITS != self.partition:
                 self._no_media.add(name)
-            else:
-                self.media[name] = row
+                return None
+            self.media[name] = row
         return row
 
     def media_of(self, account_id: int) -> list[MediumRow]:
@@ -138,7 +130,8 @@ class Work(Fold):
             self.media.setdefault(row.medium, row)
         return [row for row in self.media.values() if row.account_id == account_id]
 
-    def _admit(self, numbers: set[str], found: Any) -> None:
+    def take_in(self, numbers: set[str], found: Iterable[Found]) -> None:
+        """Cards that were asked for, and those of them that were found."""
         for row in found:
             numbers.discard(row.card.number)
             self.admit(row)
@@ -155,10 +148,17 @@ class Work(Fold):
     def card(self, number: str) -> CardRow | None:
         """A card by number; read now if the batch did not name it."""
         row = self.cards.get(number)
-        if row is None and number not in self._absent:
-            self._admit({number}, self.store.read([number]).values())
+        if row is None and number not in self._absent and home(number, self.partitions) == self.partition:
+            self.take_in({number}, self.store.read([number]).values())
             row = self.cards.get(number)
         return row
+
+    def card_anywhere(self, number: str) -> CardRow | None:
+        """A card as it stands now, whichever partition it lives in: to name it, not to decide about its value."""
+        if home(number, self.partitions) == self.partition:
+            return self.card(number)
+        found = self.store.read([number]).get(number)
+        return found.card if found is not None else None
 
     def card_of(self, account_id: int) -> CardRow | None:
         """The card that stands for an account (`Store.read_accounts`)."""
@@ -275,6 +275,8 @@ class Work(Fold):
     def add_records(self, request: Request, after: list[Record], *, kept: tuple[Record, ...] = (), facts: dict[str, Any] | None = None,
                     account_id: int = 0, card: str = "") -> Entry:  # fmt: skip
         """Chain one entry that changes records: rows after it, and what is kept beside the journal, which gets a digest."""
+        if account_id >> ACCOUNT_BITS != self.partition:
+            account_id = 0  # its own entries are in another journal; the number stays
         before = [self.record(row.kind, row.id) for row in after]
         rows = [msgspec.structs.replace(row, changed_at=0) for row in before if row is not None]
         seals = [(row.kind, row.id, digest(row) if row.body else b"") for row in kept]

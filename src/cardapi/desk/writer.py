@@ -10,7 +10,7 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
@@ -20,11 +20,11 @@ from cardapi.custody import Custody
 from cardapi.desk.cards import card_verb
 from cardapi.desk.money import money
 from cardapi.desk.request import Problem, Request
-from cardapi.desk.work import Rows, Work
+from cardapi.desk.sides import Sides
+from cardapi.desk.work import Work
 from cardapi.people.registry import Registry
-from cardapi.store.chain import start_head
 from cardapi.store.fold import MONEY_VERBS
-from cardapi.store.port import Batch, Entry, Head, Record, Store
+from cardapi.store.port import Batch, Entry, Head, KeyTaken, Record, Store
 from cardcore.errors import CardcoreError
 from cardcore.settlement import Account, Settlement, Snapshot, decide
 from cardcore.settlement.lifecycle import admit
@@ -33,6 +33,7 @@ T = TypeVar("T")
 Answer = Entry | CardcoreError
 
 _log = logging.getLogger("cardcore.desk")
+KEY_TRIES = 5  # of a batch whose client keys meet their effect in another partition
 BATCH_MAX = 4_096  # requests in one commit; a queue item is never split
 READERS = 2
 QUESTIONS_MAX = 1_000  # reads waiting or running before `busy` (F4)
@@ -42,7 +43,7 @@ _json = msgspec.json.Encoder(order="sorted").encode
 class Checkpoints(Protocol):
     """What the desk tells of each commit (`cardapi.store.checkpoint.Checkpointer`)."""
 
-    def committed(self, head: Head, entries: int) -> None: ...
+    def committed(self, heads: Sequence[Head], entries: int) -> None: ...
     def stop(self) -> None: ...
 
 
@@ -58,7 +59,7 @@ class _Item:
 
 
 class Desk:
-    """Owns the writer thread of one partition. Every method may be called from any thread or event loop."""
+    """Owns the thread that writes. Every method may be called from any thread or event loop."""
 
     failed: CardcoreError | None
     """Set after a storage error or a broken invariant: nothing is acknowledged any more (F2); `health` says not ready."""
@@ -71,7 +72,6 @@ class Desk:
         clock: Callable[[], int],
         checkpoints: Checkpoints | None = None,
         *,
-        partition: int = 0,
         queue_max: int = 20_000,
         pin_tries_max: int = 3,
     ) -> None:
@@ -82,13 +82,8 @@ class Desk:
         self._registry = registry
         self._clock = clock
         self._checkpoints = checkpoints
-        self._partition = partition
         self._queue_max = queue_max
-        self._pin_tries_max = pin_tries_max
-        self._chain_key = custody.chain_key(partition)
-        self._head: Head | None = None
-        self._next_account = 0
-        self._rows = Rows()
+        self._sides = Sides(store, registry, custody, pin_tries_max)
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._writing = threading.Lock()  # held by the thread that decides and commits
@@ -103,12 +98,8 @@ class Desk:
 
     # ------------------------------------------------------------ life
     def start(self) -> None:
-        """Read the head and start the writer thread."""
-        heads = {head.partition: head for head in self._store.heads()}
-        head = heads[self._partition]
-        if head.position == 0:
-            head = start_head(self._chain_key, self._partition, self._store.partitions()[self._partition])
-        self._head = head
+        """Read where the partitions end and start the writer thread."""
+        self._sides.load()
         self._running = True
         self._thread = threading.Thread(target=self._run, name="cardcore-writer", daemon=True)
         self._thread.start()
@@ -131,9 +122,15 @@ class Desk:
 
     @property
     def head(self) -> Head:
-        """The end of the journal as last committed."""
-        assert self._head is not None, "the desk is not started"
-        return self._head
+        """The end of the first partition's journal as last committed: of the whole journal where there is only one."""
+        return self.heads[0]
+
+    @property
+    def heads(self) -> list[Head]:
+        """The end of each partition's journal as this process last committed or read it."""
+        heads = self._sides.heads
+        assert heads, "the desk is not started"
+        return heads
 
     @property
     def waiting(self) -> int:
@@ -338,36 +335,39 @@ class Desk:
                 pass
 
     def _work(self, requests: list[Request]) -> list[Answer]:
-        """Decide and commit; one commit unless a registry change must be seen by what follows it."""
+        """Decide and commit. Decided again when a client key turned out to have its effect in another partition (O1)."""
+        for left in reversed(range(KEY_TRIES)):
+            try:
+                return self._batches(requests, everywhere=left < KEY_TRIES - 1)
+            except KeyTaken:
+                if not left:
+                    raise
+            except BaseException:
+                self._store.abandon()
+                raise
+        raise AssertionError("the last try returns or raises")
+
+    def _batches(self, requests: list[Request], *, everywhere: bool) -> list[Answer]:
+        """One commit, unless a registry change must be seen by what follows it."""
         answers: list[Answer] = []
-        work = self._new_work(requests)
-        for place, request in enumerate(requests):
-            if work.documents:
-                self._commit(work)
-                work = self._new_work(requests[place:])
-            answers.append(_one(work, request))
-        self._commit(work)
+        while len(answers) < len(requests):
+            rest = requests[len(answers) :]
+            works = self._sides.open(rest, self._clock(), everywhere=everywhere)
+            for work, request in zip(works, rest, strict=True):
+                answers.append(_one(work, request))
+                if work.documents:
+                    break
+            self._commit({work.partition: work for work in works}.values())
         return answers
 
-    def _new_work(self, requests: list[Request]) -> Work:
-        work = Work(
-            self._store, self._registry, self._custody, self._rows, self.head, self._chain_key, self._clock(), self._pin_tries_max
-        )
-        work.next_account = self._next_account
-        work.prefetch(requests)
-        return work
-
-    def _commit(self, work: Work) -> None:
-        if not work.entries:
-            return
-        self._store.commit(work.batch())
-        self._head = work.head()
-        self._next_account = work.next_account
-        self._rows.trim()
-        for (kind, name), data in work.documents.items():
-            self._registry.put(kind, name, data)
-        if self._checkpoints is not None:
-            self._checkpoints.committed(self._head, len(work.entries))
+    def _commit(self, works: Collection[Work]) -> None:
+        try:
+            heads = self._sides.commit(works)
+        except KeyTaken:
+            self._sides.forget(works)
+            raise
+        if heads and self._checkpoints is not None:
+            self._checkpoints.committed(heads, sum(len(work.entries) for work in works))
 
 
 def _one(work: Work, request: Request) -> Answer:

@@ -76,10 +76,22 @@ class Service:
         self.passwords.close()
         self.taps.close()
 
+    async def catch_up(self) -> bool:
+        """Take in what other processes changed in the registry; False where there are none."""
+        follower = self.shop.follower
+        if follower is None:
+            return False
+        await asyncio.get_running_loop().run_in_executor(None, follower.poll_soon)
+        return True
+
     def desk_gauges(self) -> dict[str, int]:
-        """The desk's queue and the end of the journal."""
-        head = self.desk.head
-        return {"desk_waiting": self.desk.waiting, "journal_position": head.position, "liability_fen": head.liability_fen}
+        """The desk's queue, and the journal as this process last saw it: entries and customers' money over all partitions."""
+        heads = self.desk.heads
+        return {
+            "desk_waiting": self.desk.waiting,
+            "journal_position": sum(head.position for head in heads),
+            "liability_fen": sum(head.liability_fen for head in heads),
+        }
 
     def now(self) -> int:
         """Epoch seconds."""

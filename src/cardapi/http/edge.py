@@ -44,6 +44,7 @@ denials = logging.getLogger("cardapi.denials")
 _KEY = re.compile(KEY_PATTERN.strip("^$").encode())
 _JSON_TYPES = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
 _MISSES = frozenset({"unknown_card", "unknown_ticket"})
+_UNKNOWN = frozenset({"session_invalid", "signature_invalid"})
 _DENIED = frozenset({401, 403})
 
 
@@ -127,7 +128,10 @@ class Edge:
         code = ""
         try:
             if operation.roles:
-                caller = self.authenticate(sent)
+                try:
+                    caller = self.authenticate(sent)
+                except HttpProblem as problem:
+                    caller = await self._look_again(sent, problem)
                 self.allow(operation, caller)
                 if caller.client in self._guessing:
                     self._need_patience(caller.client)
@@ -161,6 +165,12 @@ class Edge:
         del self._guessing[client]
 
     # ---- who
+    async def _look_again(self, sent: Sent, problem: HttpProblem) -> Caller:
+        """A session or terminal that is not known here may have been made a moment ago by another process. Raises HttpProblem."""
+        if problem.code not in _UNKNOWN or not await self.service.catch_up():
+            raise problem
+        return self.authenticate(sent)
+
     def authenticate(self, sent: Sent) -> Caller:
         """The terminal that signed or the operator whose session it is. Raises HttpProblem (401)."""
         header = sent.authorization

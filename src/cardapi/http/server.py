@@ -32,7 +32,7 @@ BACKLOG = 1024
 class Server(uvicorn.Server):
     """uvicorn that announces its address once it accepts, and leaves when the desk has failed."""
 
-    def __init__(self, config: uvicorn.Config, application: Application, announce: str) -> None:
+    def __init__(self, config: uvicorn.Config, application: Application, announce: Callable[[], None]) -> None:
         super().__init__(config)
         self.application = application
         self.announce = announce
@@ -55,7 +55,7 @@ class Server(uvicorn.Server):
         """Begin to accept; then say where."""
         await super().startup(sockets)
         self._watching = asyncio.create_task(self._watch())
-        print(self.announce, flush=True)  # the line that whoever started us waits for
+        self.announce()  # whoever started us waits for it
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Tell load balancers first, then finish what runs."""
@@ -71,11 +71,13 @@ class Server(uvicorn.Server):
             await asyncio.sleep(WATCH_S)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 picks a free one. Raises OSError."""
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A bound socket; port 0 picks a free one. `shared`: beside other processes on the same port. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         bound.bind((host, port))
     except OSError:
@@ -97,16 +99,17 @@ def _settle_memory() -> None:
 
 def serve(
     shop: Shop, host: str = "127.0.0.1", port: int = 0, greet: Callable[[int], str] = lambda port: "",
-    *, certificate: str = "", key: str = "",
+    *, certificate: str = "", key: str = "", accepting: Callable[[], None] | None = None,
 ) -> int:  # fmt: skip
     """Serve until a signal or a failed desk; prints `listening on <url> port <port>`. Returns the exit code: 0, or 1 after a failure.
 
     `greet` is told the port and gives lines to print before that one. `certificate` and `key` are PEM files for TLS; without
     them only a loopback address, or a network behind a TLS proxy, is safe. The caller closes the shop afterwards, which
-    drains the desk. Raises OSError when the address cannot be bound or a file not be read.
+    drains the desk. `accepting`: this is one of several processes on the port; called instead of printing the line. Raises
+    OSError when the address cannot be bound or a file not be read.
     """
     application = build_app(shop)
-    bound = listen(host, port)
+    bound = listen(host, port, shared=accepting is not None)
     chosen = bound.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     scheme = "https" if certificate else "http"
@@ -115,7 +118,8 @@ def serve(
         proxy_headers=False, backlog=BACKLOG, timeout_keep_alive=75, timeout_graceful_shutdown=DRAIN_S,
         ssl_certfile=certificate or None, ssl_keyfile=key or None,
     )  # fmt: skip
-    server = Server(config, application, f"{greet(chosen)}listening on {scheme}://{shown}:{chosen} port {chosen}")
+    line = f"listening on {scheme}://{shown}:{chosen} port {chosen}"
+    server = Server(config, application, accepting or (lambda: print(f"{greet(chosen)}{line}", flush=True)))
     # Signatures of the second we started in are refused (see http.signature); accept only from the next one on.
     while application.service.now() < application.service.signatures.ready_at:
         time.sleep(0.02)

@@ -90,6 +90,8 @@ class Registry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._documents: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in KINDS}
+        self._positions: dict[tuple[str, str], int] = {}
+        self.position = 0  # of the registry's partition: every change up to it is taken in
         self._units: dict[str, Unit] = {}
         self._terminals: dict[str, Terminal] = {}
         self._operators: dict[str, Operator] = {}
@@ -98,6 +100,7 @@ class Registry:
 
     def load(self, store: Any) -> None:
         """Read every document from the store; units first, so that paths resolve."""
+        self.position = next((head.position for head in store.heads() if head.partition == 0), 0)
         rows = sorted(store.documents(), key=lambda row: KINDS.index(row[0]))
         units = [row for row in rows if row[0] == "unit"]
         for row in _parents_first(units):
@@ -110,15 +113,21 @@ class Registry:
         """Raise RegistryError when this change is not allowed. Changes nothing."""
         self._interpret(kind, name, document)
 
-    def put(self, kind: str, name: str, data: bytes) -> None:
-        """Take in a committed document (JSON bytes; b"" when it was removed)."""
-        if not data:
-            with self._lock:
+    def put(self, kind: str, name: str, data: bytes, position: int = 0) -> None:
+        """Take in a committed document (JSON bytes; b"" when it was removed). One from before the one held is old news."""
+        with self._lock:
+            if 0 < position <= self._positions.get((kind, name), 0):
+                return
+            if not data:
                 self._documents[kind].pop(name, None)
-            return
+                if position:
+                    self._positions[kind, name] = position
+                return
         document = msgspec.json.decode(data)
         view = self._interpret(kind, name, document)
         with self._lock:
+            if position:
+                self._positions[kind, name] = position
             self._documents[kind][name] = document
             if isinstance(view, Unit):
                 self._units[name] = view

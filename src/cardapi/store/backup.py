@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cardapi.store.sqlite import StoreError
+from cardapi.store.port import StoreError
 
 DATABASE = "cardcore.db"
 CHECKPOINTS = "checkpoints.jsonl"

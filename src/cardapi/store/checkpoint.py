@@ -7,10 +7,11 @@ that was cut, rolled back or recomputed no longer fits. Copy or stream the file 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -78,6 +79,7 @@ class CheckpointFile:
         created = not self.path.exists()
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
+            fcntl.flock(handle, fcntl.LOCK_EX)  # several processes append
             end = _whole_lines(handle)
             os.ftruncate(handle, end)  # a line torn by a crash was never acted upon
             os.pwrite(handle, b"".join(lines), end)
@@ -101,21 +103,39 @@ class CheckpointFile:
                     yield self._check(line, number)
 
     def newest(self) -> dict[int, Checkpoint]:
-        """The last checkpoint of each partition. Raises CheckpointError when there is none or the file is not ours."""
+        """The furthest checkpoint of each partition since its last reconciliation.
+
+        Read from the end until every partition was met: one that nobody used for long has its line far back. Several processes
+        append, so the last line of a partition need not be the furthest. Raises CheckpointError when there is none or the file
+        is not ours.
+        """
         if not self.path.exists():
             raise CheckpointError("no_checkpoint", f"there is no checkpoint file at {self.path}")
-        with self.path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            start = max(0, size - TAIL_BYTES)
-            file.seek(start)
-            lines = file.read().split(b"\n")
-        found = {}
-        for line in lines[(1 if start else 0) : -1]:
-            checkpoint = self._check(line, 0)
-            found[checkpoint.partition] = checkpoint
+        found: dict[int, Checkpoint] = {}
+        settled: set[int] = set()  # partitions whose lines further back are void
+        first = self._first_partitions()
+        for lines in _backwards(self.path):
+            for line in lines:
+                checkpoint = self._check(line, 0)
+                number = checkpoint.partition
+                if number not in settled and (number not in found or checkpoint.position > found[number].position):
+                    found[number] = checkpoint
+                if checkpoint.lost_upto:
+                    settled.add(number)
+            if first <= found.keys():
+                break
         if not found:
             raise CheckpointError("no_checkpoint", f"the checkpoint file {self.path} is empty")
         return found
+
+    def _first_partitions(self) -> set[int]:
+        """The partitions of the lines at the start of the file: it begins with one line for each."""
+        numbers: set[int] = set()
+        for checkpoint in self.read():
+            if checkpoint.partition in numbers:
+                break
+            numbers.add(checkpoint.partition)
+        return numbers
 
     def _check(self, line: bytes, number: int) -> Checkpoint:
         try:
@@ -125,6 +145,24 @@ class CheckpointFile:
             where = f"line {number} of " if number else ""
             raise CheckpointError("bad_checkpoint", f"{where}{self.path} is no checkpoint signed by this shop") from error
         return checkpoint
+
+
+def _backwards(path: Path) -> Iterator[list[bytes]]:
+    """The whole lines of a file, some at a time, the last first."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        rest, torn = b"", True
+        while end > 0:
+            start = max(0, end - TAIL_BYTES)
+            file.seek(start)
+            lines = (file.read(end - start) + rest).split(b"\n")
+            if torn and len(lines) > 1:
+                lines.pop()  # what follows the last line end was never acted upon
+                torn = False
+            rest = lines.pop(0) if start else b""  # its beginning lies further back
+            lines.reverse()
+            yield [] if torn else lines
+            end = start
 
 
 def _whole_lines(handle: int) -> int:
@@ -171,7 +209,7 @@ class Checkpointer:
         self._on_error = on_error
         self._interval_s = interval_s
         self._entries_max = entries_max
-        self._head: Head | None = None
+        self._heads: dict[int, Head] = {}
         self._entries = 0
         self._since = time.monotonic()
         self._wake = threading.Event()
@@ -181,27 +219,29 @@ class Checkpointer:
     def start(self) -> None:
         self._thread.start()
 
-    def committed(self, head: Head, entries: int) -> None:
+    def committed(self, heads: Sequence[Head], entries: int) -> None:
         """Note a durable commit; called by the writer thread, never waits."""
-        self._head = head
+        for head in heads:
+            self._heads[head.partition] = head
         self._entries += entries
         if self._entries >= self._entries_max:
             self._entries = 0
             self._wake.set()
 
     def _run(self) -> None:
-        written: Head | None = None
+        written: dict[int, Head] = {}
         while True:
             self._wake.wait(self._interval_s)
             self._wake.clear()
-            ended, head = self._ended, self._head
-            if head is not None and head is not written:
+            ended, heads = self._ended, self._heads.copy()
+            fresh = [head for number, head in sorted(heads.items()) if head is not written.get(number)]
+            if fresh:
                 try:
-                    self._file.append([head])
+                    self._file.append(fresh)
                 except OSError as error:
                     self._on_error(error)
                     return
-                written = head
+                written = heads
             if ended:
                 return
 

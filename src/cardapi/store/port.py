@@ -6,11 +6,23 @@ atomically and durably (O3). SQL, files and connections are the adapters' busine
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import msgspec
+
+from cardcore.errors import CardcoreError
+
+
+class StoreError(CardcoreError):
+    """The database cannot be opened, read or written. After one at a commit the desk acknowledges nothing (F2)."""
+
+    code = "store"
+
+
+class KeyTaken(StoreError):
+    """A client key of this batch has its effect in another partition. Nothing was written; ask `find_keys` and decide again."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -127,6 +139,16 @@ class Head(msgspec.Struct, frozen=True):
     at_us: int
 
 
+class Begun(msgspec.Struct, frozen=True):
+    """What `Store.begin` found. `heads` has the partitions that somebody else wrote since this store last did: whatever the
+    caller remembers of them is stale, and `found` is not.
+    """
+
+    heads: dict[int, Head]
+    keys: dict[tuple[str, str], Entry]
+    found: dict[str, Found]
+
+
 class Store(Protocol):
     """What the desk, the reports and `verify` may ask of a store. Reads see every acknowledged commit.
 
@@ -178,8 +200,22 @@ class Store(Protocol):
         """Entries whose `ref` is this position, oldest first."""
         ...
 
+    def begin(self, partitions: Collection[int], keys: Sequence[tuple[str, str]], numbers: Sequence[str]) -> Begun:
+        """Become the one writer of these partitions until `commit` or `abandon` (F3), and read what a batch names.
+
+        Keys are looked for in these partitions only; one that has its effect elsewhere is found at the commit (KeyTaken).
+        """
+        ...
+
+    def abandon(self) -> None:
+        """End what `begin` began, and write nothing. Safe to call at any time."""
+        ...
+
     def commit(self, batch: Batch) -> None:
-        """Atomic and durable when it returns. Any error means: nothing written, or unknown -> the desk stops (F2)."""
+        """Atomic and durable when it returns; ends what `begin` began.
+
+        Raises KeyTaken; any other error means: nothing written, or unknown -> the desk stops (F2).
+        """
         ...
 
     def journal(self, partition: int, after: int = 0, upto: int | None = None) -> Iterator[Entry]:

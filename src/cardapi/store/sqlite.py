@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,8 @@ import msgspec
 from cardapi.store import direct, log, records, schema
 from cardapi.store import statements as sql
 from cardapi.store.chain import unpack_further
-from cardapi.store.port import AccountRow, Batch, CardRow, Entry, Found, Head, MediumRow, Record
+from cardapi.store.port import AccountRow, Batch, Begun, CardRow, Entry, Found, Head, MediumRow, Record, StoreError
 from cardapi.store.rows import Direct, Failed, Insert, Plain, Rows, Step, found
-from cardcore.errors import CardcoreError
 
 POSITION_MASK = (1 << 48) - 1
 CHUNK = 1_000  # rows fetched at a time when the journal is read through
@@ -39,12 +38,6 @@ SETTINGS = tuple(
     for setting in ("foreign_keys = ON", "synchronous = FULL", "cache_size = -65536", "mmap_size = 268435456", "temp_store = MEMORY")
 )
 LOG_SETTING = f"PRAGMA wal_autocheckpoint = {log.PAGES_MAX}"
-
-
-class StoreError(CardcoreError):
-    """The database cannot be opened, read or written. After one at a commit the desk acknowledges nothing (F2)."""
-
-    code = "store"
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -246,6 +239,13 @@ class SqliteStore:
         return found
 
     # ------------------------------------------------------------ writes
+    def begin(self, partitions: Collection[int], keys: Sequence[tuple[str, str]], numbers: Sequence[str]) -> Begun:
+        """Nobody else writes: the data directory is locked. So nothing is stale, and keys are found wherever they are."""
+        return Begun({}, self.find_keys(keys), self.read(numbers) if numbers else {})
+
+    def abandon(self) -> None:
+        """Nothing is held between `begin` and `commit`."""
+
     def commit(self, batch: Batch) -> None:
         """Raises StoreError; then nothing was written, or it is unknown (F2)."""
         steps: list[Step] = [

@@ -308,6 +308,7 @@ def _same(table: str, key: str, folded: _Row | None, row: _Row) -> None:
 
 def verify_tail(store: Store, chain_key: ChainKey, entries: int) -> Bad | None:
     """Check the chain over the last entries of every partition, as done at start (U)."""
+    genesis = store.partitions()
     for head in store.heads():
         number = head.partition
         key = chain_key(number)
@@ -318,7 +319,7 @@ def verify_tail(store: Store, chain_key: ChainKey, entries: int) -> Bad | None:
                 return Bad("entry", number, after, "", "missing")
             previous = start.mac
         else:
-            previous = genesis_mac(key, number, store.partitions()[number])
+            previous = genesis_mac(key, number, genesis[number])
         position = after
         for entry in store.journal(number, after):
             position += 1

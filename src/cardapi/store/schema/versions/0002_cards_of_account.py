@@ -2,12 +2,17 @@
 
 from alembic import op
 
+from cardapi.store.schema import run
+
 revision = "0002"
 down_revision = "0001"
 
 
 def upgrade() -> None:
-    op.execute("CREATE INDEX card_account ON card (account_id, changed_at)")
+    run(
+        ("CREATE INDEX card_account ON card (account_id, changed_at)",),
+        ("CREATE INDEX card_account ON card (partition, account_id, changed_at)",),
+    )
 
 
 def downgrade() -> None:

@@ -2,10 +2,12 @@
 
 from alembic import op
 
+from cardapi.store.schema import run
+
 revision = "0004"
 down_revision = "0003"
 
-STATEMENTS = (
+SQLITE = (
     """CREATE TABLE record (
         kind TEXT NOT NULL CHECK (kind <> ''),
         id TEXT NOT NULL CHECK (id <> ''),
@@ -25,9 +27,32 @@ STATEMENTS = (
 )
 
 
+# Journaled in the registry's partition, beside its documents: what makes a person one person is known in one place.
+POSTGRES = (
+    """CREATE TABLE record (
+        partition integer NOT NULL DEFAULT 0 CHECK (partition = 0),
+        kind text COLLATE "C" NOT NULL CHECK (kind <> ''),
+        id text COLLATE "C" NOT NULL CHECK (id <> ''),
+        body bytea NOT NULL CHECK (length(body) > 0),
+        keys text NOT NULL,
+        changed_at bigint NOT NULL CHECK (changed_at >= 0),
+        PRIMARY KEY (partition, kind, id)
+    )""",
+    """CREATE TABLE record_key (
+        partition integer NOT NULL DEFAULT 0 CHECK (partition = 0),
+        kind text COLLATE "C" NOT NULL,
+        name text COLLATE "C" NOT NULL CHECK (name <> ''),
+        value text COLLATE "C" NOT NULL,
+        id text COLLATE "C" NOT NULL,
+        PRIMARY KEY (partition, kind, name, value, id),
+        FOREIGN KEY (partition, kind, id) REFERENCES record (partition, kind, id) DEFERRABLE INITIALLY DEFERRED
+    )""",
+    "CREATE INDEX record_key_record ON record_key (partition, kind, id)",
+)
+
+
 def upgrade() -> None:
-    for statement in STATEMENTS:
-        op.execute(statement)
+    run(SQLITE, POSTGRES)
 
 
 def downgrade() -> None:

@@ -1,0 +1,137 @@
+"""`cardcore serve --workers N`: several processes on one port, and one that watches them.
+
+Each worker is a process of its own that opens the shop and listens on the same port; the system shares connections out among
+them. A worker that ends because its store failed is started anew, after a pause that grows. Needs a server store.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+
+PAUSE_S = 0.5
+PAUSE_MAX_S = 10.0
+STEADY_S = 60.0  # a worker that ran as long starts anew without a pause
+
+Work = Callable[[int, Callable[[], None]], int]
+"""What a worker does: its number, and whom to tell once it accepts. Returns its exit code."""
+
+
+def reserve(host: str, port: int) -> socket.socket:
+    """Hold a port without listening on it, so that every worker can (port 0 picks a free one). Raises OSError."""
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+class Workers:
+    """The processes. Made and run on the main thread, before any other thread or event loop is there."""
+
+    def __init__(self, count: int, work: Work) -> None:
+        self._count = count
+        self._work = work
+        self._running: dict[int, tuple[int, float]] = {}  # pid -> (number, since)
+        self._pauses: dict[int, float] = {}
+        self._due: dict[int, float] = {}  # number -> when to start it
+        self._ending = False
+
+    def run(self, ready: Callable[[], None]) -> int:
+        """Until SIGTERM or SIGINT; `ready` is called once every worker accepts. Returns the exit code.
+
+        1 when a worker could not even start: then nothing is tried again.
+        """
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, self._end)
+        pipe = os.pipe()
+        for number in range(self._count):
+            self._start(number, pipe)
+        os.close(pipe[1])
+        started = b""
+        while len(started) < self._count:
+            more = os.read(pipe[0], self._count)
+            if not more:  # one ended before it accepted
+                break
+            started += more
+            if self._ending:
+                break
+        if len(started) == self._count:
+            ready()
+        elif not self._ending:
+            self._end(signal.SIGTERM, None)
+            self._wait()
+            return 1
+        self._watch()
+        return 0
+
+    def _start(self, number: int, pipe: tuple[int, int] | None = None) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid:
+            self._running[pid] = (number, time.monotonic())
+            return
+        code = 1
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            if pipe is not None:
+                os.close(pipe[0])
+            code = self._work(number, lambda: None if pipe is None else _tell(pipe[1]))
+        except BaseException as error:  # the last frame of this process: say why, and end here whatever it is
+            print(f"worker {number}: {getattr(error, 'detail', '') or repr(error)}", file=sys.stderr)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def _end(self, signum: int, frame: FrameType | None) -> None:
+        del signum, frame
+        self._ending = True
+        for pid in list(self._running):
+            try:
+                os.kill(pid, signal.SIGTERM)
+            except ProcessLookupError:
+                pass
+
+    def _watch(self) -> None:
+        while not self._ending:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid in self._running:
+                number, since = self._running.pop(pid)
+                steady = time.monotonic() - since > STEADY_S
+                pause = self._pauses[number] = PAUSE_S if steady else min(PAUSE_MAX_S, 2 * self._pauses.get(number, PAUSE_S / 2))
+                print(f"worker {number} ended with {_said(status)}; starting it again in {pause:g} s", file=sys.stderr, flush=True)
+                self._due[number] = time.monotonic() + pause
+            for number, due in list(self._due.items()):
+                if time.monotonic() >= due:
+                    del self._due[number]
+                    self._start(number)
+            if not pid:
+                time.sleep(0.1)
+        self._wait()
+
+    def _wait(self) -> None:
+        while self._running:
+            pid, _ = os.waitpid(-1, 0)
+            self._running.pop(pid, None)
+
+
+def _tell(handle: int) -> None:
+    os.write(handle, b"+")
+    os.close(handle)
+
+
+def _said(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    return f"code {code}" if code >= 0 else f"signal {-code}"

@@ -1,0 +1,138 @@
+"""The partitions that a desk writes: where each ends and the rows kept of it, from one batch to the next.
+
+Another process may write a partition between two of our batches; the store says so when the next one begins, and what was
+kept of that partition is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from cardapi.custody import Custody
+from cardapi.desk.request import Request
+from cardapi.desk.route import partitions_of
+from cardapi.desk.work import Rows, Work
+from cardapi.ids import home
+from cardapi.people.follow import REGISTRY, catch_up
+from cardapi.people.registry import Registry
+from cardapi.store.chain import start_head
+from cardapi.store.port import Batch, Head, Store
+
+ROWS_MAX = 65_536  # accounts kept, over all partitions
+
+
+class Side:
+    """One partition."""
+
+    def __init__(self, chain_key: bytes, head: Head, rows_max: int) -> None:
+        self.chain_key = chain_key
+        self.head = head
+        self.next_account = 0
+        self.rows_max = rows_max
+        self.rows = Rows(rows_max)
+
+    def forget(self) -> None:
+        """Keep nothing of what was read."""
+        self.next_account = 0
+        self.rows = Rows(self.rows_max)
+
+
+class Sides:
+    """All partitions of a store, opened for one batch at a time by the thread that writes."""
+
+    def __init__(self, store: Store, registry: Registry, custody: Custody, pin_tries_max: int) -> None:
+        self._store = store
+        self._registry = registry
+        self._custody = custody
+        self._pin_tries_max = pin_tries_max
+        self._genesis: dict[int, bytes] = {}
+        self._sides: dict[int, Side] = {}
+
+    def load(self) -> None:
+        """Read where every partition ends."""
+        self._genesis = self._store.partitions()
+        rows_max = max(256, ROWS_MAX // len(self._genesis))
+        for head in self._store.heads():
+            key = self._custody.chain_key(head.partition)
+            self._sides[head.partition] = Side(key, self._started(head, key), rows_max)
+
+    def _started(self, head: Head, chain_key: bytes) -> Head:
+        return head if head.position else start_head(chain_key, head.partition, self._genesis[head.partition])
+
+    @property
+    def heads(self) -> list[Head]:
+        """Where each partition ended when this desk last wrote or read it."""
+        return [side.head for _, side in sorted(self._sides.items())]
+
+    def open(self, requests: Sequence[Request], at_us: int, *, everywhere: bool = False) -> list[Work]:
+        """Begin a batch at `at_us`; the working set of each request, one for each partition.
+
+        `everywhere`: look for the client keys in all partitions, which a commit has asked for (`KeyTaken`).
+        """
+        count = len(self._sides)
+        places = partitions_of(requests, count, self._store)
+        keys = {(request.client, request.client_key) for request in requests}
+        keys.update(request.ref_key for request in requests if request.ref_key)
+        numbers: dict[int, set[str]] = {place: set() for place in places}
+        for request, place in zip(requests, places, strict=True):
+            for number in (request.card, *request.further):
+                if number and (count == 1 or home(number, count) == place):
+                    numbers[place].add(number)
+        asked = [number for place, named in numbers.items() for number in named if number not in self._sides[place].rows.cards]
+        begun = self._store.begin(numbers.keys(), list(keys), asked)
+        known = dict(begun.keys)
+        if everywhere:
+            known |= self._store.find_keys(list(keys))
+        found = begun.found
+        for place, head in begun.heads.items():
+            side = self._sides[place]
+            if place == REGISTRY:  # a change is decided on the documents as they are now
+                catch_up(self._registry, self._store)
+            side.forget()
+            side.head = self._started(head, side.chain_key)
+            again = [number for number in numbers[place] if number not in found]
+            if again:
+                found = {**found, **self._store.read(again)}
+        works = {}
+        for place, named in numbers.items():
+            side = self._sides[place]
+            works[place] = work = Work(
+                self._store, self._registry, self._custody, side.rows, side.head, side.chain_key, at_us, self._pin_tries_max,
+                partitions=count,
+            )  # fmt: skip
+            work.keys = known  # one for all: a key used twice in a batch is seen, whichever partitions it names
+            work.next_account = side.next_account
+            wanted = {number for number in named if number not in work.cards}
+            work.take_in(wanted, [found[number] for number in wanted if number in found])
+            work.prefetch_media([request for request, its in zip(requests, places, strict=True) if its == place])
+        return [works[place] for place in places]
+
+    def commit(self, works: Iterable[Work]) -> list[Head]:
+        """Write what these working sets added, in one transaction. Returns the new ends; none when there was nothing."""
+        written = [work for work in works if work.entries]
+        if not written:
+            self._store.abandon()
+            return []
+        batch = written[0].batch()
+        for work in written[1:]:
+            other = work.batch()
+            batch = Batch(
+                batch.entries + other.entries, batch.cards + other.cards, batch.accounts + other.accounts,
+                batch.documents + other.documents, batch.media + other.media,
+            )  # fmt: skip
+        self._store.commit(batch)
+        for work in written:
+            side = self._sides[work.partition]
+            side.head = work.head()
+            side.next_account = work.next_account
+            side.rows.trim()
+            for (kind, name), data in work.documents.items():
+                self._registry.put(kind, name, data, side.head.position)
+            if work.partition == REGISTRY:
+                self._registry.position = max(self._registry.position, side.head.position)
+        return [work.head() for work in written]
+
+    def forget(self, works: Iterable[Work]) -> None:
+        """What these working sets changed was not written."""
+        for work in works:
+            self._sides[work.partition].forget()

@@ -1,0 +1,88 @@
+"""The PostgreSQL server of a test run: one for each process of the run, with a database for each test that asks."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from cardapi.store import postgres
+from cardapi.store.port import StoreError
+from cardapi.store.postgres_local import DATABASE, OWNER, ROLE, LocalServer, programs
+from tests.support import IN_CI
+
+# Small and quiet; what makes a commit durable stays on, as the store asks for it.
+SETTINGS = {"shared_buffers": "64MB", "autovacuum": "off", "max_wal_size": "1GB", "max_connections": "60"}
+_numbers = itertools.count(1)
+
+
+def needs_postgres() -> None:
+    """Skip the calling test, loudly, where there is no PostgreSQL; in CI that is a failure."""
+    try:
+        programs()
+    except StoreError as error:
+        reason = f"needs PostgreSQL: {error.detail}"
+        if IN_CI:
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@cache
+def server() -> LocalServer:
+    """Started at the first use, stopped and removed with the process. In memory where the machine has room for that."""
+    shared = Path("/dev/shm")
+    place = shared if shared.is_dir() and shutil.disk_usage(shared).free > 1 << 30 else None
+    room = Path(tempfile.mkdtemp(prefix="cardcore-pg-", dir=place))
+    room.chmod(0o755)
+    local = LocalServer(room / "server", SETTINGS)
+
+    def end() -> None:
+        local.stop("immediate")
+        shutil.rmtree(room, ignore_errors=True)
+
+    atexit.register(end)
+    local.create()
+    local.start()
+    return local
+
+
+class Database:
+    """A database of its own with the tables made."""
+
+    def __init__(self, name: str, partitions: int) -> None:
+        self.name = name
+        self.partitions = partitions
+        self.url = server().url(ROLE, name)
+        self.owner = server().url(OWNER, name)
+        self.superuser = server().url("postgres", name)
+
+    def open(self, **options: bool | str) -> postgres.PostgresStore:
+        return postgres.PostgresStore(self.url, **options)  # type: ignore[arg-type]
+
+    def drop(self) -> None:
+        server().sql(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
+
+
+@cache
+def _template(partitions: int) -> str:
+    """A database with empty tables, made once by the migrations themselves."""
+    name = f"template_{partitions}"
+    server().sql(f"CREATE DATABASE {name} OWNER {OWNER}")
+    postgres.create(server().url(OWNER, name), ROLE, partitions)
+    return name
+
+
+def fresh(partitions: int = 1) -> Database:
+    """A new database with empty tables."""
+    template = _template(partitions)
+    name = f"test_{next(_numbers)}"
+    server().sql(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {OWNER}")
+    return Database(name, partitions)
+
+
+__all__ = ["DATABASE", "Database", "fresh", "needs_postgres", "server"]

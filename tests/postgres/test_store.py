@@ -1,0 +1,209 @@
+"""What only the server store promises: one writer of a partition among several processes, an append-only journal, safe settings.
+
+Method: two stores on one database stand for two processes; rights are tried as the serving role and as the owner of the tables;
+unsafe servers are made by the role's or the server's own settings.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from cardapi.store import schema
+from cardapi.store.port import AccountRow, Batch, Head, KeyTaken, StoreError
+from cardapi.store.postgres import PostgresStore
+from cardapi.store.postgres_local import ROLE
+from cardapi.store.postgres_safety import UnsafeServer
+from tests.postgres.server import Database, server
+from tests.store.test_contract import make_card, make_entry
+
+
+@pytest.fixture
+def pair(database: Database) -> Iterator[tuple[PostgresStore, PostgresStore]]:
+    one, two = database.open(), database.open()
+    yield one, two
+    one.close()
+    two.close()
+
+
+def write(store: PostgresStore, partition: int, position: int, **changes: object) -> None:
+    changes.setdefault("client_key", f"{partition}-{position}")
+    store.commit(Batch([make_entry(position, partition=partition, **changes)], [], [], []))
+
+
+# ---------------------------------------------------------------- one writer at a time
+def test_begin_tells_what_somebody_else_wrote(pair: tuple[PostgresStore, PostgresStore]) -> None:
+    one, two = pair
+    assert one.begin([0, 1], (), ()).heads == {0: Head(0, 0, b"", 0, 0), 1: Head(1, 0, b"", 0, 0)}
+    one.commit(Batch([make_entry(1)], [], [], []))
+    assert one.begin([0, 1], (), ()).heads == {}
+    one.abandon()
+    write(two, 1, 1)
+    begun = one.begin([0, 1], (), ())
+    assert begun.heads == {1: Head(1, 1, bytes(32), 10, 1_000_001)}
+    one.abandon()
+    assert one.begin([1], (), ()).heads == begun.heads, "what was taken over and not written is taken over again"
+    one.abandon()
+
+
+def test_a_partition_has_one_writer(pair: tuple[PostgresStore, PostgresStore]) -> None:
+    one, two = pair
+    one.begin([0, 2], (), ())
+    order: list[str] = []
+
+    def second() -> None:
+        assert two.begin([2], (), ()).heads[2].position == 1
+        order.append("second")
+        two.abandon()
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    thread.join(0.3)
+    assert thread.is_alive(), "the second writer did not wait"
+    order.append("first")
+    one.commit(Batch([make_entry(1, partition=2)], [], [], []))
+    thread.join(10)
+    assert order == ["first", "second"]
+    write(two, 3, 1)  # nobody holds this one
+
+
+def test_a_writer_that_died_holds_nothing(pair: tuple[PostgresStore, PostgresStore]) -> None:
+    one, two = pair
+    one.begin([0], (), ())
+    server().sql(f"SELECT pg_terminate_backend({one._connection.info.backend_pid})")
+    write(two, 0, 1)
+    with pytest.raises(StoreError):
+        one.commit(Batch([make_entry(1, client_key="late")], [], [], []))
+    assert [entry.client_key for entry in two.journal(0)] == ["0-1"]
+
+
+def test_a_client_key_has_one_effect_in_all_partitions(pair: tuple[PostgresStore, PostgresStore]) -> None:
+    one, two = pair
+    write(one, 0, 1, client_key="same")
+    assert two.begin([1], [("terminal:t1", "same")], ()).keys == {}
+    with pytest.raises(KeyTaken):
+        two.commit(Batch([make_entry(1, partition=1, client_key="same")], [], [], []))
+    assert two.find_keys([("terminal:t1", "same")])["terminal:t1", "same"].partition == 0
+    assert two.heads()[1].position == 0
+    write(two, 1, 1)
+
+
+def test_begin_finds_keys_and_cards_of_its_partitions(database: Database) -> None:
+    store = database.open()
+    card = make_card("8801000000000013", (1 << 40) + 7)  # 880100000000001 modulo 4 = 1
+    store.commit(Batch([make_entry(1, partition=1)], [card], [AccountRow((1 << 40) + 7, b"x", 1)], []))
+    begun = store.begin([1], [("terminal:t1", "key-1"), ("terminal:t1", "other")], [card.number, "8801000000000021"])
+    assert (list(begun.keys), [found.card for found in begun.found.values()]) == ([("terminal:t1", "key-1")], [card])
+    store.close()
+
+
+def test_an_unknown_partition(database: Database) -> None:
+    store = database.open()
+    with pytest.raises(StoreError, match="not there"):
+        store.begin([0, 9], (), ())
+    write(store, 0, 1)
+    store.close()
+
+
+# ---------------------------------------------------------------- rights
+def test_the_serving_role_appends_and_has_no_ddl(database: Database) -> None:
+    store = database.open()
+    write(store, 0, 1)
+    store.close()
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        for statement in (
+            "UPDATE entry SET liability_fen = 1", "DELETE FROM entry", "TRUNCATE entry", "DROP TABLE entry", "CREATE TABLE mine (a int)",
+            "ALTER TABLE entry DISABLE TRIGGER ALL", "UPDATE partition SET genesis = ''", "DELETE FROM partition",
+            "UPDATE alembic_version SET version_num = ''", "SET ROLE cardcore_owner",
+        ):  # fmt: skip
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
+
+
+def test_the_owner_is_held_to_the_journal_too(database: Database) -> None:
+    store = database.open()
+    write(store, 0, 1)
+    store.close()
+    with psycopg.connect(database.owner, autocommit=True) as connection:
+        for statement in ("UPDATE entry SET liability_fen = 1", "DELETE FROM entry", "TRUNCATE entry"):
+            with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
+                connection.execute(statement)
+        connection.execute("ALTER TABLE entry DISABLE TRIGGER entry_append_only")
+        assert connection.execute("UPDATE entry SET liability_fen = 1").rowcount == 0, "row security is not forced"
+        assert connection.execute("DELETE FROM entry").rowcount == 0
+    store = database.open()
+    assert store.check() == ["the journal's guards are off: entry"]
+    store.close()
+
+
+def test_whoever_owns_the_tables_or_is_superuser_does_not_serve(database: Database) -> None:
+    for url in (database.owner, database.superuser):
+        with pytest.raises(UnsafeServer, match=r"owns|superuser"):
+            PostgresStore(url)
+
+
+# ---------------------------------------------------------------- settings
+@pytest.mark.parametrize("value", ["off", "local", "remote_write"])
+def test_a_weak_synchronous_commit_is_refused(database: Database, value: str) -> None:
+    server().sql(f"ALTER ROLE {ROLE} IN DATABASE {database.name} SET synchronous_commit = '{value}'")
+    with pytest.raises(UnsafeServer, match=f"synchronous_commit is {value}"):
+        database.open()
+
+
+def test_a_standby_that_is_asked_for_must_be_synchronous(database: Database) -> None:
+    with pytest.raises(UnsafeServer, match="synchronous_standby_names is empty"):
+        database.open(standby="synchronous")
+
+
+def test_a_commit_that_did_not_reach_the_standby_is_unknown(database: Database) -> None:
+    """A standby is named that is not there; the wait for it is cancelled, and PostgreSQL answers with a warning, not an error."""
+    store = database.open()
+    write(store, 0, 1)
+    local = server()
+    local.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    local.sql("SELECT pg_reload_conf()")
+    try:
+        pid = store._connection.info.backend_pid
+        failed: list[StoreError] = []
+
+        def commit() -> None:
+            try:
+                write(store, 0, 2)
+            except StoreError as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=commit)
+        thread.start()
+        for _ in range(1_000):
+            waits = local.sql(f"SELECT 1 FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'SyncRep'")
+            if waits:
+                break
+            thread.join(0.01)
+        else:
+            pytest.fail("the commit did not wait for the standby")
+        local.sql(f"SELECT pg_cancel_backend({pid})")
+        thread.join(10)
+        assert [error.detail for error in failed] == [
+            "the outcome of a commit is unknown: canceling wait for synchronous replication due to user request"
+        ]
+    finally:
+        local.sql("ALTER SYSTEM RESET synchronous_standby_names")
+        local.sql("SELECT pg_reload_conf()")
+        store.close()
+
+
+# ---------------------------------------------------------------- schema
+def test_another_schema_is_not_served(database: Database) -> None:
+    server().sql("UPDATE alembic_version SET version_num = '9999'", database.name)
+    with pytest.raises(schema.SchemaError, match="cardcore migrate"):
+        database.open()
+
+
+def test_migrating_again_changes_nothing(database: Database) -> None:
+    schema.upgrade_postgres(database.owner, ROLE)
+    store = database.open()
+    assert store.check() == []
+    store.close()
