@@ -57,7 +57,7 @@ class Till:
         self.directory = directory
         self.clock = clock
         self.numbers = itertools.count(1)
-        if not (directory / "cardcore.db").exists():
+        if not (directory / "secrets").exists():
             shutil.copytree(_template(), directory, dirs_exist_ok=True)
         self.shop: Shop = open_shop(directory, clock=clock)
         self.start = self.shop.desk.head.position  # so that a till opened later makes other keys

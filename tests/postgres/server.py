@@ -64,25 +64,34 @@ class Database:
     def open(self, **options: bool | str) -> postgres.PostgresStore:
         return postgres.PostgresStore(self.url, **options)  # type: ignore[arg-type]
 
+    @staticmethod
+    def copy_of(template: Database) -> Database:
+        """A copy of a database that nobody is connected to."""
+        name = f"test_{next(_numbers)}"
+        server().sql(f"CREATE DATABASE {name} TEMPLATE {template.name} OWNER {OWNER}")
+        return Database(name, template.partitions)
+
     def drop(self) -> None:
         server().sql(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
 
 
-@cache
-def _template(partitions: int) -> str:
-    """A database with empty tables, made once by the migrations themselves."""
-    name = f"template_{partitions}"
+def empty(name: str, partitions: int) -> Database:
+    """A database without tables."""
     server().sql(f"CREATE DATABASE {name} OWNER {OWNER}")
-    postgres.create(server().url(OWNER, name), ROLE, partitions)
-    return name
+    return Database(name, partitions)
+
+
+@cache
+def _template(partitions: int) -> Database:
+    """A database with empty tables, made once by the migrations themselves."""
+    template = empty(f"template_{partitions}", partitions)
+    postgres.create(template.owner, ROLE, partitions)
+    return template
 
 
 def fresh(partitions: int = 1) -> Database:
     """A new database with empty tables."""
-    template = _template(partitions)
-    name = f"test_{next(_numbers)}"
-    server().sql(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {OWNER}")
-    return Database(name, partitions)
+    return Database.copy_of(_template(partitions))
 
 
-__all__ = ["DATABASE", "Database", "fresh", "needs_postgres", "server"]
+__all__ = ["DATABASE", "Database", "empty", "fresh", "needs_postgres", "server"]
