@@ -199,7 +199,7 @@ def test_who_the_card_is_stands_in_the_answer_to_select_or_in_its_file(told: byt
     at = station()
     known = opened(at)
     assert [command[1] for command in at.sent] == [0xA4], "no second command where the first answer says it"
-    silent = Liar(at.card, 0xA4, lambda _: told)
+    silent = Liar(at.card, 0xA4, lambda _: told)  # type: ignore[arg-type]
     at.card = silent  # type: ignore[assignment]
     assert opened(at) == known
     assert [command[1] for command in at.sent[1:]] == [0xA4, 0xB0]

@@ -312,7 +312,7 @@ def test_the_command(pcscd: Daemon, path: Path):
     """Pay, be torn out in the middle and put back, pay with too little money: all in one go, as a person at the counter would."""
     card = purse_of()
     words = ("reader", "pay", "12.50", "--reader", pcscd.reader, "--sam", pcscd.second, "--batch", path, "--json", "--wait", "15")
-    with pcscd.holding(build.purchase_sam(), second=True, seen=False), pcscd.holding(card, away=0.7):
+    with pcscd.holding(build.purchase_sam(), second=True, seen=False), pcscd.holding(card, away=0.2):
         pcscd.sees(pcscd.second, card=True)
         paid = json.loads(call(*words).stdout)
         assert (paid["outcome"], paid["recovered"], paid["balance_fen"], paid["number"]) == ("paid", False, 8750, 1)
@@ -332,7 +332,7 @@ def test_the_command(pcscd: Daemon, path: Path):
 
 def test_the_command_says_what_is_missing(pcscd: Daemon, path: Path):
     words = ("reader", "pay", "12.50", "--reader", pcscd.reader, "--wait", "0.3")
-    assert "[sam_and_batch]" in call(*words, check=False).stderr
+    assert "[sam_and_batch]" in call(*words, "--batch", path, check=False).stderr
     with pcscd.holding(purse_of(), second=True):
         assert "[sam_unavailable]" in call(*words, "--sam", pcscd.second, "--batch", path, check=False).stderr
     with pcscd.holding(build.purchase_sam(), second=True):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cardapi.cli import reader_pay
+from cardapi.cli import reader_online, reader_pay
 from cardapi.cli.group import group
-from cardapi.cli.options import Json
+from cardapi.cli.options import DEFAULT_DATA, DataDir, Json, Token, Url
 from cardapi.cli.reader_words import KINDS, ReaderName, Wait, choose, described, document, named, record_row
 from cardapi.cli.show import details, emit_json, listing, note
 
@@ -87,7 +87,11 @@ def watch(
 
 
 @app.command()
-def show(reader: ReaderName = "", wait: Wait = 10, as_json: Json = False) -> None:
+def show(
+    online: Annotated[bool, typer.Option("--online", help="Ask the service too: the card's number, the value of a DESFire card.")] = False,
+    reader: ReaderName = "", wait: Wait = 10, data: DataDir = DEFAULT_DATA, url: Url = "", token: Token = "",
+    terminal: reader_online.Terminal = "", key_version: reader_online.KeyVersion = 1, as_json: Json = False,
+) -> None:  # fmt: skip
     """Show what is on the card in a reader: who issued it, balance, last records, PIN tries left.
 
     Example: cardcore reader show --reader "00 00"
@@ -99,10 +103,15 @@ def show(reader: ReaderName = "", wait: Wait = 10, as_json: Json = False) -> Non
     if read.found.kind not in ("pboc", "desfire", "psam"):
         raise UnknownCard("the card in the reader answers as none that is known")
     rows = [record_row(record) for record in read.records]
+    told = document(read)
+    if online:
+        where: dict[str, Any] = {"data": data, "url": url, "token": token, "terminal": terminal, "version": key_version}
+        known = reader_online.session({"purpose": "show"}, reader, wait, **where)
+        told |= {"card": known.get("card", ""), "balance_fen": known["chip_fen"] if known.get("chip_fen", -1) >= 0 else told["balance_fen"]}
     if as_json:
-        emit_json(document(read) | {"records": rows})
+        emit_json(told | {"records": rows})
         return
-    details(named(read.found), document(read), as_json=False)
+    details(named(read.found), told, as_json=False)
     if rows:
         listing(
             "Last records",
@@ -113,3 +122,6 @@ def show(reader: ReaderName = "", wait: Wait = 10, as_json: Json = False) -> Non
 
 
 app.command()(reader_pay.pay)
+app.command()(reader_online.load)
+app.command()(reader_online.unload)
+app.command()(reader_online.settle)

@@ -1,4 +1,4 @@
-"""`cardcore reader pay`: take money from the card in a reader."""
+"""`cardcore reader pay`: take money from the card in a reader, on line or with the till's own module."""
 
 from __future__ import annotations
 
@@ -8,29 +8,41 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cardapi.cli.options import Json, amount_argument
-from cardapi.cli.reader_words import ReaderName, Wait, choose
+from cardapi.cli import reader_online
+from cardapi.cli.options import DEFAULT_DATA, DataDir, Json, Token, Url
+from cardapi.cli.reader_online import KeyVersion, Terminal
+from cardapi.cli.reader_words import ReaderName, Wait, Yuan, choose
 from cardapi.cli.show import Mistake, emit_json, note, say, yuan
 
 if TYPE_CHECKING:
     from cardapi.pcsc.offline import Paid, Till
 
-Yuan = Annotated[int, amount_argument("An amount in yuan, such as 25 or 25.50.")]
 Sam = Annotated[str, typer.Option("--sam", envvar="CARDCORE_SAM", help="Pay off line: the reader with the till's purchase module.")]
 Batch = Annotated[Path | None, typer.Option("--batch", help="Off line: the clearing batch to add the purchase to; made when absent.")]
 
 
-def pay(amount: Yuan, sam: Sam = "", batch: Batch = None, reader: ReaderName = "", wait: Wait = 60, as_json: Json = False) -> None:
-    """Pay with the card in a reader, off line: with the till's purchase module in a second one and a clearing batch to upload later.
+def pay(
+    amount: Yuan, sam: Sam = "", batch: Batch = None, reader: ReaderName = "", wait: Wait = 60, data: DataDir = DEFAULT_DATA,
+    url: Url = "", token: Token = "", terminal: Terminal = "", key_version: KeyVersion = 1, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Pay with the money on the card in a reader: through the service, or off line with a purchase module and a clearing batch.
 
     A card that is taken away too early is waited for: it is asked what it has done, and never charged twice.
 
     Example: cardcore reader pay 12.50 --reader "00 00" --sam "00 01" --batch today.ccb
     """
-    if not sam or batch is None:
+    if bool(sam) != (batch is not None):
         raise Mistake("sam_and_batch", "paying off line needs both --sam READER and --batch FILE")
     if amount <= 0:
         raise Mistake("amount_not_positive", "there is nothing to pay")
+    if batch is not None:
+        _offline(amount, sam, batch, reader, wait, as_json=as_json)
+        return
+    where = {"data": data, "url": url, "token": token, "terminal": terminal, "version": key_version}
+    reader_online.run({"purpose": "pay", "amount_fen": amount}, reader, wait, where, as_json=as_json)
+
+
+def _offline(amount: int, sam: str, batch: Path, reader: str, wait: float, *, as_json: bool) -> None:
     from cardapi.pcsc.offline import Module, Till
     from cardapi.pcsc.tap import tap
 
@@ -52,8 +64,8 @@ def _tell(till: Till, paid: Paid, asked: int, *, as_json: bool) -> None:
             "batch_records": till.batch.count, "batch_total_fen": till.batch.total_fen, "in_flight": len(till.intents.open),
         })  # fmt: skip
         return
-    how = "completed by the card's proof, begun " + _time(intent.at) if paid.recovered else "paid"
-    say(f"{how}: {yuan(intent.amount)}  card {intent.application.serial.hex()}  left on it {yuan(paid.balance_after)}")
+    proved = f" (the card has proved it, begun {_time(intent.at)})" if paid.recovered else ""
+    say(f"paid{proved}: {yuan(intent.amount)}  card {intent.application.serial.hex()}  on it now {yuan(paid.balance_after)}")
     batch = f"{till.batch.path}: {till.batch.count} record{'s' * (till.batch.count != 1)}, {yuan(till.batch.total_fen)}"
     say(f"terminal {intent.terminal.hex()}  number {intent.number}  {batch}")
     if paid.earlier:

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cardapi.cli.options import amount_argument
+
 if TYPE_CHECKING:
     from cardapi.pcsc.contents import Contents
     from cardapi.pcsc.identify import Found
 
+Yuan = Annotated[int, amount_argument("An amount in yuan, such as 25 or 25.50.")]
 ReaderName = Annotated[
     str, typer.Option("--reader", envvar="CARDCORE_READER", help="A part of the reader's name; needed if there are several.")
 ]

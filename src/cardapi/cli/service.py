@@ -26,6 +26,7 @@ from cardcore.errors import CardcoreError
 
 if TYPE_CHECKING:
     from cardapi.app import Shop
+    from cardapi.cli.replay.wire import TerminalSigner
 
 SESSION_S = 3_600
 TIMEOUT_S = 600  # verify and trial balance of a long journal take their time
@@ -147,9 +148,9 @@ def fresh_key() -> str:
 
 # ---------------------------------------------------------------- transports
 class Remote:
-    """A service over HTTP."""
+    """A service over HTTP. signer: a terminal that signs each request, every attempt anew, in place of a session token."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, signer: TerminalSigner | None = None) -> None:
         import http.client
 
         parts = urlsplit(url)
@@ -158,6 +159,7 @@ class Remote:
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(parts.hostname, parts.port, timeout=TIMEOUT_S)
         self._url = url
+        self._signer = signer
         self.paths: dict[str, tuple[str, str]] = {}
 
     def send(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
@@ -174,6 +176,9 @@ class Remote:
             raise Mistake("unreachable", f"no service answers at {self._url} ({error or type(error).__name__})") from error
 
     def _exchange(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        if self._signer is not None:
+            signed = self._signer.header(method, target, headers.get("Idempotency-Key", ""), body)
+            headers = {**headers, "Authorization": signed.removeprefix("Authorization: ").rstrip()}
         self._connection.request(method, target, body or None, headers)
         answer = self._connection.getresponse()
         return answer.status, answer.read()
@@ -309,6 +314,34 @@ def _remote(url: str, token: str, operator: str, data: Path) -> Service:
             name = operator or typer.prompt("Operator", err=True)
             service.log_in(name, os.environ.get("CARDCORE_PASSWORD") or typer.prompt("Password", hide_input=True, err=True))
     return service
+
+
+def station(data: Path, *, url: str = "", token: str = "", terminal: str = "", version: int = 1) -> Service:
+    """A running service for a station at the counter: with a session token, or signed by a terminal.
+
+    The terminal's key (hex) comes from CARDCORE_TERMINAL_KEY, or is the demo shop's. Raises Mistake.
+    """
+    address = url or service_address(data)
+    return Service(Remote(address), token) if token else Service(Remote(address, terminal_signer(data, terminal, version)))
+
+
+TERMINAL_KEY = "CARDCORE_TERMINAL_KEY"
+
+
+def terminal_signer(data: Path, terminal: str, version: int) -> TerminalSigner:
+    """Who signs as a terminal: by the key in CARDCORE_TERMINAL_KEY, else as the demo shop's. Raises Mistake no_terminal_key."""
+    from cardapi.cli.replay.wire import TerminalSigner
+
+    text = os.environ.get(TERMINAL_KEY, "")
+    if not text:
+        demo = demo_credentials(data)
+        if demo is None or terminal not in ("", demo["terminal"]):
+            raise Mistake("no_terminal_key", f"put the terminal's key into {TERMINAL_KEY}: it was shown when the terminal was created")
+        terminal, text = demo["terminal"], demo["terminal_key"]
+    try:
+        return TerminalSigner(terminal, version, bytes.fromhex(text))
+    except ValueError:
+        raise Mistake("no_terminal_key", f"{TERMINAL_KEY} is not a key in hex") from None
 
 
 def service_file(data: Path) -> Path:

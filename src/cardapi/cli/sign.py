@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
 
 from cardapi.cli.options import DEFAULT_DATA, DataDir
-from cardapi.cli.show import Mistake, say
-
-KEY = "CARDCORE_TERMINAL_KEY"
+from cardapi.cli.show import say
 
 
 def sign(
@@ -28,18 +25,8 @@ def sign(
 
     Example: curl -H "$(cardcore sign POST /v1/settle --key a1 --body "$B")" -H 'Idempotency-Key: a1' -d "$B" $URL/v1/settle
     """
-    from cardapi.cli.replay.wire import TerminalSigner
-    from cardapi.cli.service import demo_credentials
+    from cardapi.cli.service import terminal_signer
 
     content = typer.get_binary_stream("stdin").read() if body == "-" else body.encode()
-    text = os.environ.get(KEY, "")
-    if not text:
-        demo = demo_credentials(data)
-        if demo is None or terminal not in ("", demo["terminal"]):
-            raise Mistake("no_terminal_key", f"put the terminal's key into {KEY}: it was shown when the terminal was created")
-        terminal, text = demo["terminal"], demo["terminal_key"]
-    try:
-        signer = TerminalSigner(terminal, version, bytes.fromhex(text))
-    except ValueError:
-        raise Mistake("no_terminal_key", f"{KEY} is not a key in hex") from None
+    signer = terminal_signer(data, terminal, version)
     say(signer.header(method.upper(), path, client_key, content).rstrip())

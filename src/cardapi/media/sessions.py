@@ -57,6 +57,12 @@ class _Session:
         self.answered: tuple[str, ...] = ()  # the answers that `last` was made from
 
 
+    @property
+    def unsettled(self) -> bool:
+        """Whether its result is none to keep: the card left, and may be here again."""
+        return self.last is not None and self.last.result is not None and self.last.result.outcome in ("torn", "in_flight")
+
+
 class CardSessions:
     """Every session of this process. Methods block (they read and commit) and may be called from any thread but an event loop's."""
 
@@ -79,6 +85,9 @@ class CardSessions:
         with self._lock:
             self._drop_idle()
             session = self._sessions.get(name)
+            if session is not None and session.meaning == meaning and session.unsettled:
+                del self._sessions[name]
+                session = None
             if session is None:
                 mine = sum(1 for other in self._sessions.values() if other.client == caller.client and other.script is not None)
                 if len(self._sessions) >= SESSIONS_MAX or mine >= OF_CLIENT_MAX:

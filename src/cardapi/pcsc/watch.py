@@ -22,7 +22,7 @@ RELIST_S = 2.0
 """A reader that comes between listing and waiting is found after this long at the latest."""
 SERVICE_S = 0.5
 """Between attempts to find a service that went away."""
-AGAIN_S = 0.5
+AGAIN_S = 0.3
 """Between attempts with a card that was not done: it may be back before the service noticed that it was gone."""
 ENDING_S = 2.0
 _AGAIN = (CardLocked, CardRemoved, CardSilent, MuteCard, NoCard, OutcomeUnknown)
