@@ -40,7 +40,7 @@ MAY: dict[str, set[str]] = {
     "grantRole": {M, H, A}, "revokeOperator": {M, H, A}, "listApprovals": {M, H, A, U}, "approve": {M, H, A},
     "openCardSession": {T, C, M, H, A}, "stepCardSession": {T, C, M, H, A}, "closeCardSession": {T, C, M, H, A},
     "listInFlight": EVERYBODY, "cardMedia": EVERYBODY, "registerMedium": {M, H, A}, "retireMedium": {M, H, A}, "blockMedium": {M, H, A},
-    "unblockMedium": {M, H, A},
+    "unblockMedium": {M, H, A}, "openBatch": {M, H, A}, "batchStatus": {C, M, H, A, U}, "closeBatch": {M, H, A}, "spoilCard": {M, H, A},
     "publishScheme": {H, A}, "listSchemes": {C, M, H, A, U}, "closeDay": {M, H, A}, "trialBalance": {H, A, U}, "exportJournal": {H, A, U},
     "verifyLedger": {H, A, U}, "metrics": {H, A, U},
 }  # fmt: skip
@@ -88,6 +88,14 @@ class Things:
         self.chain.made(self.manager.post(f"/v1/cards/{self.card()}/media", {"medium": name, "profile": "desfire-ev2"}))
         return name
 
+    def batch(self) -> str:
+        """An open batch; another person than its maker has approved it."""
+        number = next(NUMBERS)
+        body = {"id": f"b{number}", "unit": self.unit, "programme": "mall-vip", "profile": "desfire-ev2", "first_serial": number * 10}
+        name = self.chain.made2(self.manager.post("/v1/batches", body))["approval_id"]
+        self.chain.made(self.chain.person(H, "issuer").post(f"/v1/approvals/{name}/approve", {}))
+        return f"b{number}"
+
     def flight(self) -> None:
         """A load that waits for its card."""
         card, name = self.card(), f"desfire:{next(NUMBERS):014x}"
@@ -118,7 +126,9 @@ def body_of(operation: Operation, things: Things) -> Any:
     if name in ("adjust", "expire"):
         return {"card": things.card(), **({"purse": "principal", "amount": 1, "reason": "test"} if name == "adjust" else {})}
     number = next(NUMBERS)
-    if name in ("retireMedium", "blockMedium", "unblockMedium"):
+    if name == "openBatch":
+        return {"id": f"b{number}", "unit": things.unit, "programme": "mall-vip", "profile": "desfire-ev2", "first_serial": number * 10}
+    if name in ("retireMedium", "blockMedium", "unblockMedium", "spoilCard"):
         return {"medium": things.medium(), "reason": "test"}
     if name == "mergeMember":
         return {"into": things.member(), "reason": "test"}
@@ -143,7 +153,7 @@ def target_of(operation: Operation, things: Things) -> str:
     path = operation.path
     for name, made in (("{card}", things.card), ("{ticket}", things.ticket), ("{terminal}", things.terminal),
         ("{operator}", things.operator), ("{member}", things.member), ("{job}", lambda: "pruning"),
-                       ("{approval}", things.approval), ("{session}", lambda: "00" * 16)):  # fmt: skip
+                       ("{approval}", things.approval), ("{session}", lambda: "00" * 16), ("{batch}", things.batch)):  # fmt: skip
         if name in path:
             path = path.replace(name, made())
     return path + ("?client_key=none" if operation.id == "getByClientKey" else "")
@@ -213,7 +223,7 @@ def absent_of(operation: Operation, things: Things) -> tuple[str, Any]:
     body = body_of(operation, things)
     path = operation.path
     for name, nothing in (("{card}", "6200000099999997"), ("{ticket}", "00-0000ffffffff"), ("{terminal}", "none"), ("{operator}", "none"),
-                          ("{member}", "m00-0000ffffffff"), ("{approval}", "none")):  # fmt: skip
+                          ("{member}", "m00-0000ffffffff"), ("{approval}", "none"), ("{batch}", "none")):  # fmt: skip
         path = path.replace(name, nothing)
     if isinstance(body, dict) and "{" not in operation.path:
         for name, nothing in (("card", "6200000099999997"), ("ticket_id", "00-0000ffffffff"), ("parent", "none"), ("unit", "none"),

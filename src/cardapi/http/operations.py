@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from cardapi.http import approve, books, cards, corrections, jobs, login, lookups, media, members, sales, staff, status, taps
+from cardapi.http import approve, batches, books, cards, corrections, jobs, login, lookups, media, members, sales, staff, status, taps
 from cardapi.http import card_schemas as card
 from cardapi.http import job_schemas as job
 from cardapi.http import member_schemas as member
@@ -173,6 +173,16 @@ _MEDIA = (
                   tap.MediumStep, card.CardStep, keyed=True, problems=("unknown_medium", "state_not_allowed", "too_many_media"))
         for verb, summary in (("retire", "Take a carrier out of use"), ("block", "Block a carrier"), ("unblock", "Unblock a carrier"))
     ),
+    Operation("openBatch", "POST", "/v1/batches", batches.open_batch, _MANAGER, "reached",
+              "Ask for a batch of cards to personalise; a second person approves", "media", tap.OpenBatch, people.PendingApproval, 202,
+              keyed=True, problems=("not_found", "exists", "unknown_programme", "invalid_document")),
+    Operation("batchStatus", "GET", "/v1/batches/{batch}", batches.batch_status, _READ | _CASHIER, "reached",
+              "Serials of a batch: issued, begun, spoiled, left", "media", told=tap.BatchStatus, problems=("not_found",)),
+    Operation("closeBatch", "POST", "/v1/batches/{batch}/close", batches.close_batch, _MANAGER, "reached", "Make no more cards of a batch",
+              "media", card.Because, tap.BatchStatus, keyed=True, problems=("not_found",)),
+    Operation("spoilCard", "POST", "/v1/batches/{batch}/spoil", batches.spoil, _MANAGER, "reached",
+              "Write off a card of a batch that was begun and will not be finished", "media", tap.MediumStep, card.CardStep, keyed=True,
+              problems=("not_found", "unknown_medium", "state_not_allowed", "maker_is_checker")),
 )  # fmt: skip
 
 _STAFF_PROBLEMS = ("not_found", "exists", "invalid_document")
@@ -208,7 +218,7 @@ _PEOPLE = (
               "people", told=people.Approvals, query=PAGED),
     Operation("approve", "POST", "/v1/approvals/{approval}/approve", approve.approve, _MANAGER, "reached",
               "Approve and execute somebody else's request", "people", people.Approve, money.Ticket, keyed=True,
-              or_told=(member.MemberStep,),
+              or_told=(member.MemberStep, tap.BatchStatus),
               problems=("not_found", "maker_is_checker", "approval_closed", "approval_expired", "insufficient_funds", "limit_exceeded")),
 )  # fmt: skip
 
@@ -298,6 +308,7 @@ BY_ID = {operation.id: operation for operation in OPERATIONS}
 
 TWO_PERSON = {
     "adjust": approve.TwoPerson(money.Adjust, BY_ID["adjust"].roles, corrections.adjust_request),
+    "openBatch": approve.TwoPerson(tap.OpenBatch, BY_ID["openBatch"].roles, batches.batch_request, batches.batch_opened),
     **members.approvals(BY_ID["mergeMember"].roles),
 }
 

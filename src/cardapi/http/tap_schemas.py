@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from cardapi.custody import Pin
-from cardapi.http.fields import Asked, Card, Fen, Reason, Second, SlugOrNone, Tender, Told, Word
+from cardapi.http.fields import Asked, Card, Fen, Prefix, Reason, Second, Slug, SlugOrNone, Tender, Told, Word
 
 RECORDS_MAX = 4
 ANSWERS_MAX = 8
@@ -106,3 +106,38 @@ class InFlightList(Told):
 
     items: list[InFlight]
     next_cursor: str
+
+
+class OpenBatch(Asked):
+    """Ask for a batch of blank cards: what they become, and the range of their serials. Dates are YYYYMMDD."""
+
+    id: Slug
+    unit: Slug
+    programme: Annotated[str, Meta(min_length=1, max_length=64)]
+    profile: Annotated[str, Meta(min_length=1, max_length=32, examples=["pboc2-3des"])]
+    issuer: Annotated[str, Meta(pattern="^[0-9a-fA-F]{16}$", description="Issuer identifier on PBOC cards, hex.")] = "1000000010000000"
+    first_serial: Annotated[int, Meta(ge=1, le=10**15)] = 1
+    count: Annotated[int, Meta(ge=1, le=100_000)] = 1
+    prefix: Prefix = "62"
+    valid_from: Annotated[str, Meta(pattern="^[0-9]{8}$")] = "20260101"
+    valid_to: Annotated[str, Meta(pattern="^[0-9]{8}$")] = "20361231"
+    purse: Annotated[int, Meta(ge=0, le=2, description="Which purse of a PBOC chip holds the money: 1 ED, 2 EP.")] = 0
+    limit_fen: Annotated[int, Meta(ge=1, le=2**31 - 1, description="The most a DESFire value file holds.")] = 1_000_000
+
+
+class BatchStatus(Told):
+    """Every serial of a batch: issued, begun (given to a card that is not finished), spoiled (written off), left."""
+
+    id: str
+    unit: str
+    programme: str
+    profile: str
+    first_serial: int
+    count: int
+    state: str
+    maker: str
+    approver: str
+    issued: int
+    begun: int
+    spoiled: int
+    left: int

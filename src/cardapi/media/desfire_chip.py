@@ -72,7 +72,7 @@ class DesfireChip:
             from cardapi.media.tap import TapRefused
 
             raise TapRefused("balance_differs", "the chip holds another amount than it last proved (K4)", chip_fen=value)
-        channel = yield from self._open(key_number)
+        channel = yield from self.open(key_number)
         amount = self.tap.asked.amount_fen
         if not self.profile.ev2:
             reference = hashlib.blake2b(self.tap.intent_key.encode() + self.tap.room.random(16), digest_size=16).digest()
@@ -95,7 +95,7 @@ class DesfireChip:
 
     def recover(self, item: Item) -> Script:
         """What became of an open item."""
-        channel = yield from self._open(READ)
+        channel = yield from self.open(READ)
         if isinstance(item.intent, LoggedIntent):
             dialogue = desfire_log.recover_logged(channel, self.uid, self.place, LOG_FILE, item.intent)
             outcome, value = yield from self.tap.serve(dialogue, self.answers)
@@ -109,7 +109,7 @@ class DesfireChip:
         return found.outcome, shown, {"tmv": found.committed.value} if found.committed else {"told": "counter"}
 
     # ------------------------------------------------------------ inside
-    def _open(self, key_number: int) -> Script:
+    def open(self, key_number: int) -> Script:
         """Select the application and authenticate with one of its keys."""
         yield from self.tap.serve(desfire.select(APPLICATION_ID), self.answers)
         start = desfire.authenticate_ev2 if self.profile.ev2 else desfire.authenticate_ev1
@@ -117,7 +117,7 @@ class DesfireChip:
 
     def _read(self) -> Script:
         """Value and transaction counter, proved by the channel. Raises TapRefused counter_stepped_back (K1)."""
-        channel = yield from self._open(READ)
+        channel = yield from self.open(READ)
         counter = 0
         if self.profile.ev2:
             last = yield from self.tap.serve(desfire_value.read_last(channel, self.place), self.answers)

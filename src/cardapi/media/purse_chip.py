@@ -124,10 +124,16 @@ class PurseChip:
 
     def _pin(self) -> Script:
         """VERIFY, when the holder has given a PIN. It goes to the card and nowhere else (A6)."""
-        if self.tap.asked.pin is not None:
-            digits = self.tap.asked.pin.reveal().decode()
-            coded = bytes.fromhex(digits + "F" * (len(digits) % 2))
+        coded = self.pin_octets()
+        if coded:
             yield from self.tap.serve(purse.verify_pin(coded), self.answers)
+
+    def pin_octets(self) -> bytes:
+        """The PIN that was given, as cards take it: BCD, filled with F. Empty when none was given."""
+        if self.tap.asked.pin is None:
+            return b""
+        digits = self.tap.asked.pin.reveal().decode()
+        return bytes.fromhex(digits + "F" * (len(digits) % 2))
 
     def _key(self, purpose: str, version: int) -> Key:
         return self.tap.key(f"pboc-{purpose}", version, self.profile.algorithm, self.application.factors(self.make))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from cardapi.desk import Desk, Request, is_settlement, unpack_facts
@@ -16,6 +16,7 @@ from cardapi.ids import ticket_id
 from cardapi.keys.port import KeyStore
 from cardapi.media.asked import Asked, Caller, Result
 from cardapi.media.intents import Intent, before, from_facts, to_facts
+from cardapi.media.issue import Places, personalise
 from cardapi.people.registry import Registry
 from cardapi.store.media import Shown, key_allowed, pack_shown, unpack_shown
 from cardapi.store.port import CardRow, Entry, MediumRow
@@ -49,6 +50,7 @@ class Room:
     clock: Callable[[], int]
     random: Callable[[int], bytes]
     system: bytes  # the system identifier of AN10922 diversification
+    places: Places = field(default_factory=Places)
 
 
 class Item:
@@ -112,6 +114,8 @@ class Tap:
         if isinstance(earlier, Result):
             return earlier
         chip = yield from identify(self)
+        if self.asked.purpose == "personalise":
+            return (yield from personalise(self, chip))
         self.facts["medium"] = chip.medium
         row = self.look(lambda store: store.read_media([chip.medium])).get(chip.medium)
         if row is None:

@@ -18,7 +18,7 @@ from cardapi.people.policy import CardPolicy, MembershipPolicy
 from cardcore.errors import CardcoreError
 from cardcore.settlement import Programme
 
-KINDS = ("unit", "terminal", "operator", "programme", "approval", "close", "session", "reconciliation", "key")
+KINDS = ("unit", "terminal", "operator", "programme", "approval", "close", "session", "reconciliation", "key", "card_batch")
 UNIT_KINDS = ("issuer", "hq", "region", "store", "counter")
 
 
