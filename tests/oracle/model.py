@@ -97,6 +97,7 @@ class Ticket:
     points_fen: int = 0
     points_fen_back: int = 0
     categories: list[str] = field(default_factory=list)
+    flags: list[int] = field(default_factory=list)
 
 
 @dataclass

@@ -24,6 +24,9 @@ rounding = "{rounding}"
 step_fen = {step}
 """
 CATEGORIES = ("cloth", "food", "toys", "massage", "gym", "course")
+STORES = ("s01", "s02", "s03")
+TAGS = ("vip", "gender:f", "dealer")
+CAMPAIGNS = ("spring", "gifts")
 RATES = ("88/100", "8/10", "1/2", "0/1", "95/100", "2/3", "999/1000", "1/3", "705/1000")
 
 
@@ -87,16 +90,20 @@ def benefits(choose: Random, tiers: list[str]) -> str:
         if choose.random() < 0.2:
             low = choose.choice([0, 100_00, 199_99, 200_00])
             parts |= {"amount_min_fen": low, "amount_max_fen": low + choose.choice([0, 1, 1000_00, 10**12])}
+        if choose.random() < 0.35:
+            parts |= condition(choose)
         return "when = { " + ", ".join(f"{key} = {value}" for key, value in parts.items()) + " }\n"
 
     def category() -> str | None:
         return repr(choose.sample(CATEGORIES, choose.randint(1, 3))) if choose.random() < 0.4 else None
 
-    out += [when(category=category()) + f'then = {{ discount = "{choose.choice(RATES)}" }}\n' for _ in range(choose.randint(0, 3))]
+    for _ in range(choose.choice((0, 1, 2, 3, 3, 5))):
+        flag = choose.choice(({}, {}, {"flag": "['member-only']"}, {"flag_not": "['member-only']"}))
+        out.append(when(category=category(), **flag) + f'then = {{ discount = "{choose.choice(RATES)}" }}\n')
     for _ in range(choose.randint(0, 3)):
         base = choose.sample(["principal", "bonus", "outside", "further"], choose.randint(1, 4))
         out.append(
-            when(category=category())
+            when(category=category(), flag_not=choose.choice((None, None, "['special']")))
             + f'then = {{ accrue = "points", amount = {choose.choice([1, 10, 25])}, per_fen = {choose.choice([1, 100, 10_00, 100_00])}, '
             f'multiplier = "{choose.choice(["1/1", "2/1", "3/2", "1/3"])}", base = {base!r} }}\n'
         )
@@ -119,7 +126,28 @@ def benefits(choose: Random, tiers: list[str]) -> str:
             + " }\n"
         )
     choose.shuffle(out)
-    return "".join(f'[[benefit]]\nname = "rule {index}"\n{rule}' for index, rule in enumerate(out))
+    return "".join(f'[[benefit]]\nname = "rule {index}"\n{ranked(choose)}{rule}' for index, rule in enumerate(out))
+
+
+def ranked(choose: Random) -> str:
+    """Now and then a priority, an exclusive group, or both."""
+    return (f"priority = {choose.randint(-2, 2)}\n" if choose.random() < 0.3 else "") + (
+        f'exclusive = "{choose.choice(("one", "two"))}"\n' if choose.random() < 0.3 else ""
+    )
+
+
+def condition(choose: Random) -> dict[str, object]:
+    """One or two conditions besides tier, category and amount, which hold often enough to matter."""
+    some: dict[str, object] = {
+        "weekday": repr(choose.sample(["mon", "tue", "wed", "thu", "fri", "sat", "sun"], choose.randint(1, 5))),
+        "day": repr(choose.sample(range(1, 32), 15)), "month": repr(choose.sample(range(1, 13), 6)),
+        "hour": repr(choose.sample(range(24), 12)), "from": f'"20{choose.randint(26, 45)}-02-28"',
+        "until": f'"20{choose.randint(45, 60)}-12-31"',
+        "birthday": choose.choice(('"day"', '"month"')), "store": repr(choose.sample(STORES, 2)), "unit": '["east"]',
+        "channel": '["store", "app"]', "tender": '["cash"]', "tag": repr(choose.sample(TAGS, 2)), "tag_not": repr(choose.sample(TAGS, 1)),
+        "stock": repr(choose.sample(CAMPAIGNS, choose.randint(1, 2))),
+    }  # fmt: skip
+    return {key: some[key] for key in choose.sample(sorted(some), choose.choice((1, 1, 2)))}
 
 
 PRODUCTS = """

@@ -9,6 +9,7 @@ from cardcore import settlement as core
 from cardcore.errors import AmountOutOfRange, Declined, InvalidCommand
 from tests.oracle import medium, sale, undo, value
 from tests.oracle.model import Account, Nonsense, Programme, Refused, Ticket
+from tests.oracle.moment import Moment
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Pair:
         self.core = [core.Account(index + 1) for index in range(cards)]
         self.mine = {index + 1: Account(index + 1) for index in range(cards)}
         self.at_us = at_us
+        self.facts: dict[str, Any] | None = None  # of the next command
         self.position = 0
         self.entries: dict[int, Entry] = {}
         self.journal: list[tuple[int, core.Settlement]] = []
@@ -46,7 +48,11 @@ class Pair:
         if entry is not None:
             more = {"ticket": entry.settlement, "ticket_position": entry.position, "followers": list(entry.followers)}
         further = [core.Snapshot(self.programmes[other], self.core[other]) for other in others]
-        return core.Snapshot(self.programmes[card], self.core[card], others=further, **more)
+        facts = None if self.facts is None else core.Facts(**self.facts)
+        return core.Snapshot(self.programmes[card], self.core[card], others=further, facts=facts, **more)
+
+    def moment(self, tender: str = "") -> Moment:
+        return Moment(self.now, tender, self.facts)
 
     def copies(self) -> dict[int, Account]:
         return {key: account.copy() for key, account in self.mine.items()}
@@ -136,7 +142,7 @@ class Pair:
 
         def oracle(accounts: dict[int, Account]) -> Any:
             others = [(self.rules[other], accounts[other + 1]) for other in further]
-            return sale.sell(self.rules[card], accounts[card + 1], others, order, self.at_us, self.position + 1)
+            return sale.sell(self.rules[card], accounts[card + 1], others, order, self.moment(order.tender), self.position + 1)
 
         return self.decide(order.verb, self.snapshot(card, further), command, oracle, commit=order.verb != "quote")
 
@@ -145,7 +151,7 @@ class Pair:
             account = accounts[card + 1]
             if product:
                 return value.buy(self.rules[card], account, paid, product, self.now)
-            return value.top_up(self.rules[card], account, paid, self.now)
+            return value.top_up(self.rules[card], account, paid, self.moment("cash"))
 
         return self.decide("buy" if product else "topup", self.snapshot(card), core.TopUp(paid, product=product), oracle)
 
@@ -179,7 +185,9 @@ class Pair:
         hold = entry.ticket
         return self._undo(
             "capture", entry, core.Capture(amount),
-            lambda accounts: undo.capture(self.rules[entry.own], accounts, entry.own + 1, hold, amount, self.now, self.position + 1),
+            lambda accounts: undo.capture(
+                self.rules[entry.own], accounts, entry.own + 1, hold, amount, self.moment(hold.tender), self.position + 1
+            ),
         )  # fmt: skip
 
     def void(self, entry: Entry) -> tuple[str, Entry | None]:

@@ -28,6 +28,7 @@ from tests.oracle.model import (
     reached_tier,
     rounded,
 )  # fmt: skip
+from tests.oracle.moment import Moment, asked
 
 
 @dataclass
@@ -64,23 +65,36 @@ class Figures:
     lines: list[dict[str, int]] = field(default_factory=list)
 
 
-def matching(programme: Programme, effect: str, tier: int, gross: int) -> list[Any]:
-    """Rules of an effect, in the pack's order, that this tier and ticket (or top-up) size may use."""
-    return [
+def matching(programme: Programme, effect: str, tier: int, gross: int, moment: Moment) -> list[Any]:
+    """Rules of an effect that this tier, ticket (or top-up) size and moment may use: by priority, then in the pack's order."""
+    found = [
         rule
         for rule in programme["rules"]
         if rule["effect"] == effect
         and (rule["tiers"] is None or tier in rule["tiers"])
         and rule["amount_min_fen"] <= gross <= rule["amount_max_fen"]
+        and asked(programme, rule, moment)
+    ]
+    return sorted(found, key=lambda rule: -rule["priority"])
+
+
+def one_of_group(rules: list[Any]) -> list[Any]:
+    """Of rules that would all act, those that do: the first of each exclusive group."""
+    return [
+        rule
+        for index, rule in enumerate(rules)
+        if not rule["exclusive"] or rule["exclusive"] not in [earlier["exclusive"] for earlier in rules[:index]]
     ]
 
 
-def speaks_of(programme: Programme, rule: Any, category: str) -> bool:
+def speaks_of(programme: Programme, rule: Any, category: str, flags: int) -> bool:
+    """Whether a line of this category with these flags is one that the rule is about."""
     names = [programme["categories"][index] for index in rule["categories"] or ()]
-    return rule["categories"] is None or category in names
+    wanted, unwanted = rule["flags"]
+    return (rule["categories"] is None or category in names) and flags & wanted == wanted and flags & unwanted == 0
 
 
-def price(programme: Programme, tier: int, gross: int, item: Item) -> dict[str, int]:
+def price(programme: Programme, tier: int, gross: int, item: Item, moment: Moment) -> dict[str, int]:
     """Step 2 and the coupons of step 4 for one line."""
     if item.flags & (COVER | REDEEM):
         both = item.flags & COVER and item.flags & REDEEM
@@ -89,18 +103,19 @@ def price(programme: Programme, tier: int, gross: int, item: Item) -> dict[str, 
         return {"discount": 0, "coupon": 0, "covered": item.amount, "net": 0}
     rates = [Fraction(*item.counter)] if item.counter[0] != item.counter[1] else []
     if not item.flags & (SPECIAL_PRICE | NO_DISCOUNT):
-        rates += [
-            Fraction(rule["pay"], rule["of"])
-            for rule in matching(programme, "discount", tier, gross)
-            if speaks_of(programme, rule, item.category)
+        fitting = [
+            rule for rule in matching(programme, "discount", tier, gross, moment) if speaks_of(programme, rule, item.category, item.flags)
         ]
-    asked = item.amount
+        rates += [Fraction(rule["pay"], rule["of"]) for rule in one_of_group(fitting)]
+    if len(rates) > 5:
+        raise Nonsense  # docs/pack-format.md: at most five rates stack on a line
+    owed = item.amount
     if rates:
-        asked = rounded(item.amount * combined(rates, programme["stacking"]), programme["rounding"], programme["step_fen"])
-    asked = min(asked, item.amount) - item.discount  # rounding up to a step never charges more than the list price
-    if asked < 0 or item.coupon > asked:
+        owed = rounded(item.amount * combined(rates, programme["stacking"]), programme["rounding"], programme["step_fen"])
+    owed = min(owed, item.amount) - item.discount  # rounding up to a step never charges more than the list price
+    if owed < 0 or item.coupon > owed:
         raise Nonsense
-    return {"discount": item.amount - asked, "coupon": item.coupon, "covered": 0, "net": asked - item.coupon}
+    return {"discount": item.amount - owed, "coupon": item.coupon, "covered": 0, "net": owed - item.coupon}
 
 
 def cover(programme: Programme, account: Account, known: list[Lot], item: Item, index: int, now: int) -> list[Part]:
@@ -175,32 +190,33 @@ def take_points(programme: Programme, account: Account, units: int, now: int) ->
     return taken
 
 
-def redeem(programme: Programme, account: Account, gross: int, item: Item, index: int, now: int) -> list[Part]:
-    for rule in matching(programme, "redeem", account.tier, gross):
-        cost = ladder_cost(rule, item.amount) if speaks_of(programme, rule, item.category) else None
+def redeem(programme: Programme, account: Account, gross: int, item: Item, index: int, moment: Moment) -> list[Part]:
+    for rule in matching(programme, "redeem", account.tier, gross, moment):
+        cost = ladder_cost(rule, item.amount) if speaks_of(programme, rule, item.category, item.flags) else None
         if cost is not None:
-            taken = take_points(programme, account, cost, now)
+            taken = take_points(programme, account, cost, moment.now)
             return [Part("redeem", 0, units, account.account_id, lot, index) for lot, units in taken]
     raise Refused("points_not_allowed")
 
 
-def deduct(programme: Programme, account: Account, gross: int, net: int, asked: int, now: int) -> tuple[int, list[Part]]:
+def deduct(programme: Programme, account: Account, gross: int, net: int, wanted: int, moment: Moment) -> tuple[int, list[Part]]:
     """Step 4: points pay part of the net in whole steps. Answers (fen, parts); the parts' fen add up to it."""
-    rules = matching(programme, "deduct", account.tier, gross)
+    rules = matching(programme, "deduct", account.tier, gross, moment)
     if not rules:
-        if asked == -1:
+        if wanted == -1:
             return 0, []
         raise Refused("points_not_allowed")
     rule = rules[0]
     most = int(net * Fraction(*rule["max_share"])) // rule["worth_fen"]
-    if asked == -1:
-        steps = min(most, account.points(programme, now) // rule["units"])
+    if wanted == -1:
+        steps = min(most, account.points(programme, moment.now) // rule["units"])
     else:
-        steps, rest = divmod(asked, rule["units"])
+        steps, rest = divmod(wanted, rule["units"])
         if rest or steps > most:
             raise Refused("points_not_allowed")
     parts = [
-        Part("points", 0, units, account.account_id, lot) for lot, units in take_points(programme, account, steps * rule["units"], now)
+        Part("points", 0, units, account.account_id, lot)
+        for lot, units in take_points(programme, account, steps * rule["units"], moment.now)
     ]
     return steps * rule["worth_fen"], parts
 
@@ -218,20 +234,26 @@ def spend(programme: Programme, account: Account, want: int, kind: str, now: int
     return parts
 
 
-def accrue(programme: Programme, tier: int, gross: int, items: list[tuple[str, int]], net: int, paid: dict[str, int]) -> int:
-    """Step 7: points for what was paid in money. `items`: category and net of each line; `paid`: fen by kind of tender."""
+def accrue(
+    programme: Programme, tier: int, gross: int, items: list[tuple[str, int, int]], net: int, paid: dict[str, int], moment: Moment
+) -> int:
+    """Step 7: points for what was paid in money. `items`: category, flags and net of each line; `paid`: fen by kind of tender."""
     if not programme["card"]["member"] or not purses_of(programme, "points"):
         return 0
     total = 0
-    for rule in matching(programme, "accrue", tier, gross):
-        if net:
-            eligible = sum(fen for category, fen in items if speaks_of(programme, rule, category))
-            counted = sum(paid[kind] for kind in rule["base"])
-            base = eligible * counted // net
-            total += int(base // rule["per_fen"] * rule["amount"] * Fraction(*rule["multiplier"]))
-    for rule in matching(programme, "milestone", tier, gross):  # after all accruals, wherever the pack lists them
-        if total >= rule["earned_min"]:
+    about: dict[str, int] = {}
+    for rule in matching(programme, "accrue", tier, gross, moment):
+        about[rule["name"]] = sum(fen for category, flags, fen in items if speaks_of(programme, rule, category, flags))
+    acting = [rule for rule in matching(programme, "accrue", tier, gross, moment) if about[rule["name"]]]
+    for rule in one_of_group(acting):
+        counted = sum(paid[kind] for kind in rule["base"])
+        base = about[rule["name"]] * counted // net
+        total += int(base // rule["per_fen"] * rule["amount"] * Fraction(*rule["multiplier"]))
+    done: list[str] = []
+    for rule in matching(programme, "milestone", tier, gross, moment):  # after all accruals, wherever the pack lists them
+        if total >= rule["earned_min"] and (not rule["exclusive"] or rule["exclusive"] not in done):
             total += rule["amount"]
+            done.append(rule["exclusive"])
     return total
 
 
@@ -262,14 +284,14 @@ def paid_by(programme: Programme, parts: list[Part], own: int) -> dict[str, int]
 
 
 def sell(
-    programme: Programme, account: Account, further: list[tuple[Programme, Account]], order: Order, at_us: int, position: int
+    programme: Programme, account: Account, further: list[tuple[Programme, Account]], order: Order, moment: Moment, position: int
 ) -> tuple[dict[str, Any], Ticket]:
     """Decide and apply a sale to `account` and `further` (the caller passes copies). Raises Refused, Nonsense."""
-    now = at_us // 1_000_000
+    now = moment.now
     before = account.copy()
     tier = account.tier
     gross = sum(item.amount for item in order.items)
-    lines = [price(programme, tier, gross, item) for item in order.items]
+    lines = [price(programme, tier, gross, item, moment) for item in order.items]
     net = sum(line["net"] for line in lines)
     parts: list[Part] = []
     known = list(account.lots.values())
@@ -278,8 +300,8 @@ def sell(
             parts += cover(programme, account, known, item, index, now)
     for index, item in enumerate(order.items):
         if item.flags & REDEEM:
-            parts += redeem(programme, account, gross, item, index, now)
-    points_fen, by_points = deduct(programme, account, gross, net, order.points, now) if order.points else (0, [])
+            parts += redeem(programme, account, gross, item, index, moment)
+    points_fen, by_points = deduct(programme, account, gross, net, order.points, moment) if order.points else (0, [])
     parts += by_points
     left = net - points_fen
     own = spend(programme, account, left if order.stored_max < 0 else min(left, order.stored_max), "stored", now)
@@ -305,12 +327,13 @@ def sell(
     }  # fmt: skip
     ticket = Ticket(position, order.verb, lines, parts, net, tender=order.tender, categories=[item.category for item in order.items])
     ticket.gross = gross
+    ticket.flags = [item.flags for item in order.items]
     ticket.points_fen = points_fen
     if order.verb == "hold":
         ticket.expires_at = now + order.hold_seconds
         account.holds[position] = ticket
     else:
-        complete(programme, account, before, ticket, paid_fen, now)
+        complete(programme, account, before, ticket, paid_fen, moment)
         numbers["points_earned"] = ticket.earned
     numbers["tier_after"] = account.tier
     numbers["after_money_fen"] = account.money(programme, now)
@@ -318,11 +341,11 @@ def sell(
     return numbers, ticket
 
 
-def complete(programme: Programme, account: Account, before: Account, ticket: Ticket, paid: dict[str, int], now: int) -> None:
+def complete(programme: Programme, account: Account, before: Account, ticket: Ticket, paid: dict[str, int], moment: Moment) -> None:
     """Steps 7 and 8 of a sale or capture: points, counters, tier."""
-    items = [(category, line["net"]) for category, line in zip(ticket.categories, ticket.lines, strict=True)]
-    ticket.earned = accrue(programme, account.tier, ticket.gross, items, sum(net for _, net in items), paid)
-    ticket.earned_lot = credit_points(programme, account, before, ticket.earned, now)
+    items = [(category, flags, line["net"]) for category, flags, line in zip(ticket.categories, ticket.flags, ticket.lines, strict=True)]
+    ticket.earned = accrue(programme, account.tier, ticket.gross, items, sum(net for _, _, net in items), paid, moment)
+    ticket.earned_lot = credit_points(programme, account, before, ticket.earned, moment.now)
     account.orders += 1
     account.spend_fen += ticket.net - ticket.points_fen
     account.points_earned += ticket.earned

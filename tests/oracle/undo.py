@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.oracle.model import Account, Nonsense, Part, Programme, Refused, Ticket, allot, in_order, purses_of, reached_tier
+from tests.oracle.moment import Moment
 from tests.oracle.sale import complete, paid_by
 from tests.oracle.value import Move, after
 
@@ -28,10 +29,10 @@ def give_back(accounts: Accounts, part: Part, units: int, fen: int) -> None:
 
 
 def capture(
-    programme: Programme, accounts: Accounts, own: int, hold: Ticket, amount: int, now: int, position: int
+    programme: Programme, accounts: Accounts, own: int, hold: Ticket, amount: int, moment: Moment, position: int
 ) -> tuple[dict[str, Any], Ticket]:
     """P01: points, gifts and visits whole, then the money in tender order up to the amount; the rest returns to its lots."""
-    account = accounts[own]
+    account, now = accounts[own], moment.now
     if hold.kind != "hold":
         raise Refused("hold_not_open")
     if hold.closed or now >= hold.expires_at:
@@ -57,11 +58,12 @@ def capture(
         if take:
             kept.append(Part(part.kind, take, take if part.lot else 0, part.account, part.lot))
     ticket = Ticket(position, "capture", hold.lines, kept, amount, tender=hold.tender, gross=hold.gross, categories=hold.categories)
+    ticket.flags = hold.flags
     ticket.points_fen = hold.points_fen
     ticket.partly = amount < hold.net
     paid = paid_by(programme, kept, own) | {"points": hold.points_fen}
     before = account.tier
-    complete(programme, account, was, ticket, paid, now)
+    complete(programme, account, was, ticket, paid, moment)
     numbers = {
         "net_fen": amount, **{f"{kind}_fen": fen for kind, fen in paid.items()},
         "points_used": sum(part.units for part in kept if part.kind in ("points", "redeem")), "points_earned": ticket.earned,

@@ -7,7 +7,8 @@ from math import gcd
 from typing import Any
 
 from tests.oracle.model import Account, Lot, Programme, Refused, in_order, later, lot_expiry, purses_of
-from tests.oracle.sale import matching
+from tests.oracle.moment import Moment
+from tests.oracle.sale import matching, one_of_group
 
 Move = tuple[Account, Lot, int]
 """What a verb did to one lot: (account, the lot as a picture, units in (+) or out (-))."""
@@ -41,13 +42,14 @@ def after(programme: Programme, account: Account, now: int, **numbers: Any) -> d
     }  # fmt: skip
 
 
-def top_up(programme: Programme, account: Account, paid: int, now: int) -> tuple[dict[str, Any], list[Move]]:
+def top_up(programme: Programme, account: Account, paid: int, moment: Moment) -> tuple[dict[str, Any], list[Move]]:
     """C04: pay 1000, get 1200; principal and bonus both remember that 1000 of 1200 was paid (O02)."""
-    limits = programme["limits"]
+    limits, now = programme["limits"], moment.now
     principal = purses_of(programme, "principal")
     if not principal or not limits["topup_min_fen"] <= paid <= limits["topup_max_fen"] or paid % limits["topup_step_fen"]:
         raise Refused("topup_not_allowed")
-    grants = [(rule["purse"], paid // rule["per_fen"] * rule["amount"]) for rule in matching(programme, "bonus", account.tier, paid)]
+    acting = [rule for rule in matching(programme, "bonus", account.tier, paid, moment) if paid >= rule["per_fen"]]
+    grants = [(rule["purse"], paid // rule["per_fen"] * rule["amount"]) for rule in one_of_group(acting)]
     whole = paid + sum(amount for _, amount in grants)
     ceiling(programme, account, whole, now)
     moves = [add(account, principal[0], paid, entering_expiry(programme, principal[0], now), paid, whole)]

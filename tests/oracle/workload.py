@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from random import Random
+from typing import Any
 
 from tests.oracle.model import COVER, MEMBER_ONLY, NO_DISCOUNT, REDEEM, SPECIAL_PRICE
-from tests.oracle.packs import CATEGORIES
+from tests.oracle.packs import CAMPAIGNS, CATEGORIES, STORES, TAGS
 from tests.oracle.pair import Entry, Pair
 from tests.oracle.sale import Item, Order
 
@@ -67,9 +69,22 @@ def earlier(choose: Random, pair: Pair, kinds: tuple[str, ...]) -> Entry | None:
     return choose.choice(found) if found else None
 
 
+def facts(choose: Random, at_us: int) -> dict[str, Any] | None:
+    """Nothing, or a place and a member whose birthday is near or far."""
+    if choose.random() < 0.2:
+        return None
+    near = dt.datetime.fromtimestamp(at_us // 1_000_000 + choose.choice((0, 0, 0, 86_400, -86_400)), dt.UTC)
+    return {
+        "birthday": choose.choice((None, (near.month, near.day), (near.month, 31), (2, 29), (12, 1))),
+        "tags": choose.sample(TAGS, choose.randint(0, 3)), "stock": choose.sample(CAMPAIGNS, choose.randint(0, 2)),
+        "store": choose.choice((*STORES, "")), "unit": choose.choice(("east", "west")), "channel": choose.choice(("store", "web", "")),
+    }  # fmt: skip
+
+
 def step(choose: Random, pair: Pair) -> str:
     """One command; answers what became of it ("" when there was nothing to name)."""
     pair.at_us += choose.choice(SECONDS if choose.random() < 0.3 else (0, 0, 1, 60)) * 1_000_000 + choose.randrange(1_000_000)
+    pair.facts = facts(choose, pair.at_us)
     cards = len(pair.core)
     card = choose.randrange(cards)
     dice = choose.random()

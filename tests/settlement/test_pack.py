@@ -11,7 +11,7 @@ import pytest
 
 from cardcore import settlement as core
 from cardcore.errors import CardcoreError, InvalidPack
-from cardcore.settlement import pack, toml_reader
+from cardcore.settlement import pack, pack_conditions, toml_reader
 
 SCHEMES = sorted((Path(__file__).parents[2] / "schemes").glob("*.toml"))
 TEXTS = {path.stem: path.read_text(encoding="utf-8") for path in SCHEMES}
@@ -359,8 +359,9 @@ def test_the_packs_of_the_documents_are_valid() -> None:
 
 
 def test_the_reference_names_every_key() -> None:
-    source = (Path(pack.__file__).parent / "pack_tables.py").read_text(encoding="utf-8")
-    keys = set(re.findall(r'\.(?:integer|text|choice|flag|fraction|duration|names|table|tables|has)\(\s*"([a-z_]+)"', source))
+    source = "".join(path.read_text(encoding="utf-8") for path in Path(pack.__file__).parent.glob("pack_*.py"))
+    keys = set(re.findall(r'\.(?:integer|text|choice|flag|fraction|duration|names|numbers|table|tables|has)\(\s*"([a-z_]+)"', source))
+    keys |= set(pack_conditions.WORD_KINDS) | {"day", "month", "hour", "from", "until"}
     assert len(keys) > 30
     reference = (DOCS / "pack-format.md").read_text(encoding="utf-8")
     assert [key for key in sorted(keys) if not re.search(rf"\b{key}\b", reference)] == []

@@ -26,6 +26,7 @@ from cardcore.settlement.commands import (
     Void,
 )
 from cardcore.settlement.decide import decide
+from cardcore.settlement.facts import Facts
 from cardcore.settlement.model import (
     COVER,
     MEMBER_ONLY,
@@ -43,6 +44,7 @@ from cardcore.settlement.views import (
     LEDGER_KINDS,
     ROLES,
     UNITS,
+    UNMET,
     VERBS,
     FlightView,
     HoldView,
@@ -71,6 +73,7 @@ __all__ = [
     "SALE_DTYPE",
     "SPECIAL_PRICE",
     "UNITS",
+    "UNMET",
     "VERBS",
     "Account",
     "Adjust",
@@ -79,6 +82,7 @@ __all__ = [
     "Clear",
     "Command",
     "Expire",
+    "Facts",
     "FlightView",
     "HoldView",
     "Line",

@@ -10,6 +10,7 @@ from libc.string cimport memcpy, memset
 from cardcore.money cimport AMOUNT_LIMIT
 from cardcore.settlement.fold cimport fold
 from cardcore.settlement.model cimport LineIn, LINES_MAX, Lot, SETTLE, Value
+from cardcore.settlement.predicate cimport Known, answer, know
 from cardcore.settlement.rules cimport Programme, Rules
 from cardcore.settlement.tender cimport SaleIn, Work, close_work, open_work
 from cardcore.settlement.ticket cimport decide_own, finish_sale
@@ -247,6 +248,7 @@ cdef char* base_of(array, dtype, str what) except? NULL:
 
 def decide_batch(Programme programme not None, cards, sales, lines, results, int64_t at_us):
     cdef Work w
+    cdef Known known
     cdef int64_t applied
     if not isinstance(cards, np.ndarray) or "lots" not in (cards.dtype.names or ()):
         raise InvalidCommand("cards must be an array of card_dtype()")
@@ -261,6 +263,8 @@ def decide_batch(Programme programme not None, cards, sales, lines, results, int
     if not results.flags.writeable or not cards.flags.writeable:
         raise InvalidCommand("cards and results must be writeable")
     open_work(&w, slots + 8, 4 * LINES_MAX + 4 * slots + 64, 0)
+    know(None, programme, "", "", &known)
+    answer(&programme.r, &known, at_us // 1_000_000, w.truth)
     try:
         with nogil:
             applied = decide_all(&programme.r, card_base, n_cards, stride, slots, sale_base, n_sales, line_base, n_lines,

@@ -25,7 +25,7 @@ cdef enum:
     N_UNITS = 4
     N_KINDS = 17
     N_ROLES = 17
-    N_EFFECTS = 18
+    N_EFFECTS = 19
 
 
 cdef struct Out:

@@ -3,14 +3,14 @@
 Called by a settle with what each tender paid, and by a capture with the captured share.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from cardcore.money cimport AMOUNT_LIMIT, cc_muldiv, cc_steps
 from cardcore.settlement.model cimport (
     CUSTOMER, E_EARN, E_MILESTONE, E_OWED, LineOut, LOTS_MAX, OWED, POINTS, POINTS_ISSUE, Posting, R_EARN, Value,
 )
 from cardcore.settlement.rules cimport (
-    BASE_BONUS, BASE_FURTHER, BASE_OUTSIDE, BASE_PRINCIPAL, RULE_ACCRUE, RULE_MILESTONE, Rule, Rules, applies, covers, expiry,
+    BASE_BONUS, BASE_FURTHER, BASE_OUTSIDE, BASE_PRINCIPAL, RULE_ACCRUE, RULE_MILESTONE, Rule, Rules, applies, expiry, first_of_group, fits,
 )
 from cardcore.settlement.tender cimport D_LIMIT_EXCEEDED, OK, Work, add, note, same_lot
 
@@ -64,18 +64,21 @@ cdef inline int earn(
     cdef int i, j, k
     cdef int64_t eligible, counted, base, points, total = 0
     cdef const Rule* rule
+    cdef uint64_t acted = 0
     if r.points_purse < 0 or not r.member:
         return OK
     for j in range(r.first[RULE_ACCRUE], r.first[RULE_ACCRUE + 1]):
         i = r.by_effect[j]
         rule = &r.rules[i]
-        if applies(rule, v.tier, gross_fen) and net_fen > 0:
+        if net_fen > 0 and applies(rule, v.tier, gross_fen, w.truth):
             eligible = net_fen
-            if not rule.any_category:
+            if not rule.any_category or rule.flags_all or rule.flags_none:
                 eligible = 0
                 for k in range(n_lines):
-                    if covers(rule.categories, lines[k].category):
+                    if fits(rule, lines[k].category, lines[k].flags):
                         eligible += lines[k].net_fen
+            if eligible == 0 or not first_of_group(rule, &acted):
+                continue
             counted = 0
             if rule.base & BASE_PRINCIPAL:
                 counted += w.t.principal_fen
@@ -94,10 +97,12 @@ cdef inline int earn(
             if points and w.cap_notes:
                 note(w, E_EARN, i, -1, points, POINTS, base, total + points)
             total += points
+    acted = 0
     for j in range(r.first[RULE_MILESTONE], r.first[RULE_MILESTONE + 1]):
         i = r.by_effect[j]
         rule = &r.rules[i]
-        if applies(rule, v.tier, gross_fen) and total >= rule.earned_min and total > 0:
+        if (total >= rule.earned_min and total > 0 and applies(rule, v.tier, gross_fen, w.truth)
+                and first_of_group(rule, &acted)):
             if w.cap_notes:
                 note(w, E_MILESTONE, i, -1, rule.amount, POINTS, total, total + rule.amount)
             if rule.amount > AMOUNT_LIMIT - total:

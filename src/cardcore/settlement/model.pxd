@@ -86,6 +86,17 @@ cdef enum Effect:
     E_OWED = 15
     E_RETURN = 16
     E_GRANT = 17
+    E_UNMET = 18
+
+# Why a rule did not act; `before` of an E_UNMET note, `after` is the predicate of U_CONDITION.
+cdef enum Unmet:
+    U_TIER = 0
+    U_AMOUNT = 1
+    U_CONDITION = 2
+    U_LINE = 3
+    U_GROUP = 4
+    U_EARNED = 5
+    U_NOTHING = 6
 
 cdef enum LineFlag:
     F_SPECIAL = 1
@@ -253,5 +264,6 @@ cdef class Snapshot:
     cdef readonly Settlement ticket
     cdef readonly int64_t ticket_position
     cdef readonly tuple followers
+    cdef readonly object facts
 
 cdef Settlement new_settlement(int verb, object programme, Account account)

@@ -7,6 +7,7 @@ everything else in the unit of its purse.
 from collections.abc import Sequence
 from typing import Final, final
 
+from cardcore.settlement.facts import Facts
 from cardcore.settlement.rules import Programme
 from cardcore.settlement.views import FlightView, HoldView, LineView, LotView, NoteView, PostingView
 
@@ -137,7 +138,7 @@ class Snapshot:
     """All that a decision may see. `others` are further cards (tender order) or a transfer's target.
 
     ticket: for capture, void, refund, reverse the Settlement of the entry they name; ticket_position its place;
-    followers: settlements of applied entries that name it, oldest first.
+    followers: settlements of applied entries that name it, oldest first. facts: what the pack's conditions may ask of member and place.
     Card state and PIN are judged by the desk with `cardcore.settlement.lifecycle`.
     """
 
@@ -147,7 +148,8 @@ class Snapshot:
     ticket: Settlement | None
     ticket_position: int
     followers: tuple[Settlement, ...]
+    facts: Facts | None
     def __init__(
         self, programme: Programme, account: Account, *, others: Sequence[Snapshot] = (), ticket: Settlement | None = None,
-        ticket_position: int = 0, followers: Sequence[Settlement] = (),
+        ticket_position: int = 0, followers: Sequence[Settlement] = (), facts: Facts | None = None,
     ) -> None: ...

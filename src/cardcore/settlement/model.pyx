@@ -12,6 +12,7 @@ from cardcore.settlement.codec cimport (
 )
 from cardcore.settlement.fold cimport fold
 
+from cardcore.settlement.facts import Facts
 from cardcore.settlement.views import (
     EFFECTS, LEDGER_KINDS, ROLES, UNITS, VERBS, FlightView, HoldView, LineView, LotView, NoteView, PostingView,
 )
@@ -410,8 +411,12 @@ cdef class Settlement:
 
 cdef class Snapshot:
     def __init__(
-        self, programme, Account account not None, *, others=(), Settlement ticket=None, int64_t ticket_position=0, followers=()
+        self, programme, Account account not None, *, others=(), Settlement ticket=None, int64_t ticket_position=0, followers=(),
+        facts=None,
     ):
+        if facts is not None and type(facts) is not Facts:
+            raise TypeError("facts are Facts")
+        self.facts = facts
         self.programme = programme
         self.account = account
         self.others = tuple(others)

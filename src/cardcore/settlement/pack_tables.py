@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from cardcore.settlement import pack_membership
+from cardcore.settlement import pack_conditions, pack_membership
 from cardcore.settlement.toml_reader import REQUIRED, Table
 
 AMOUNT_MAX: Final = 10**15  # as in cardcore.money; tests hold the two equal
@@ -19,6 +19,8 @@ PURSES_MAX: Final = 64
 TIERS_MAX: Final = 32
 RULES_MAX: Final = 250
 CATEGORIES_MAX: Final = 1000
+PREDICATES_MAX: Final = 256
+GROUPS_MAX: Final = 64
 LADDER_MAX: Final = 16
 PRODUCTS_MAX: Final = 250
 
@@ -42,6 +44,7 @@ def normalise(pack: Table) -> Normalised:
         "currency": pack.text("currency", r"[A-Z]{3}", 'three capital letters of ISO 4217, such as "CNY"'),
         "utc_offset_s": _utc_offset(pack),
         "categories": [],
+        "predicates": [],
     }
     _words(pack, "title", 60)
     _words(pack, "about", 600)
@@ -72,6 +75,8 @@ class _Context:
         self.purses: dict[str, int] = {}
         self.roles: list[str] = []
         self.tiers: dict[str, int] = {}
+        self.predicates: list[Normalised] = out["predicates"]
+        self.groups: set[str] = set()
         self.names: dict[str, set[str]] = {"purse": set(), "tier": set(), "benefit": set(), "product": set()}
 
     def unique(self, table: Table, kind: str, name: str) -> str:
@@ -107,6 +112,10 @@ class _Context:
             if self.roles.count(role) > 1:  # a top-up or an accrual must have one place to go
                 second = self.roles.index(role, self.roles.index(role) + 1)
                 pack.problems.append((("purse", second, "role"), f"only one purse may have the role {role}"))
+        if len(self.predicates) > PREDICATES_MAX:
+            pack.wrong(None, f"at most {PREDICATES_MAX} different conditions")
+        if len(self.groups) > GROUPS_MAX:
+            pack.wrong(None, f"at most {GROUPS_MAX} exclusive groups")
         if len(self.categories) > CATEGORIES_MAX:
             pack.wrong(None, f"at most {CATEGORIES_MAX} categories")
 
@@ -251,7 +260,13 @@ def _benefit(table: Table, context: _Context) -> Normalised:
         "amount_min_fen": when.integer("amount_min_fen", 0, AMOUNT_MAX, 0),
         "amount_max_fen": when.integer("amount_max_fen", 0, AMOUNT_MAX, AMOUNT_MAX),
         "earned_min": when.integer("earned_min", 1, AMOUNT_MAX, 0),
+        "flags": pack_conditions.flags(when),
+        "asks": pack_conditions.asks(when, context.predicates),
+        "priority": table.integer("priority", -1000, 1000, 0),
+        "exclusive": table.text("exclusive", SLUG, SLUG_WORDS, ""),
     }
+    if rule["exclusive"]:
+        context.groups.add(rule["exclusive"])
     if rule["amount_min_fen"] > rule["amount_max_fen"]:
         when.wrong("amount_min_fen", "`amount_min_fen` is above `amount_max_fen`: the rule could never apply")
     effects = [word for word in _EFFECTS if word in then.value]
@@ -267,10 +282,20 @@ def _benefit(table: Table, context: _Context) -> Normalised:
         when.wrong("earned_min" if rule["earned_min"] else None, "`earned_min` and a grant of points belong together (E07)")
     if rule["effect"] in ("bonus", "milestone") and rule["categories"] is not None:
         when.wrong("category", "this effect looks at the whole ticket, not at categories")
+    _check_lines(when, rule)
     when.close()
     then.close()
     table.close()
     return rule
+
+
+def _check_lines(when: Table, rule: Normalised) -> None:
+    """Conditions about lines belong to effects that look at lines, and must be able to hold."""
+    wanted, unwanted = rule["flags"]
+    if rule["effect"] in ("bonus", "milestone", "deduct") and (wanted or unwanted):
+        when.wrong("flag" if wanted else "flag_not", "this effect looks at the whole ticket, not at lines")
+    if rule["effect"] in ("discount", "redeem") and wanted & pack_conditions.FLAGS["special"]:
+        when.wrong("flag", "special-price goods get no discount and no redemption (E08, R05)")
 
 
 def _discount(then: Table, context: _Context) -> Normalised:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from cardcore.settlement.views import UNMET
+
 if TYPE_CHECKING:
     from cardcore.settlement import LineView, NoteView, Programme, Settlement
 
@@ -71,6 +73,27 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "owed": ("欠扣积分", "Owed points"),
     "claw": ("扣回积分", "Points taken back"),
     "terminal": ("收银折让", "Till's discount"),
+    "unmet": ("未生效", "Not applied"),
+    "unmet_tier": ("等级不符", "another tier"),
+    "unmet_amount": ("金额不在范围内", "the amount is outside its bounds"),
+    "unmet_line": ("没有适用的商品", "no line it is about"),
+    "unmet_group": ("同组的另一规则优先", "another rule of its group comes first"),
+    "unmet_earned": ("本单积分不够", "too few points earned"),
+    "unmet_nothing": ("没有可给的", "nothing to give"),
+    "weekday": ("星期不符", "another weekday"),
+    "day": ("日期不符", "another day of the month"),
+    "month": ("月份不符", "another month"),
+    "hour": ("时段不符", "another hour"),
+    "from": ("尚未开始", "not yet begun"),
+    "until": ("已经结束", "it is over"),
+    "birthday": ("不在生日", "no birthday"),
+    "store": ("门店不符", "another store"),
+    "unit": ("单位不符", "another unit"),
+    "channel": ("渠道不符", "another channel"),
+    "tender": ("付款方式不符", "another tender"),
+    "tag": ("没有所需的会员标签", "the member has no such tag"),
+    "tag_not": ("会员标签不允许", "a tag of the member rules it out"),
+    "stock": ("活动已领完", "the campaign has nothing left"),
     "counted": (",计分金额 {}", ", for {}"),
     "topped": (",充值 {}", ", for {} paid"),
     "return": ("原路退回", "Returned to its source"),
@@ -142,6 +165,10 @@ def _sentence(note: NoteView, programme: Programme, lang: str) -> str:
     where = _word("line", lang).format(note.line + 1) + " " if note.line >= 0 else ""
     if note.effect == "promote":
         return f"{where}{_word('promote', lang)}: {programme.tiers[note.before]} -> {programme.tiers[note.after]}"
+    if note.effect == "unmet":
+        reason = UNMET[note.before]
+        key = str(programme.predicates[note.after]["kind"]) if reason == "condition" else f"unmet_{reason}"
+        return f"{_word('unmet', lang)} ({programme.rule_names[note.rule]}): {_word(key, lang)}"
     name = ""
     if note.effect == "grant":
         name = f" ({programme.purses[note.after]})"

@@ -32,6 +32,9 @@ cdef enum:
     LADDER_MAX = 16
     CATEGORY_WORDS = 16
     RATES_MAX = 5
+    PREDICATES_MAX = 256
+    PREDICATE_WORDS = 4
+    GROUPS_MAX = 64
 
 cdef struct Purse:
     int32_t unit
@@ -48,12 +51,33 @@ cdef struct Tier:
     int64_t orders_min
     int64_t points_min
 
+# Conditions that do not change within a ticket; words are those that the facts of a snapshot answer.
+cdef enum PredicateKind:
+    P_WORDS = 0
+    P_WEEKDAY = 1
+    P_DAY = 2
+    P_MONTH = 3
+    P_HOUR = 4
+    P_FROM = 5
+    P_UNTIL = 6
+    P_BIRTHDAY = 7
+
+cdef struct Predicate:
+    int64_t kind
+    int64_t low
+
 cdef struct Rule:
     int32_t effect
     int32_t purse
     uint32_t tiers
     int32_t any_category
     uint64_t categories[CATEGORY_WORDS]
+    # Bits of predicates that must all be set; flags that a line must all have, and must not have; the exclusive group, -1 none.
+    uint64_t asks[PREDICATE_WORDS]
+    int32_t asking
+    int32_t flags_all
+    int32_t flags_none
+    int32_t group
     int64_t amount_min_fen
     int64_t amount_max_fen
     int64_t earned_min
@@ -98,10 +122,12 @@ cdef struct Rules:
     Purse purses[PURSES_MAX]
     Tier tiers[TIERS_MAX]
     Rule* rules
-    # Indices of the rules of each effect, in the pack's order: by_effect[first[e]] .. by_effect[first[e + 1] - 1].
+    int32_t n_predicates
+    Predicate predicates[PREDICATES_MAX]
+    # Indices of the rules of each effect, by priority, then in the pack's order: by_effect[first[e]] .. by_effect[first[e + 1] - 1].
     int32_t first[7]
     int32_t by_effect[RULES_MAX]
-    # Discounts, looked up: standing[tier * (n_categories + 1) + category + 1], and the others, which ask for more, in the pack's order.
+    # Discounts, looked up: standing[tier * (n_categories + 1) + category + 1], and the others, which ask for more.
     int32_t n_categories
     int32_t n_asking
     int32_t asking[RULES_MAX]
@@ -121,6 +147,12 @@ cdef class Programme:
     cdef readonly dict products
     cdef readonly tuple rule_names
     cdef readonly dict card
+    cdef readonly tuple predicates
+    # Word of a kind -> bits of the conditions that it meets (tag_not: that it rules out); campaigns that must all have stock.
+    cdef dict words
+    cdef object tag_nots
+    cdef tuple campaigns
+    cdef readonly tuple rules
 
 cdef inline bint covers(const uint64_t* words, int category) noexcept nogil:
     if category < 0 or category >= CATEGORY_WORDS * 64:
@@ -133,11 +165,39 @@ cdef inline const Standing* standing(const Rules* r, int tier, int category) noe
     return &r.standing[tier * (r.n_categories + 1) + (category + 1 if 0 <= category < r.n_categories else 0)]
 
 
-cdef inline bint applies(const Rule* rule, int tier, int64_t gross_fen) noexcept nogil:
-    """Does a rule's condition hold for this tier and ticket (or top-up) amount?"""
-    return (rule.tiers >> tier) & 1 and rule.amount_min_fen <= gross_fen and gross_fen <= rule.amount_max_fen
+cdef inline bint applies(const Rule* rule, int tier, int64_t gross_fen, const uint64_t* truth) noexcept nogil:
+    """Does a rule's condition hold for this tier, ticket (or top-up) amount, and what is true of the whole ticket?"""
+    cdef int i
+    if not (rule.tiers >> tier) & 1 or gross_fen < rule.amount_min_fen or gross_fen > rule.amount_max_fen:
+        return False
+    if rule.asking:
+        for i in range(PREDICATE_WORDS):
+            if rule.asks[i] & ~truth[i]:
+                return False
+    return True
 
 
+cdef inline bint fits(const Rule* rule, int category, int flags) noexcept nogil:
+    """Is a line of this category and with these flags one that the rule is about?"""
+    return ((rule.any_category or covers(rule.categories, category)) and flags & rule.flags_all == rule.flags_all
+            and not flags & rule.flags_none)
+
+
+cdef inline bint first_of_group(const Rule* rule, uint64_t* acted) noexcept nogil:
+    """May a rule act, where of an exclusive group one acts? Marks the group."""
+    cdef uint64_t bit
+    if rule.group < 0:
+        return True
+    bit = <uint64_t> 1 << rule.group
+    if acted[0] & bit:
+        return False
+    acted[0] |= bit
+    return True
+
+
+cdef int64_t floor_div(int64_t a, int64_t b) noexcept nogil
+cdef int days_in_month(int64_t year, int month) noexcept nogil
+cdef void civil(int64_t day, int64_t* year, int* month, int* dom) noexcept nogil
 cdef int64_t expiry(const Rules* r, int64_t at_s, int months, int days) noexcept nogil
 cdef int32_t local_day(const Rules* r, int64_t at_s) noexcept nogil
 

@@ -16,6 +16,8 @@ class Programme:
     categories: dict[str, int]
     products: dict[str, tuple[int, tuple[tuple[int, int, int, int], ...]]]  # name: (price_fen, ((purse, amount, months, days), ...))
     rule_names: tuple[str, ...]  # what a note's `rule` indexes
+    rules: tuple[dict[str, Any], ...]  # as normalised; a note's `rule` indexes them
+    predicates: tuple[dict[str, Any], ...]  # {kind, values}: what the rules' `asks` index
     digest: str  # sha256 hex of the pack text
     card: dict[str, Any]  # PIN policy, validity, member: what the desk judges
     def __init__(self, normalised: dict[str, Any]) -> None:

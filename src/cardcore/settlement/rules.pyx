@@ -17,6 +17,9 @@ _EFFECTS = {
     "discount": RULE_DISCOUNT, "accrue": RULE_ACCRUE, "milestone": RULE_MILESTONE, "bonus": RULE_BONUS,
     "deduct": RULE_DEDUCT, "redeem": RULE_REDEEM,
 }
+_PREDICATES = {
+    "weekday": P_WEEKDAY, "day": P_DAY, "month": P_MONTH, "hour": P_HOUR, "from": P_FROM, "until": P_UNTIL, "birthday": P_BIRTHDAY,
+} | dict.fromkeys(("store", "unit", "channel", "tender", "tag", "tag_not", "stock", "event"), P_WORDS)
 _STACKINGS = {"multiply": 0, "best": 1, "add": 2}
 _ROUNDINGS = {"floor": ROUND_FLOOR, "ceiling": ROUND_CEILING, "half_up": ROUND_HALF_UP, "half_even": ROUND_HALF_EVEN}
 _BASES = {"principal": BASE_PRINCIPAL, "bonus": BASE_BONUS, "outside": BASE_OUTSIDE, "further": BASE_FURTHER}
@@ -49,26 +52,33 @@ cdef int64_t days_from_civil(int64_t y, int m, int d) noexcept nogil:
     return era * 146097 + yoe * 365 + yoe // 4 - yoe // 100 + doy - 719468
 
 
+cdef void civil(int64_t day, int64_t* year, int* month, int* dom) noexcept nogil:
+    """The proleptic Gregorian date of a day counted from 1970-01-01: the inverse of `days_from_civil`."""
+    cdef int64_t era, doe, yoe, doy
+    cdef int mp
+    day += 719468
+    era = floor_div(day, 146097)
+    doe = day - era * 146097
+    yoe = (doe - doe // 1460 + doe // 36524 - doe // 146096) // 365
+    doy = doe - (365 * yoe + yoe // 4 - yoe // 100)
+    mp = <int> ((5 * doy + 2) // 153)
+    dom[0] = <int> (doy - (153 * mp + 2) // 5 + 1)
+    month[0] = mp + 3 if mp < 10 else mp - 9
+    year[0] = yoe + era * 400 + (1 if month[0] <= 2 else 0)
+
+
 cdef int64_t expiry(const Rules* r, int64_t at_s, int months, int days) noexcept nogil:
     """The midnight that ends the local day `months` and `days` later; 0 (never) for none (X01).
 
     Whole days, so that what was granted on one day is one lot: a card's lots are bounded by days, not by tickets.
     """
-    cdef int64_t day, era, doe, yoe, doy, year, total
-    cdef int mp, month, dom
+    cdef int64_t day, year = 0, total
+    cdef int month = 0, dom = 0
     if months == 0 and days == 0:
         return 0
     day = floor_div(at_s + r.utc_offset_s, 86400)
     if months:
-        day += 719468
-        era = floor_div(day, 146097)
-        doe = day - era * 146097
-        yoe = (doe - doe // 1460 + doe // 36524 - doe // 146096) // 365
-        doy = doe - (365 * yoe + yoe // 4 - yoe // 100)
-        mp = <int> ((5 * doy + 2) // 153)
-        dom = <int> (doy - (153 * mp + 2) // 5 + 1)
-        month = mp + 3 if mp < 10 else mp - 9
-        year = yoe + era * 400 + (1 if month <= 2 else 0)
+        civil(day, &year, &month, &dom)
         total = year * 12 + month - 1 + months
         year = floor_div(total, 12)
         month = <int> (total - year * 12) + 1
@@ -89,7 +99,8 @@ cdef int set_categories(uint64_t* words, categories, int n) except -1:
 
 cdef bint asks_more(const Rule* rule) noexcept nogil:
     """Does a discount depend on more than tier and category?"""
-    return rule.amount_min_fen > 0 or rule.amount_max_fen < AMOUNT_LIMIT
+    return (rule.amount_min_fen > 0 or rule.amount_max_fen < AMOUNT_LIMIT or rule.asking or rule.flags_all or rule.flags_none
+            or rule.group >= 0)
 
 
 cdef class Programme:
@@ -133,8 +144,15 @@ cdef class Programme:
         r.rules = <Rule*> calloc(len(pack["rules"]) + 1, sizeof(Rule))
         if r.rules == NULL:
             raise MemoryError
+        self._compile_predicates(pack.get("predicates", ()))
+        groups = {}
         for rule in pack["rules"]:
-            self._compile_rule(rule)
+            if rule.get("exclusive"):
+                groups.setdefault(rule["exclusive"], len(groups))
+            self._compile_rule(rule, groups.get(rule.get("exclusive"), -1))
+        if len(groups) > GROUPS_MAX:
+            raise InvalidPack(f"a pack has at most {GROUPS_MAX} exclusive groups")
+        self.rules = tuple(dict(rule) for rule in pack["rules"])
         self._index_rules()
         self._combine_discounts()
         self.rule_names = tuple(rule["name"] for rule in pack["rules"])
@@ -174,9 +192,49 @@ cdef class Programme:
         self.r.n_tiers = len(tiers)
         self.tiers = tuple(tier["name"] for tier in tiers)
 
-    def _compile_rule(self, rule):
+    def _compile_predicates(self, predicates):
+        cdef Predicate* p
+        if len(predicates) > PREDICATES_MAX:
+            raise InvalidPack(f"a pack has at most {PREDICATES_MAX} different conditions")
+        words = {kind: {} for kind, code in _PREDICATES.items() if code == P_WORDS}
+        campaigns = []
+        self.tag_nots = 0
+        for index, predicate in enumerate(predicates):
+            p = &self.r.predicates[index]
+            p.kind = _PREDICATES[predicate["kind"]]
+            if p.kind == P_WORDS:
+                bit = 1 << index
+                if predicate["kind"] == "stock":
+                    campaigns.append((bit, frozenset(predicate["values"])))
+                if predicate["kind"] == "tag_not":
+                    self.tag_nots |= bit
+                meets = words[predicate["kind"]]
+                for word in predicate["values"]:
+                    meets[word] = meets.get(word, 0) | bit
+            elif p.kind == P_FROM or p.kind == P_UNTIL:
+                p.low = predicate["values"][0]
+            elif p.kind == P_BIRTHDAY:
+                p.low = predicate["values"] == ("month",)
+            else:
+                for value in predicate["values"]:
+                    if not 0 <= value <= 31:
+                        raise InvalidPack("a part of a date is out of bounds")
+                    p.low |= <int64_t> 1 << <int> value
+        self.r.n_predicates = len(predicates)
+        self.predicates = tuple(dict(predicate) for predicate in predicates)
+        self.campaigns = tuple(campaigns)
+        self.words = words if any(words.values()) else {}
+
+    def _compile_rule(self, rule, int group):
         cdef Rule* c = &self.r.rules[self.r.n_rules]
         cdef int index
+        c.group = group
+        c.flags_all, c.flags_none = rule.get("flags", (0, 0))
+        for index in rule.get("asks", ()):
+            if not 0 <= index < self.r.n_predicates:
+                raise InvalidPack(f"rule {rule['name']} asks for a condition that does not exist")
+            c.asks[index >> 6] |= <uint64_t> 1 << (index & 63)
+            c.asking = 1
         c.effect = _EFFECTS[rule["effect"]]
         c.tiers = 0xFFFFFFFF
         if rule.get("tiers") is not None:
@@ -210,11 +268,12 @@ cdef class Programme:
         self.r.n_rules += 1
 
     def _index_rules(self):
-        cdef int effect, i, n = 0
+        cdef int effect, n = 0
+        order = sorted(range(self.r.n_rules), key=lambda i: -self.rules[i].get("priority", 0))
         for effect in range(6):
             self.r.first[effect] = n
-            for i in range(self.r.n_rules):
-                if self.r.rules[i].effect == effect:
+            for i in order:
+                if self.r.rules[<int> i].effect == effect:
                     self.r.by_effect[n] = i
                     n += 1
         self.r.first[6] = n

@@ -26,7 +26,7 @@ class Sale:
     points: how many points to use (ALL_POINTS = as many as the rules allow). shortfall_tender: "" refuses a shortfall
     (Declined insufficient_funds with facts shortfall_fen), else the outside tender ("cash", "bank", ...) that pays it,
     up to shortfall_max_fen (-1 = no bound). stored_max_fen: at most this much stored value (-1 = all).
-    hold_seconds: life of a hold. Raises InvalidCommand, AmountNotInteger, AmountOutOfRange.
+    hold_seconds: life of a hold. explain: a note for each step; why_not: also one for each rule that did not act. Raises InvalidCommand, AmountNotInteger, AmountOutOfRange.
     """
 
     n_lines: int
@@ -38,5 +38,5 @@ class Sale:
     def verb(self) -> str: ...
     def __init__(
         self, verb: str, lines: Sequence[Line | tuple[Any, ...]], *, points: int = 0, shortfall_tender: str = "",
-        shortfall_max_fen: int = -1, stored_max_fen: int = -1, hold_seconds: int = 0, explain: bool = False, memo: bytes = b"",
+        shortfall_max_fen: int = -1, stored_max_fen: int = -1, hold_seconds: int = 0, explain: bool = False, why_not: bool = False, memo: bytes = b"",
     ) -> None: ...

@@ -11,9 +11,10 @@ from cardcore.settlement.fold cimport liability_change
 from cardcore.settlement.model cimport (
     F_ALL, HOLD, HOLDS_MAX, LINES_MAX, Note, Posting, QUOTE, R_FURTHER, SETTLE, new_settlement,
 )
+from cardcore.settlement.predicate cimport Known, answer, know
 from cardcore.settlement.rules cimport Programme, Rules
 from cardcore.settlement.tender cimport close_work, open_lots, open_work, spend_stored
-from cardcore.settlement.ticket cimport decide_own, finish_sale
+from cardcore.settlement.ticket cimport decide_own, finish_sale, note_unmet
 
 from typing import NamedTuple
 
@@ -139,7 +140,7 @@ cdef class Sale:
 
     def __init__(
         self, str verb not None, lines, *, points=0, str shortfall_tender not None="", shortfall_max_fen=-1, stored_max_fen=-1,
-        hold_seconds=0, bint explain=False, bytes memo not None=b"",
+        hold_seconds=0, bint explain=False, bint why_not=False, bytes memo not None=b"",
     ):
         if verb not in ("quote", "settle", "hold"):
             raise InvalidCommand(f"a sale is a quote, settle or hold, not {verb!r}")
@@ -159,7 +160,7 @@ cdef class Sale:
         self.c.shortfall = shortfall_tender != ""
         self.c.shortfall_max_fen = -1 if type(shortfall_max_fen) is int and shortfall_max_fen == -1 else admit_unsigned(shortfall_max_fen)
         self.c.stored_max_fen = -1 if type(stored_max_fen) is int and stored_max_fen == -1 else admit_unsigned(stored_max_fen)
-        self.c.explain = explain
+        self.c.explain = 2 if why_not else explain
         self.c.verb = self.verb_code
         self.c.lines = self.lines
         self.c.n_lines = self.n_lines
@@ -212,6 +213,7 @@ cdef Settlement decide_sale(Snapshot snapshot, Sale sale, int64_t at_us):
     cdef Work* w
     cdef int64_t at_s = at_us // 1_000_000
     cdef int i, outcome
+    cdef Known known
     cdef Settlement s
     if sale.verb_code == HOLD and snapshot.account.n_holds >= HOLDS_MAX:
         raise Declined("limit_exceeded", limit=HOLDS_MAX, what="open holds of one account")
@@ -222,6 +224,9 @@ cdef Settlement decide_sale(Snapshot snapshot, Sale sale, int64_t at_us):
     w = take_work(snapshot, sale.n_lines)
     try:
         w.cap_notes = NOTES_MAX if sale.c.explain else 0
+        if r.n_predicates:
+            know(snapshot.facts, programme, sale.shortfall_tender, "", &known)
+            answer(r, &known, at_s, w.truth)
         outcome = decide_own(r, v, &sale.c, at_s, w)
         if outcome == OK and snapshot.others:
             others = [(<Snapshot> other).account.v.account_id for other in snapshot.others]
@@ -234,6 +239,8 @@ cdef Settlement decide_sale(Snapshot snapshot, Sale sale, int64_t at_us):
             outcome = finish_sale(r, v, &sale.c, at_s, w)
         if outcome:
             refuse(outcome, w)
+        if sale.c.explain == 2:
+            note_unmet(r, v, &sale.c, w)
         s = new_settlement(sale.verb_code, programme, snapshot.account)
         w.t.liability_delta_fen = liability_change(w.postings, w.n_postings)
         s.t = w.t

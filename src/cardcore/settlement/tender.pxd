@@ -3,7 +3,7 @@
 Every debit names its lot (M7). While a hold is open the same debits go to held money instead of their final account.
 """
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memset
 
 from cardcore.money cimport AMOUNT_LIMIT, cc_muldiv, cc_steps
@@ -11,7 +11,7 @@ from cardcore.settlement.model cimport (
     CUSTOMER, E_FURTHER, E_POINTS, E_STORED, FEN, GIFT_COST, HELD, HOLD, LineIn, LineOut, Lot, Note, POINTS, POINTS_COST,
     POINTS_REDEEMED, Posting, R_POINTS, R_REDEEM, R_STORED, SALES, Totals, VISITS, Value,
 )
-from cardcore.settlement.rules cimport ROLE_BONUS, RULE_DEDUCT, Rule, Rules, applies, covers
+from cardcore.settlement.rules cimport PREDICATE_WORDS, ROLE_BONUS, RULE_DEDUCT, Rule, Rules, applies, covers
 
 # Outcomes of the compiled decision; named in sale.pyx: DECLINES and FAULTS.
 cdef enum Outcome:
@@ -66,6 +66,8 @@ cdef struct Work:
     int64_t memo_at_s
     int64_t memo_expiry
     int64_t fact
+    # What is true of the whole ticket (predicate.answer); the doorway sets it.
+    uint64_t truth[PREDICATE_WORDS]
     Totals t
 
 cdef int open_work(Work* w, int lots, int postings, int notes) except -1
@@ -267,7 +269,7 @@ cdef inline int deduct_points(const Rules* r, const Value* v, const SaleIn* sale
     for k in range(r.first[RULE_DEDUCT], r.first[RULE_DEDUCT + 1]):
         i = r.by_effect[k]
         rule = &r.rules[i]
-        if not applies(rule, v.tier, w.t.gross_fen):
+        if not applies(rule, v.tier, w.t.gross_fen, w.truth):
             continue
         # Rounding: the share is floored, so that points never pay more than it.
         cap = cc_muldiv(w.t.net_fen, rule.share, rule.share_of)

@@ -10,7 +10,7 @@ from cardcore.money cimport cc_steps
 from cardcore.settlement.model cimport (
     DEFERRED, E_COVER, E_REDEEM, ENTITLEMENT_USED, LINES_MAX, LineIn, PASS, POINTS, R_COVER, R_REDEEM, VISITS,
 )
-from cardcore.settlement.rules cimport RULE_REDEEM, Rule, applies, covers, expiry, local_day
+from cardcore.settlement.rules cimport RULE_REDEEM, Rule, applies, expiry, fits, local_day
 
 
 # ------------------------------------------------------------------ scratch memory
@@ -131,8 +131,7 @@ cdef int redeem_line(const Rules* r, const Value* v, const SaleIn* sale, int ind
     cdef const LineIn* line = &sale.lines[index]
     for k in range(r.first[RULE_REDEEM], r.first[RULE_REDEEM + 1]):
         i = r.by_effect[k]
-        if applies(&r.rules[i], v.tier, w.t.gross_fen) and (
-                r.rules[i].any_category or covers(r.rules[i].categories, line.category)):
+        if applies(&r.rules[i], v.tier, w.t.gross_fen, w.truth) and fits(&r.rules[i], line.category, line.flags):
             units = ladder_units(&r.rules[i], line.amount_fen)
             if units < 0:
                 continue

@@ -3,7 +3,7 @@
 The one compiled decision of a ticket, inline in both of its doorways: `sale.decide_sale` for one, `batch.decide_batch` for many.
 """
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from cardcore.money cimport cc_rate, cc_rate_of, cc_scale, cc_stack
 from cardcore.settlement.earn cimport earn
@@ -11,10 +11,11 @@ from cardcore.settlement.model cimport (
     E_COUPON, E_OUTSIDE, E_PROMOTE, E_TERMINAL, F_COVER, F_NO_DISCOUNT, F_REDEEM, F_SPECIAL, FEN, HOLD, LineIn,
     LineOut, Lot, OUTSIDE, Posting, R_OUTSIDE, R_STORED, SALES, Totals, Value,
 )
-from cardcore.settlement.rules cimport RATES_MAX, RULES_MAX, Rule, Rules, Standing, applies, covers, reached_tier, standing
+from cardcore.settlement.rules cimport RATES_MAX, RULES_MAX, Rule, Rules, Standing, applies, first_of_group, fits, reached_tier, standing
 from cardcore.settlement.tender cimport *
 
 cdef int note_rates(const Rules* r, const Value* v, const LineIn* line, int index, int64_t gross_fen, Work* w) except -1 nogil
+cdef int note_unmet(const Rules* r, const Value* v, const SaleIn* sale, Work* w) except -1 nogil
 
 
 cdef inline int price_line(
@@ -27,13 +28,14 @@ cdef inline int price_line(
     cdef const Rule* rule
     cdef cc_rate rate = cc_rate_of(1, 1)
     cdef int64_t price = line.amount_fen, n_rates = 0
+    cdef uint64_t acted = 0
     if not line.flags & (F_SPECIAL | F_NO_DISCOUNT):
         always = standing(r, v.tier, line.category)
         rate = always.rate
         n_rates = always.count
         for k in range(n_active):
             rule = &r.rules[active[k]]
-            if rule.any_category or covers(rule.categories, line.category):
+            if fits(rule, line.category, line.flags) and first_of_group(rule, &acted):
                 n_rates += 1
                 if n_rates <= RATES_MAX:
                     rate = cc_stack(rate, rule.pay, rule.of, r.stacking)
@@ -72,7 +74,7 @@ cdef inline int price_lines(const Rules* r, const Value* v, const SaleIn* sale, 
     for i in range(sale.n_lines):
         t.gross_fen += sale.lines[i].amount_fen
     for i in range(r.n_asking):
-        if applies(&r.rules[r.asking[i]], v.tier, t.gross_fen):
+        if applies(&r.rules[r.asking[i]], v.tier, t.gross_fen, w.truth):
             active[n_active] = r.asking[i]
             n_active += 1
     for i in range(sale.n_lines):

@@ -246,6 +246,18 @@ class Table:
                 found.append(item)
         return found
 
+    def numbers(self, key: str, low: int, high: int) -> list[int]:
+        """A non-empty array of distinct whole numbers within bounds; empty when absent or wrong."""
+        present, value = self._take(key, None)
+        if not present:
+            return []
+        if not isinstance(value, list) or not value or any(type(item) is not int or not low <= item <= high for item in value):
+            self.wrong(key, f"`{key}` must be an array of whole numbers from {low} to {high}")
+            return []
+        if len(set(value)) != len(value):
+            self.wrong(key, f"a number of `{key}` is there twice")
+        return value
+
     def table(self, key: str, default: Any = REQUIRED) -> Table:
         """A sub-table; an empty one when it is absent or wrong (after noting it)."""
         present, value = self._take(key, default)

@@ -17,6 +17,7 @@ from cardcore.settlement.model cimport (
     R_OUTSIDE, R_POINTS, R_REDEEM, R_RELEASE, R_STORED, REFUND, REVERSE, SALES, SETTLE, TOPUP, TRANSFER, ADJUST, VOID,
     Account, Lot, Posting, Value, new_settlement,
 )
+from cardcore.settlement.predicate cimport Known, answer, know
 from cardcore.settlement.rules cimport ROLE_BONUS, Programme, Rules, reached_tier
 from cardcore.settlement.sale cimport leave_work, other_accounts, take_work
 from cardcore.settlement.tender cimport Work
@@ -182,6 +183,7 @@ cdef int capture_earnings(Settlement s, Snapshot snapshot, Settlement hold, int6
     cdef Programme programme = snapshot.programme
     cdef const Value* v = &snapshot.account.v
     cdef Work* w = take_work(snapshot, hold.n_lines)
+    cdef Known known
     cdef int i
     cdef Posting* p
     try:
@@ -189,6 +191,9 @@ cdef int capture_earnings(Settlement s, Snapshot snapshot, Settlement hold, int6
         w.n_postings = 0
         w.n_notes = 0
         w.cap_notes = 8192 if explain else 0
+        if programme.r.n_predicates:
+            know(snapshot.facts, programme, hold.outside_tender, "", &known)
+            answer(&programme.r, &known, at_s, w.truth)
         if earn(&programme.r, v, hold.lines_, hold.n_lines, hold.t.net_fen, hold.t.gross_fen, at_s, w):
             raise Declined("limit_exceeded", limit=w.fact)
         s.t = w.t

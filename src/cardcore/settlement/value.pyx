@@ -3,7 +3,7 @@
 Each verb builds its postings on a copy of the account, so that what it decided is what `apply` will fold.
 """
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from cardcore.money cimport cc_muldiv
@@ -13,8 +13,9 @@ from cardcore.settlement.model cimport (
     EXPIRED, FEN, LOTS_MAX, Lot, OPEN_PAY, OPEN_UNLOAD, OUTSIDE, POINTS, POINTS_ISSUE, Posting, R_ADJUST, R_BONUS, R_EXPIRE, R_PRODUCT,
     R_TOPUP, R_TRANSFER, SALES, TOPUP, TRANSFER, VISITS, Value, new_settlement,
 )
+from cardcore.settlement.predicate cimport Known, answer, know
 from cardcore.settlement.rules cimport (
-    ROLE_BONUS, ROLE_PRINCIPAL, RULE_BONUS, Programme, Rules, applies, expiry,
+    PREDICATE_WORDS, ROLE_BONUS, ROLE_PRINCIPAL, RULE_BONUS, Programme, Rules, applies, expiry, first_of_group,
 )
 from cardcore.settlement.tender cimport money_after, points_after, same_lot, select_lots
 
@@ -125,22 +126,27 @@ cdef Settlement decide_topup(Snapshot snapshot, object command, int64_t at_us):
     cdef Programme programme = snapshot.programme
     cdef Settlement s = new_settlement(TOPUP, programme, snapshot.account)
     cdef int64_t at_s = at_us // 1_000_000
+    cdef Known known
+    cdef uint64_t[PREDICATE_WORDS] truth
     s.outside_tender = command.tender
     s.memo = command.memo
     s.t.outside_fen = s.t.gross_fen = s.t.net_fen = command.paid_fen
     if command.product:
         sell_product(s, programme, snapshot.account.copy(), command, at_s)
     else:
-        top_up(s, programme, snapshot.account.copy(), command, at_s)
+        know(snapshot.facts, programme, command.tender, "", &known)
+        answer(&programme.r, &known, at_s, truth)
+        top_up(s, programme, snapshot.account.copy(), command, at_s, truth)
     settle_balances(&programme.r, s, snapshot.account, at_s)
     return s
 
 
-cdef int top_up(Settlement s, Programme programme, Account scratch, command, int64_t at_s) except -1:
+cdef int top_up(Settlement s, Programme programme, Account scratch, command, int64_t at_s, const uint64_t* truth) except -1:
     """Principal for what was paid, bonus by every matching rule, both with the paid ratio of the whole (O02)."""
     cdef const Rules* r = &programme.r
     cdef int64_t paid = command.paid_fen, total_bonus = 0, bonus, divisor
     cdef int i, k, principal = purse_with_role(r, ROLE_PRINCIPAL)
+    cdef uint64_t acted = 0
     cdef Posting* p
     if principal < 0:
         raise Declined("topup_not_allowed", reason="the programme holds no stored value")
@@ -149,10 +155,10 @@ cdef int top_up(Settlement s, Programme programme, Account scratch, command, int
     grants = []
     for k in range(r.first[RULE_BONUS], r.first[RULE_BONUS + 1]):
         i = r.by_effect[k]
-        if applies(&r.rules[i], scratch.v.tier, paid):
+        if applies(&r.rules[i], scratch.v.tier, paid, truth):
             # Rounding: full steps only.
             bonus = paid // r.rules[i].per_fen * r.rules[i].amount
-            if bonus:
+            if bonus and first_of_group(&r.rules[i], &acted):
                 grants.append((i, r.rules[i].purse, bonus))
                 if r.purses[r.rules[i].purse].unit == FEN:
                     total_bonus += bonus

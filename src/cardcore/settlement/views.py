@@ -84,7 +84,10 @@ EFFECTS = (
     "owed",
     "return",
     "grant",
+    "unmet",
 )
+UNMET = ("tier", "amount", "condition", "line", "group", "earned", "nothing")
+"""Why a rule did not act: `before` of an "unmet" note indexes it; `after` is then the condition in `Programme.predicates`."""
 
 
 class LotView(NamedTuple):

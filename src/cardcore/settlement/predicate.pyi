@@ -1,0 +1,1 @@
+"""Compiled only: conditions, answered once for a decision."""

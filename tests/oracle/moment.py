@@ -1,0 +1,59 @@
+"""The oracle's answer to the conditions of a rule: the calendar by `datetime`, words by sets, nothing compiled."""
+
+from __future__ import annotations
+
+import calendar
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.oracle.model import EPOCH, Programme
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When and where something is decided, and what is known of the member; `facts` None = nothing is."""
+
+    now: int
+    tender: str = ""
+    facts: dict[str, Any] | None = field(default=None)
+
+
+def holds(programme: Programme, predicate: dict[str, Any], moment: Moment) -> bool:
+    """Whether one condition of a pack is met."""
+    local = EPOCH + dt.timedelta(seconds=moment.now + programme["utc_offset_s"])
+    kind, values = predicate["kind"], predicate["values"]
+    facts = moment.facts
+    match kind:
+        case "weekday":
+            return local.weekday() in values
+        case "day" | "month" | "hour":
+            return getattr(local, kind) in values
+        case "from":
+            return (local - EPOCH).days >= values[0]
+        case "until":
+            return (local - EPOCH).days <= values[0]
+        case "tender":
+            return moment.tender in values
+    if facts is None:
+        return False
+    match kind:
+        case "birthday":
+            if facts["birthday"] is None:
+                return False
+            month, day = facts["birthday"]
+            if "month" in values:
+                return bool(local.month == month)
+            return bool(local.month == month and local.day == min(day, calendar.monthrange(local.year, month)[1]))
+        case "tag":
+            return any(word in facts["tags"] for word in values)
+        case "tag_not":
+            return not any(word in facts["tags"] for word in values)
+        case "stock":
+            return all(word in facts["stock"] for word in values)
+    return facts[kind] in values
+
+
+def asked(programme: Programme, rule: dict[str, Any], moment: Moment) -> bool:
+    """Whether all conditions of a rule that do not change within a ticket are met."""
+    return all(holds(programme, programme["predicates"][index], moment) for index in rule["asks"])
