@@ -92,7 +92,7 @@ class Custody:
             raise CustodyError("the root secret has a wrong size")
         self._root = root
         self._pin_key = self._derive("pin", 1)
-        self._fingerprint_key = self._derive("fingerprint", 1)
+        self._fingerprint = hashlib.blake2b(digest_size=16, key=self._derive("fingerprint", 1))  # started, and only ever copied
         self._personal = AESGCM(self._derive("personal", 1))
         self._blind_key = self._derive("blind", 1)
 
@@ -143,7 +143,9 @@ class Custody:
 
     def fingerprint(self, meaning: bytes) -> bytes:
         """16 bytes over the parsed meaning of a request (O2), keyed: a PIN in it cannot be guessed from the database."""
-        return hashlib.blake2b(meaning, digest_size=16, key=self._fingerprint_key).digest()
+        started = self._fingerprint.copy()
+        started.update(meaning)
+        return started.digest()
 
     def pin_value(self, account_id: int, pin: Pin, salt: bytes = b"") -> bytes:
         """What the database keeps of a PIN: salt (16 bytes, random when not given) and HMAC under the PIN key.

@@ -16,8 +16,10 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
+from cardapi.http import call, money_schemas
 from cardapi.http.head import plain
 from cardapi.http.lane import LATER_MAX, Lane
+from cardapi.http.sales import ticket_fingerprint
 from tests.http.client import Till, Who
 from tests.http.conftest import Chain
 from tests.http.test_openapi import cases
@@ -339,3 +341,37 @@ def test_a_part_of_a_request_is_not_plain(size: int) -> None:
     assert plain(SAMPLE) is not None
     assert plain(SAMPLE[:size]) is None
     assert plain(SAMPLE + b"x") is None
+
+
+# ---------------------------------------------------------------- what a request means
+MEANING = (
+    "8aa463617264a83632303030303138a56c696e65739188aa616d6f756e745f66656e64a87175616e7469747902a863617465676f7279a161a3736b75"
+    "a162a5666c61677391a5636f766572ac636f756e7465725f72617465a4382f3130ac646973636f756e745f66656e01aa636f75706f6e5f66656e02a6"
+    "706f696e747305b073686f727466616c6c5f74656e646572a463617368b173686f727466616c6c5f6d61785f66656e03ae73746f7265645f6d61785f"
+    "66656e04ad667572746865725f636172647391a83632303030303236a76368616e6e656ca3776562a97265666572656e6365a172a76578706c61696e"
+    "c3"
+)
+
+
+def test_a_fingerprint_outlives_a_release() -> None:
+    """The packed meaning of a body never changes: it is compared with what an earlier release has written (O2)."""
+    line = money_schemas.SaleLine(amount_fen=100, quantity=2, category="a", sku="b", flags=("cover",), counter_rate="8/10", discount_fen=1,
+                                  coupon_fen=2)  # fmt: skip
+    facts: dict[str, Any] = {
+        "card": "62000018", "lines": (line,), "points": 5, "shortfall_tender": "cash", "shortfall_max_fen": 3, "stored_max_fen": 4,
+        "further_cards": ("62000026",), "channel": "web", "reference": "r", "explain": True,
+    }  # fmt: skip
+    told: list[tuple[str, bytes]] = []
+    ticket = money_schemas.BatchTicket(client_key="k", **facts)
+
+    class Kept:
+        def fingerprint(self, operation: str, data: object) -> bytes:
+            told.append((operation, call._pack(data)))
+            return b""
+
+    ticket_fingerprint(Kept(), ticket)  # type: ignore[arg-type]
+    told.append(("settle", call._pack(money_schemas.Settle(**facts))))
+    assert told[0] == told[1], "a ticket of a batch means what its settle means"
+    assert told[0][1].hex() == MEANING
+    assert ticket.client_key == "k"
+    assert call._pack(({"b": 1, "a": 2}, None)) == call._pack(({"a": 2, "b": 1}, None))

@@ -6,6 +6,7 @@ and nothing left out, compared field by field with the settlement's own properti
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import random
 from pathlib import Path
@@ -46,7 +47,7 @@ def settled(programme: Programme, *commands: Command) -> Settlement:
 
 def written(settlement: Settlement, **changes: Any) -> bytes:
     facts: dict[str, Any] = {
-        "partition": 0, "position": 42, "at": "2026-11-22T06:17:06.123456+00:00", "client_key": "key-1", "verb": settlement.verb,
+        "partition": 0, "position": 42, "at_us": AT_US + 123_456, "client_key": "key-1", "verb": settlement.verb,
         "outcome": "applied", "card": "6200000000000018", "programme": "mall-vip", "tier": "member", "lines": True,
     }  # fmt: skip
     return ticket.write(settlement, **(facts | changes))
@@ -109,3 +110,11 @@ def test_a_quote_has_no_place(mall: Programme) -> None:
     assert "lines" not in read
     with pytest.raises(UnicodeEncodeError):
         written(settled(mall, TopUp(100_000)), card="\ud800")
+
+
+def test_times_are_exact_to_the_microsecond() -> None:
+    epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    for at_us in (0, 1, 999_999, 1_000_000, -1, -1_000_000, AT_US, AT_US + 123_456, AT_US + 999_999, AT_US, 253_402_300_799_999_999):
+        assert ticket.time_text(at_us) == (epoch + dt.timedelta(microseconds=at_us)).isoformat(timespec="microseconds")
+    with pytest.raises(OverflowError):
+        ticket.time_text(253_402_300_800_000_000)

@@ -15,10 +15,11 @@ from cardapi.desk.work import Rows, Work
 from cardapi.ids import home
 from cardapi.people.follow import REGISTRY, catch_up
 from cardapi.people.registry import Registry
+from cardapi.store import media
 from cardapi.store.chain import start_head
 from cardapi.store.port import Batch, Head, Store
 
-ROWS_MAX = 65_536  # accounts kept, over all partitions
+ROWS_MAX = 131_072  # accounts kept, over all partitions
 
 
 class Side:
@@ -71,13 +72,19 @@ class Sides:
         """
         count = len(self._sides)
         places = partitions_of(requests, count, self._store)
-        keys = {(request.client, request.client_key) for request in requests}
-        keys.update(request.ref_key for request in requests if request.ref_key)
+        keys: set[tuple[str, str]] = set()
         numbers: dict[int, set[str]] = {place: set() for place in places}
+        shown: dict[int, list[Request]] = {}
         for request, place in zip(requests, places, strict=True):
-            for number in (request.card, *request.further):
-                if number and (count == 1 or home(number, count) == place):
-                    numbers[place].add(number)
+            keys.add((request.client, request.client_key))
+            if request.ref_key:
+                keys.add(request.ref_key)
+            if request.card and (count == 1 or home(request.card, count) == place):
+                numbers[place].add(request.card)
+            if request.further:
+                numbers[place].update([number for number in request.further if number and home(number, count) == place])
+            if request.verb in media.VERBS:
+                shown.setdefault(place, []).append(request)
         asked = [number for place, named in numbers.items() for number in named if number not in self._sides[place].rows.cards]
         begun = self._store.begin(numbers.keys(), list(keys), asked)
         known = dict(begun.keys)
@@ -104,7 +111,8 @@ class Sides:
             work.next_account = side.next_account
             wanted = {number for number in named if number not in work.cards}
             work.take_in(wanted, [found[number] for number in wanted if number in found])
-            work.prefetch_media([request for request, its in zip(requests, places, strict=True) if its == place])
+            if place in shown:
+                work.prefetch_media(shown[place])
         return [works[place] for place in places]
 
     def commit(self, works: Iterable[Work]) -> list[Head]:
@@ -118,7 +126,7 @@ class Sides:
             other = work.batch()
             batch = Batch(
                 batch.entries + other.entries, batch.cards + other.cards, batch.accounts + other.accounts,
-                batch.documents + other.documents, batch.media + other.media,
+                batch.documents + other.documents, batch.media + other.media, batch.records + other.records,
             )  # fmt: skip
         self._store.commit(batch)
         for work in written:

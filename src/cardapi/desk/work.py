@@ -30,7 +30,7 @@ class Rows:
     A batch that cannot be committed ends the desk, so a row changed here and not written is never answered from.
     """
 
-    def __init__(self, accounts_max: int = 65_536) -> None:
+    def __init__(self, accounts_max: int = 131_072) -> None:
         self.cards: dict[str, CardRow] = {}
         self.accounts: dict[int, Account] = {}
         self.changed: dict[int, int] = {}
@@ -95,8 +95,8 @@ class Work(Fold):
 
     # ------------------------------------------------------------ reading
     def prefetch_media(self, requests: list[Request]) -> None:
-        """Read the media that the batch names, in one statement."""
-        names = {self.shown_name(request) for request in requests if request.verb in media.VERBS}
+        """Read the media that these requests show, in one statement."""
+        names = {self.shown_name(request) for request in requests}
         names = {name for name in names if name and name not in self.media}
         if names:
             for name, row in self.store.read_media(list(names)).items():

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 REPORTS_AT_ONCE = 2
 JSON = ((b"content-type", b"application/json"),)
-_pack = msgspec.msgpack.Encoder(enc_hook=encode_hook, order="sorted").encode
+# Fields of a body in the order its schema declares them, names of a mapping sorted: a schema never changes that order.
+_pack = msgspec.msgpack.Encoder(enc_hook=encode_hook, order="deterministic").encode
 _encode = msgspec.json.Encoder().encode
 
 NOBODY = Caller("", "")

@@ -11,7 +11,8 @@ from cardapi.http import lists
 from cardapi.http.call import Call, Handler, Service, ok
 from cardapi.http.corrections import need_card
 from cardapi.http.problems import Answer, HttpProblem
-from cardapi.http.tickets import MONEY_VERBS, card_step, step, time_text
+from cardapi.http.ticket import time_text
+from cardapi.http.tickets import MONEY_VERBS, card_step, step
 from cardapi.ids import ticket_id
 from cardapi.people import roles
 from cardapi.store.port import Entry, Found

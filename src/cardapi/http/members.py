@@ -13,7 +13,7 @@ from cardapi.http import member_schemas as ask
 from cardapi.http.call import Call, Handler, Service, ok
 from cardapi.http.cards import derived_key
 from cardapi.http.problems import Answer, HttpProblem
-from cardapi.http.tickets import time_text
+from cardapi.http.ticket import time_text
 from cardapi.ids import ticket_id
 from cardapi.members import model, profile
 from cardapi.members.enrol import Claim

@@ -11,7 +11,6 @@ from cardapi.http import money_schemas as ask
 from cardapi.http.call import JSON, Call, Service
 from cardapi.http.problems import Answer, from_error
 from cardapi.http.tickets import FULL, PLAIN, refused
-from cardapi.store.port import Entry
 from cardcore.errors import CardcoreError
 from cardcore.settlement import COVER, MEMBER_ONLY, NO_DISCOUNT, REDEEM, SPECIAL_PRICE, Sale, Settlement, TopUp
 
@@ -102,7 +101,7 @@ async def settle_batch(service: Service, call: Call) -> Answer:
     tickets = call.data.tickets
     service.metrics.batch.observe(len(tickets))
     caller = call.caller
-    results: list[object] = [None] * len(tickets)
+    results: list[bytes] = [b""] * len(tickets)
     requests: list[Request] = []
     places: list[int] = []
     for place, asked in enumerate(tickets):
@@ -120,20 +119,18 @@ async def settle_batch(service: Service, call: Call) -> Answer:
     applied = 0
     show = service.tickets
     answers = await service.desk.execute_many(requests)
-    unread = {done.card for done in answers if isinstance(done, Entry) and not show.known_name(done.card)}
-    names = await show.read_names(list(unread)) if unread else {}
+    names = await show.names(answers)
     for place, done in zip(places, answers, strict=True):
         if isinstance(done, CardcoreError):
             results[place] = problem(done, tickets[place].client_key)
         elif done.outcome != "applied":
-            results[place] = refused(done)
+            results[place] = _encode(refused(done))
         else:
             applied += 1
-            name = names.get(done.card) or show.known_name(done.card)
             settlement = Settlement.unpack(done.body)
-            programme = show.version(name, settlement.programme_version)
-            results[place] = msgspec.Raw(show.told(settlement, programme, done, FULL if tickets[place].explain else PLAIN))
-    return 200, JSON, b'{"results":%b,"applied":%d,"refused":%d}' % (_encode(results), applied, len(tickets) - applied)
+            programme = show.version(names[done.card], settlement.programme_version)
+            results[place] = show.told(settlement, programme, done, FULL if tickets[place].explain else PLAIN)
+    return 200, JSON, b'{"results":[%b],"applied":%d,"refused":%d}' % (b",".join(results), applied, len(tickets) - applied)
 
 
 def ticket_fingerprint(service: Service, asked: ask.BatchTicket) -> bytes:
@@ -146,10 +143,8 @@ def ticket_fingerprint(service: Service, asked: ask.BatchTicket) -> bytes:
         asked.client_key = key
 
 
-def problem(error: CardcoreError, client_key: str) -> dict[str, object]:
+def problem(error: CardcoreError, client_key: str) -> bytes:
     """One ticket's problem inside a batch."""
     status, _, data = from_error(error)
     document: dict[str, object] = msgspec.json.decode(data)
-    return {**document, "status": status, "client_key": client_key}
-
-
+    return _encode({**document, "status": status, "client_key": client_key})

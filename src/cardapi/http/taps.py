@@ -6,7 +6,7 @@ from cardapi.http import lists
 from cardapi.http import tap_schemas as ask
 from cardapi.http.call import Call, Service, ok
 from cardapi.http.problems import Answer, HttpProblem
-from cardapi.http.tickets import time_text
+from cardapi.http.ticket import time_text
 from cardapi.ids import ticket_id
 from cardapi.media.asked import Asked, Caller, Record
 from cardapi.store.port import Store

@@ -13,6 +13,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 
 from cardcore.settlement.model cimport LineOut, Settlement
 
+from datetime import datetime, timedelta
+
 import msgspec
 
 cdef extern from "Python.h":
@@ -25,6 +27,11 @@ cdef enum:
     DIGITS = 20  # of the longest int64, its sign included
 
 cdef const char* HEXADECIMAL = b"0123456789abcdef"
+cdef object _EPOCH = datetime(1970, 1, 1)
+
+# The second written last: tills answer many tickets a second.
+cdef int64_t _second = -(1 << 62)
+cdef bytes _second_text = b""
 
 
 cdef struct Out:
@@ -144,7 +151,44 @@ cdef int totals_of(Out* out, Settlement s) except -1:
     return number(out, s.t.points_earned)
 
 
-cdef int head_of(Out* out, uint64_t partition, uint64_t position, str client_key, str verb, str outcome, str card, str at) except -1:
+cdef int time_of(Out* out, int64_t at_us) except -1:
+    """ISO 8601 with offset, to the microsecond, without quotes."""
+    global _second, _second_text
+    cdef int64_t rest = at_us % 1_000_000
+    cdef int64_t scale = 100_000
+    if rest < 0:
+        rest += 1_000_000
+    cdef int64_t second = (at_us - rest) // 1_000_000
+    if second != _second:
+        _second_text = (_EPOCH + timedelta(seconds=second)).isoformat().encode()
+        _second = second
+    name(out, _second_text)
+    name(out, b'.')
+    room(out, 6)
+    while scale:
+        out.data[out.length] = <char> (c'0' + rest // scale % 10)
+        out.length += 1
+        scale //= 10
+    return name(out, b'+00:00')
+
+
+def time_text(int64_t at_us):
+    cdef Out out
+    out.length = 0
+    out.cap = 64
+    out.data = <char*> malloc(out.cap)
+    if out.data == NULL:
+        raise MemoryError
+    try:
+        time_of(&out, at_us)
+        return out.data[:out.length].decode("ascii")
+    finally:
+        free(out.data)
+
+
+cdef int head_of(
+    Out* out, uint64_t partition, uint64_t position, str client_key, str verb, str outcome, str card, int64_t at_us
+) except -1:
     name(out, b'{"ticket_id":"')
     if position:
         hexadecimal(out, partition, 2)
@@ -160,12 +204,13 @@ cdef int head_of(Out* out, uint64_t partition, uint64_t position, str client_key
     string(out, outcome)
     name(out, b',"card":')
     string(out, card)
-    name(out, b',"at":')
-    return string(out, at)
+    name(out, b',"at":"')
+    time_of(out, at_us)
+    return name(out, b'"')
 
 
 def write(
-    Settlement settlement not None, *, uint64_t partition, uint64_t position, str at not None, str client_key not None,
+    Settlement settlement not None, *, uint64_t partition, uint64_t position, int64_t at_us, str client_key not None,
     str verb not None, str outcome not None, str card not None, str programme not None, str tier not None, bint lines,
     receipt=(), explanation=(),
 ):
@@ -177,7 +222,7 @@ def write(
     if out.data == NULL:
         raise MemoryError
     try:
-        head_of(&out, partition, position, client_key, verb, outcome, card, at)
+        head_of(&out, partition, position, client_key, verb, outcome, card, at_us)
         name(&out, b',"programme":')
         string(&out, programme)
         totals_of(&out, settlement)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -27,18 +26,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 
-def time_text(at_us: int) -> str:
-    """Microseconds since 1970 as ISO 8601 with offset, exactly."""
-    second, rest = divmod(at_us, 1_000_000)
-    return f"{_second_text(second)}.{rest:06d}+00:00"
-
-
-@lru_cache(maxsize=256)
-def _second_text(second: int) -> str:
-    """The second without its offset; tills answer many tickets a second."""
-    return (_EPOCH + timedelta(seconds=second)).isoformat()[:19]
-
-
 class CardRows(msgspec.Struct, array_like=True):
     """The part of a life cycle entry's body that answers show: the card rows before and after it."""
 
@@ -50,6 +37,17 @@ _unpack = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _step_body = msgspec.msgpack.Decoder(CardRows).decode
 
 
+class _Always(dict[str, str]):
+    """The same value for every key."""
+
+    def __init__(self, value: str) -> None:
+        super().__init__()
+        self._value = value
+
+    def __missing__(self, key: str) -> str:
+        return self._value
+
+
 class Tickets:
     """Knows which programme decided a card's entries; a card keeps its programme for life."""
 
@@ -57,6 +55,7 @@ class Tickets:
         self._desk = desk
         self._registry = registry
         self._names: dict[str, str] = {}  # card number -> programme name
+        self._programmes: dict[tuple[str, int], Programme] = {}
 
     # ---- programmes
     async def programme(self, card: str, version: int) -> Programme:
@@ -66,10 +65,7 @@ class Tickets:
 
     def known_name(self, card: str) -> str:
         """The card's programme if that needs no read: the shop has only one, or the card was seen before. Else empty."""
-        names = self._registry.programme_names()
-        if len(names) == 1:
-            return names[0]
-        return self._names.get(card, "")
+        return self._registry.only_programme() or self._names.get(card, "")
 
     async def read_name(self, card: str) -> str:
         """The card's programme from the store, remembered. Raises HttpProblem unknown_card."""
@@ -88,11 +84,27 @@ class Tickets:
             self._names[card] = name
         return names
 
+    async def names(self, answers: Sequence[object]) -> Mapping[str, str]:
+        """The programme of the card of every applied entry among these, those not seen before in one read."""
+        only = self._registry.only_programme()
+        if only:
+            return _Always(only)
+        cards = {done.card for done in answers if isinstance(done, Entry) and done.outcome == "applied"}
+        known = {card: self._names.get(card, "") for card in cards}
+        unread = [card for card, name in known.items() if not name]
+        return known | await self.read_names(unread) if unread else known
+
     def version(self, name: str, version: int) -> Programme:
-        for published in reversed(self._registry.versions(name)):
-            if published.version == version:
-                return published.programme
-        raise AssertionError(f"an entry names programme {name} version {version}, which was never published")
+        """A published version; it never changes, so it is looked for once."""
+        programme = self._programmes.get((name, version))
+        if programme is None:
+            for published in self._registry.versions(name):
+                if published.version == version:
+                    self._programmes[name, version] = programme = published.programme
+                    break
+            else:
+                raise AssertionError(f"an entry names programme {name} version {version}, which was never published")
+        return programme
 
     # ---- money entries
     async def answer(self, entry: Entry, *, explain: bool = False) -> Answer:
@@ -110,7 +122,7 @@ class Tickets:
     def told(self, settlement: Settlement, programme: Programme, entry: Entry, detail: int) -> bytes:
         """An applied entry as a Ticket in JSON. `detail` is PLAIN, LINES or FULL."""
         return ticket.write(
-            settlement, partition=entry.partition, position=entry.position, at=time_text(entry.at_us), client_key=entry.client_key,
+            settlement, partition=entry.partition, position=entry.position, at_us=entry.at_us, client_key=entry.client_key,
             verb=entry.verb, outcome="applied", card=entry.card, programme=programme.name, tier=programme.tiers[settlement.tier_after],
             lines=detail >= LINES, receipt=receipt.lines(settlement, programme, self._heading(entry)) if detail == FULL else (),
             explanation=receipt.explain(settlement, programme) if detail == FULL else (),
@@ -121,7 +133,7 @@ class Tickets:
         """A quote as a Ticket in JSON; it has no place in the journal."""
         heading = receipt.Heading(card=card, at=till_time(at_us))
         return ticket.write(
-            settlement, partition=0, position=0, at=time_text(at_us), client_key="", verb="quote", outcome="quoted", card=card,
+            settlement, partition=0, position=0, at_us=at_us, client_key="", verb="quote", outcome="quoted", card=card,
             programme=programme.name, tier=programme.tiers[settlement.tier_after], lines=True,
             receipt=receipt.lines(settlement, programme, heading) if explain else (),
             explanation=receipt.explain(settlement, programme) if explain else (),
@@ -169,7 +181,7 @@ def step(entry: Entry) -> CardStep:
         new = _step_body(entry.body).after[-1].number
     return CardStep(
         ticket_id=ticket_id(entry.partition, entry.position), journal_position=entry.position, client_key=entry.client_key,
-        verb=entry.verb, outcome=entry.outcome, card=entry.card, at=time_text(entry.at_us), new_card=new,
+        verb=entry.verb, outcome=entry.outcome, card=entry.card, at=ticket.time_text(entry.at_us), new_card=new,
     )  # fmt: skip
 
 

@@ -42,9 +42,17 @@ def whole(default_headers: list[tuple[bytes, bytes]], status: int, headers: Head
     return b"%b%bcontent-length: %d\r\n\r\n%b" % (_lines(status, headers), _dates(default_headers), len(body), body)
 
 
+_written: tuple[Any, bytes] = (None, b"")
+
+
 def _dates(default_headers: list[tuple[bytes, bytes]]) -> bytes:
-    """The headers that the server adds to every answer."""
-    return b"".join([b"%b: %b\r\n" % pair for pair in default_headers])
+    """The headers that the server adds to every answer; it makes a new list of them every second."""
+    global _written
+    known, text = _written
+    if known is not default_headers:
+        text = b"".join([b"%b: %b\r\n" % pair for pair in default_headers])
+        _written = (default_headers, text)
+    return text
 
 
 @lru_cache(maxsize=64)

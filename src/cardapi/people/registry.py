@@ -165,6 +165,10 @@ class Registry:
     def units(self) -> list[Unit]:
         return [unit for _, unit in sorted(self._units.items())]
 
+    def only_programme(self) -> str:
+        """The name of the one programme there is, "" when there is none or more than one."""
+        return next(iter(self._versions)) if len(self._versions) == 1 else ""
+
     def programme_names(self) -> list[str]:
         return sorted(self._versions)
 

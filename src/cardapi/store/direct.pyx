@@ -377,7 +377,6 @@ cdef class Connection:
         cdef int result
         cdef int width
         cdef Py_ssize_t at = 0
-        cdef Py_ssize_t i
         cdef bint alone
         keys = list(keys)
         alone = len(keys) == 1

@@ -131,6 +131,11 @@ cdef str admit_line(LineIn* out, line):
     return category
 
 
+cdef bint plain_line(line) noexcept:
+    """Whether every field of a line is there, so that none has to be filled in."""
+    return type(line) is Line or (type(line) is tuple and len(<tuple> line) == 9)
+
+
 cdef class Sale:
     def __cinit__(self, *args, **kwargs):
         memset(&self.c, 0, sizeof(SaleIn))
@@ -153,7 +158,7 @@ cdef class Sale:
             raise MemoryError
         names = []
         for line in lines:
-            names.append(admit_line(&self.lines[self.n_lines], line if type(line) is Line else Line(*line)))
+            names.append(admit_line(&self.lines[self.n_lines], line if plain_line(line) else Line(*line)))
             self.n_lines += 1
         self.category_names = tuple(names)
         self.c.points = -1 if points == -1 and type(points) is int else admit_unsigned(points)
