@@ -23,11 +23,8 @@ from argon2 import PasswordHasher
 from cardapi import stores
 from cardapi.custody import Custody
 from cardapi.desk import Desk, Request
-from cardapi.jobs.expiry import Expiry
-from cardapi.jobs.inactivity import Inactivity
-from cardapi.jobs.model import Context
-from cardapi.jobs.pruning import Pruning
-from cardapi.jobs.runner import Runner
+from cardapi.jobs.background import Background
+from cardapi.messages.settings import MessageSettings
 from cardapi.people.follow import Follower
 from cardapi.people.registry import Registry
 from cardapi.store import backup, verify
@@ -72,7 +69,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     keys_module: str = ""  # PKCS#11 library of the security module that has the card keys; "" = they lie in the key file
     keys_token: str = ""  # label of its token
     card_system: str = "CARDCORE-TEST"  # diversifies DESFire keys (AN10922); never changes once cards are made
-    jobs: bool = True  # whether `cardcore serve` runs the jobs of the day by itself
+    messages: MessageSettings = msgspec.field(default_factory=MessageSettings)
+    jobs: bool = True  # whether `cardcore serve` runs the jobs of the day, and sends messages, by itself
 
 
 def read_settings(directory: Path) -> Settings:
@@ -176,8 +174,7 @@ class Shop:
             queue_max=settings.queue_max, pin_tries_max=settings.pin_tries_max,
         )  # fmt: skip
 
-        self.clock = clock
-        self.jobs = Runner([Expiry(), Inactivity(), Pruning()], self._job_context)
+        self.background = Background(self.desk, store.reader, registry, custody, clock, settings.messages, directory)
 
     @property
     def keys(self) -> KeyStore:
@@ -251,9 +248,6 @@ class Shop:
         self.__dict__["keeper"] = made
         return made
 
-    def _job_context(self) -> Context:
-        return Context(self.desk, self.store.reader(), self.registry, self.custody, lambda: self.clock() // 1_000_000)
-
     @property
     def embedded(self) -> bool:
         """Whether the store is the file in the data directory, which one process uses at a time."""
@@ -294,7 +288,7 @@ class Shop:
 
     def close(self) -> None:
         """Stop jobs and desk, and give the data directory back. Safe to call twice."""
-        self.jobs.stop()
+        self.background.stop()
         self.desk.stop()
         module = self.__dict__.pop("security_module", None)
         if module is not None:

@@ -187,6 +187,10 @@ class Custody:
         """What opens a card key file that has no passphrase."""
         return Secret(self._derive("card keys", 1))
 
+    def webhook_key(self) -> Secret:
+        """Signs what the shop's webhook is told; whoever receives it has a copy."""
+        return Secret(self._derive("webhook", 1))
+
     def checkpoint_signer(self) -> Ed25519PrivateKey:
         """Signs checkpoints (A3, Ed25519 RFC 8032); the public half may be given to whoever keeps them."""
         return Ed25519PrivateKey.from_private_bytes(self._derive("checkpoint", 1))

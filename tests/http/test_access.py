@@ -34,7 +34,7 @@ MAY: dict[str, set[str]] = {
     "createMember": {T, C, M, H, A}, "getMember": EVERYBODY, "searchMembers": EVERYBODY, "updateMember": {C, M, H, A},
     "setConsent": {T, C, M, H, A}, "linkCard": {T, C, M, H, A}, "unlinkCard": {C, M, H, A}, "setMemberState": {M, H, A},
     "mergeMember": {M, H, A}, "splitMember": {M, H, A}, "disqualifyMember": {M, H, A}, "exportMember": {M, H, A}, "eraseMember": {M, H, A},
-    "listJobs": {M, H, A, U}, "runJob": {H, A},
+    "listJobs": {M, H, A, U}, "runJob": {H, A}, "listMessages": {M, H, A, U}, "sendMessages": {H, A}, "retryMessage": {H, A},
     "logout": {C, M, H, A, U}, "createUnit": {H, A}, "listUnits": {M, H, A, U}, "createTerminal": {M, H, A}, "listTerminals": {M, H, A, U},
     "revokeTerminal": {M, H, A}, "rotateTerminalKey": {M, H, A}, "createOperator": {M, H, A}, "listOperators": {M, H, A, U},
     "grantRole": {M, H, A}, "revokeOperator": {M, H, A}, "listApprovals": {M, H, A, U}, "approve": {M, H, A},
@@ -46,7 +46,8 @@ MAY: dict[str, set[str]] = {
 }  # fmt: skip
 PUBLIC = {"login", "health", "ready", "openapi", "docs", "docsFile"}
 # Operations a person's role must hold at the topmost unit for, and not merely in a store.
-ISSUER_WIDE = {"publishScheme", "closeDay", "trialBalance", "exportJournal", "verifyLedger", "metrics", "listJobs", "runJob"}
+ISSUER_WIDE = {"publishScheme", "closeDay", "trialBalance", "exportJournal", "verifyLedger", "metrics", "listJobs", "runJob",
+               "listMessages", "sendMessages", "retryMessage"}
 NUMBERS = itertools.count(1)
 
 
@@ -152,7 +153,7 @@ def body_of(operation: Operation, things: Things) -> Any:
 def target_of(operation: Operation, things: Things) -> str:
     path = operation.path
     for name, made in (("{card}", things.card), ("{ticket}", things.ticket), ("{terminal}", things.terminal),
-        ("{operator}", things.operator), ("{member}", things.member), ("{job}", lambda: "pruning"),
+        ("{operator}", things.operator), ("{member}", things.member), ("{job}", lambda: "pruning"), ("{message}", lambda: "none"),
                        ("{approval}", things.approval), ("{session}", lambda: "00" * 16), ("{batch}", things.batch)):  # fmt: skip
         if name in path:
             path = path.replace(name, made())

@@ -50,7 +50,7 @@ class Timed(Till):
         return list(programme.purse_units)
 
     def tick(self) -> list[str]:
-        return self.shop.jobs.tick()
+        return self.shop.background.jobs.tick()
 
 
 @pytest.fixture

@@ -13,9 +13,13 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cardapi.ids": ("cardcore",),
     "cardapi.shipped": (),
     "cardapi.days": (),
+    "cardapi.messages": (
+        "cardcore", "cardapi.desk", "cardapi.store.port", "cardapi.store.fold", "cardapi.people", "cardapi.custody", "cardapi.members",
+        "cardapi.messages",
+    ),
     "cardapi.jobs": (
         "cardcore", "cardapi.desk", "cardapi.store.port", "cardapi.people", "cardapi.custody", "cardapi.members", "cardapi.days",
-        "cardapi.jobs",
+        "cardapi.jobs", "cardapi.messages",
     ),
     "cardapi.custody": ("cardcore.errors",),
     "cardapi.keys": ("cardcore.crypto", "cardcore.errors", "cardapi.keys", "cardapi.custody"),
@@ -37,7 +41,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cardapi.http": (
         "cardcore", "cardapi.media", "cardapi.desk", "cardapi.people", "cardapi.custody", "cardapi.app", "cardapi.http",
         "cardapi.store.port", "cardapi.store.media", "cardapi.keys.port", "cardapi.keys.errors", "cardapi.reports", "cardapi.ids",
-        "cardapi.members", "cardapi.jobs", "cardapi.days",
+        "cardapi.members", "cardapi.jobs", "cardapi.messages", "cardapi.days",
     ),
     "cardapi.clearing": (
         "cardcore", "cardapi.clearing", "cardapi.store.port", "cardapi.people", "cardapi.keys", "cardapi.ids",

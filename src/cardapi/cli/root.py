@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from cardapi.cli import books, card, jobs, keep, keys, member, reader, replay_command, scheme, serve, setup, sign, terminal, unit, user
+from cardapi.cli import (
+    books,
+    card,
+    jobs,
+    keep,
+    keys,
+    member,
+    messages,
+    reader,
+    replay_command,
+    scheme,
+    serve,
+    setup,
+    sign,
+    terminal,
+    unit,
+    user,
+)
 from cardapi.cli.group import group
 
 app = group(
@@ -18,6 +35,7 @@ app.add_typer(card.app, name="card")
 app.add_typer(reader.app, name="reader")
 app.add_typer(member.app, name="member")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(messages.app, name="messages")
 app.add_typer(terminal.app, name="terminal")
 app.add_typer(unit.app, name="unit")
 app.add_typer(user.app, name="user")

@@ -20,13 +20,13 @@ def _view(job: Job, state: JobState) -> ask.JobView:
 async def list_jobs(service: Service, call: Call) -> Answer:
     """Every job with its last run."""
     del call
-    states = await asyncio.get_running_loop().run_in_executor(None, service.shop.jobs.states)
+    states = await asyncio.get_running_loop().run_in_executor(None, service.shop.background.jobs.states)
     return ok(ask.Jobs(jobs=[_view(job, state) for job, state in states]))
 
 
 async def run_job(service: Service, call: Call) -> Answer:
     """Run one job for today and answer when it is done. Raises JobRefused."""
-    runner = service.shop.jobs
+    runner = service.shop.background.jobs
     name = call.path["job"]
     state = await asyncio.get_running_loop().run_in_executor(None, runner.run, name)
     return ok(_view(runner.jobs[name], state))

@@ -41,6 +41,7 @@ TAGS = {
     "people": "Organisation, terminals, operators, sessions, approvals.",
     "books": "Programmes, day close, trial balance, journal, verification.",
     "jobs": "Time-driven work: what lapses, who is inactive, what is pruned.",
+    "messages": "Messages to members: what waits, what went, what could not.",
     "service": "The service itself.",
 }
 
@@ -154,6 +155,7 @@ _QUERY_SCHEMAS: dict[str, tuple[bool, str, dict[str, Any]]] = {
     "cursor": (False, "From `next_cursor` of the page before.", {"type": "string", "maxLength": 512}),
     "limit": (False, "Rows of a page.", {"type": "integer", "minimum": 1, "maximum": 200}),
     "client_key": (True, "The key the call was made under.", {"type": "string", "pattern": "^[ -~]{1,255}$"}),
+    "state": (False, "Of the messages to list; due when left out.", {"type": "string", "enum": ["due", "sent", "dead"]}),
     "client": (False, "Whose key: `terminal:<id>` or `operator:<id>`; the caller's own when left out.", {"type": "string"}),
 }
 

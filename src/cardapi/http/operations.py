@@ -15,10 +15,27 @@ from typing import Any
 
 import msgspec
 
-from cardapi.http import approve, batches, books, cards, corrections, jobs, login, lookups, media, members, sales, staff, status, taps
+from cardapi.http import (
+    approve,
+    batches,
+    books,
+    cards,
+    corrections,
+    jobs,
+    login,
+    lookups,
+    media,
+    members,
+    messages,
+    sales,
+    staff,
+    status,
+    taps,
+)  # fmt: skip
 from cardapi.http import card_schemas as card
 from cardapi.http import job_schemas as job
 from cardapi.http import member_schemas as member
+from cardapi.http import message_schemas as message
 from cardapi.http import money_schemas as money
 from cardapi.http import staff_schemas as people
 from cardapi.http import tap_schemas as tap
@@ -290,6 +307,15 @@ _JOBS = (
               told=job.JobView, problems=("unknown_job", "job_running")),
 )  # fmt: skip
 
+_MESSAGES = (
+    Operation("listMessages", "GET", "/v1/messages", messages.list_messages, _READ, "issuer", "Messages to members: due, sent or dead",
+              "messages", told=message.Messages, query=("state", *PAGED)),
+    Operation("sendMessages", "POST", "/v1/messages/send", messages.send, _HQ, "issuer", "Make and send what is due now", "messages",
+              told=message.Sent),
+    Operation("retryMessage", "POST", "/v1/messages/{message}/retry", messages.retry, _HQ, "issuer", "Send a dead message after all",
+              "messages", told=message.Retried, problems=("unknown_message",)),
+)  # fmt: skip
+
 _SERVICE = (
     Operation("health", "GET", "/health", status.health, _PUBLIC, "public", "Alive and able to acknowledge", "service", told=people.Health,
               problems=("not_ready",)),
@@ -303,7 +329,7 @@ _SERVICE = (
               media="text/plain", problems=("not_found",)),
 )  # fmt: skip
 
-OPERATIONS: tuple[Operation, ...] = (*_MONEY, *_CARDS, *_MEDIA, *_MEMBERS, *_PEOPLE, *_BOOKS, *_JOBS, *_SERVICE)
+OPERATIONS: tuple[Operation, ...] = (*_MONEY, *_CARDS, *_MEDIA, *_MEMBERS, *_PEOPLE, *_BOOKS, *_JOBS, *_MESSAGES, *_SERVICE)
 BY_ID = {operation.id: operation for operation in OPERATIONS}
 
 TWO_PERSON = {

@@ -96,6 +96,7 @@ _INNER = {
     "medium_taken": Kind(409, "The medium is registered already"),
     "unknown_ticket": Kind(404, "There is no such ticket, or not for this caller"),
     "unknown_programme": Kind(422, "There is no such programme"),
+    "unknown_message": Kind(404, "There is no dead message of that id"),
     "unknown_job": Kind(404, "There is no such job"),
     "job_running": Kind(409, "Jobs are running now; look again in a moment"),
     "unknown_member": Kind(404, "There is no such member, or not for this caller"),

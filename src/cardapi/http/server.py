@@ -125,7 +125,7 @@ def serve(
         time.sleep(0.02)
     _settle_memory()
     if shop.settings.jobs:
-        shop.jobs.start()
+        shop.background.start()
     try:
         server.run(sockets=[bound])
     finally:

@@ -1,4 +1,4 @@
-"""Sessions that ended long ago are taken out of the registry; the journal keeps that they were (R5, A1)."""
+"""What is kept no longer: sessions that ended long ago (the journal keeps that they were: R5, A1), messages sent long ago."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import datetime
 from collections.abc import Iterator
 
 from cardapi.jobs.model import Context, Step, chunks
+from cardapi.messages import model as messages
+from cardapi.store.port import Record
 
 KEPT_S = 7 * 86_400
 SESSIONS_A_STEP = 50
+MESSAGES_A_STEP = 500
 
 
 class Pruning:
-    """Removes sessions a week after their end."""
+    """Removes sessions a week after their end, and messages three months after they were made and sent."""
 
     name = "pruning"
-    title = ("清理登录会话", "Prune ended sessions")
+    title = ("清理过期会话和消息", "Prune ended sessions and old messages")
 
     def steps(self, context: Context, day: datetime.date, cursor: str) -> Iterator[Step]:
         """See `Job.steps`."""
@@ -26,3 +29,7 @@ class Pruning:
                 context.request("change", f"job:pruning:{name}", payload={"kind": "session", "id": name, "remove": True}) for name in part
             )
             yield Step("", {"sessions": len(done)})
+        before = f"{context.now() - messages.KEPT_S:012d}"
+        while rows := context.store.find_records(messages.KIND, "state:sent", "0", before, limit=MESSAGES_A_STEP):
+            context.desk.keep([Record(row.kind, row.id, b"") for row in rows])
+            yield Step("", {"messages": len(rows)})

@@ -1,0 +1,94 @@
+"""From journal entries to messages: which entry calls for which, and for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cardapi.members import model as members
+from cardapi.messages.model import Message
+from cardapi.messages.templates import yuan
+from cardapi.people.registry import Registry
+from cardapi.store.fold import MONEY_VERBS, is_settlement, unpack_records
+from cardapi.store.port import Entry, Store
+from cardcore.settlement import Settlement
+
+STALE_S = 86_400  # nobody wants to hear today of what happened last week
+
+MONEY = {
+    "settle": "spent", "capture": "spent", "pay": "spent", "clear": "spent", "topup": "topped_up", "refund": "given_back",
+    "void": "given_back", "reverse": "given_back", "transfer": "transferred",
+}  # fmt: skip
+STEPS = {"lost": "card_lost", "set_pin": "pin_changed"}
+
+Made = tuple[str, Message]
+
+
+class Collector:
+    """Knows who holds what. One thread at a time."""
+
+    def __init__(self, store: Store, registry: Registry, channels: Callable[[], frozenset[str]]) -> None:
+        self._store = store
+        self._registry = registry
+        self._channels = channels
+
+    def of(self, entry: Entry, now: int) -> list[Made]:
+        """The messages an entry calls for: one for each channel that its member agreed to and the shop has."""
+        if entry.outcome != "applied" or entry.at_us // 1_000_000 < now - STALE_S:
+            return []
+        if entry.verb in MONEY_VERBS and is_settlement(entry):
+            told = self._money(entry)
+            member = self._holder(entry) if told else ""
+        elif entry.verb in STEPS:
+            told, member = [(STEPS[entry.verb], {"card": entry.card[-4:]})], self._holder(entry)
+        elif entry.verb == "enrol":
+            told, member = [("welcome", {})], members.member_id(entry.partition, entry.position)
+        elif entry.verb == "member_state":
+            told, member = self._state(entry)
+        else:
+            return []
+        return self.to(member, f"{entry.partition:02x}-{entry.position:012x}", told, entry.unit, now) if member else []
+
+    def to(self, member: str, about: str, told: list[tuple[str, dict[str, str | int]]], unit: str, now: int) -> list[Made]:
+        """Messages to a member, over what it agreed to; nothing for one who left or was merged."""
+        record = self._store.records("member", [member]).get(member)
+        known = members.from_record(record) if record is not None else None
+        if known is None or known.state not in ("active", "suspended"):
+            return []
+        shop = self._registry.unit(unit)
+        facts: dict[str, str | int] = {"shop": shop.name if shop else ""}
+        return [
+            (f"{about}:{template}:{channel}", Message(member, channel, template, {**facts, **more}, now, next_at=now))
+            for template, more in told
+            for channel in known.consents
+            if channel in self._channels()
+        ]
+
+    def _holder(self, entry: Entry) -> str:
+        """Who held the account when the entry was made, "" for nobody and for who came later: that is none of their business."""
+        name = members.account_name(entry.account_id)
+        held = self._store.records("holding", [name]).get(name)
+        return held.body.decode() if held is not None and held.changed_at < entry.position else ""
+
+    def _money(self, entry: Entry) -> list[tuple[str, dict[str, str | int]]]:
+        done = Settlement.unpack(entry.body)
+        told: list[tuple[str, dict[str, str | int]]] = []
+        facts: dict[str, str | int] = {
+            "card": entry.card[-4:], "amount": yuan(done.net_fen), "balance": yuan(done.after_money_fen), "points": done.after_points,
+        }  # fmt: skip
+        if entry.verb in MONEY and not (entry.verb == "void" and done.hold_position):
+            told.append((MONEY[entry.verb], facts))
+        if done.tier_after != done.tier_before:
+            told.append(("tier", {"tier": self._tier(entry.card, done)}))
+        return told
+
+    def _tier(self, card: str, done: Settlement) -> str:
+        found = self._store.read([card]).get(card)
+        for version in self._registry.versions(found.card.programme) if found else ():
+            if version.version == done.programme_version:
+                return version.programme.tiers[done.tier_after]
+        return "-"
+
+    def _state(self, entry: Entry) -> tuple[list[tuple[str, dict[str, str | int]]], str]:
+        (row,) = unpack_records(entry.body).after
+        state = members.from_record(row)
+        return ([("suspended", {})] if state.state == "suspended" and state.asleep else []), row.id
