@@ -35,6 +35,10 @@ $(VENV)/.pcsc-installed: requirements/pcsc.lock requirements/pcsc-build.txt $(VE
 	@tools/install.sh $(VENV) requirements/pcsc.lock
 	@! $(BIN)/python -c 'import smartcard.scard' 2>/dev/null || touch $@
 
+$(VENV)/.fuzz-installed: requirements/fuzz.lock $(VENV)/.dev-installed
+	@tools/install.sh $(VENV) requirements/fuzz.lock 2>/dev/null || echo "continuing without atheris: no build for this Python"
+	@! $(BIN)/python -c 'import atheris' 2>/dev/null || touch $@
+
 $(VENV)/.built: $(CORE) setup.py $(VENV)/.run-installed
 	@echo "compiling the core (a minute or two the first time)"
 	@$(BIN)/python setup.py -q build_ext --inplace -j $(JOBS)
@@ -74,7 +78,7 @@ stubs: dev ## the .pyi of each compiled module against the module
 test: lint types stubs ## all that CI runs: lint, types, stubs and every suite
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(TESTS)
 
-test-long: lint types stubs ## the same with the random and crash suites multiplied
+test-long: lint types stubs $(VENV)/.fuzz-installed ## the same with the random and crash suites multiplied
 	CARDCORE_LONG=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(TESTS)
 
 bench: dev ## measure against the baselines of docs/performance.md; JSON in benchmarks/results/

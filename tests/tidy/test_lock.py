@@ -72,7 +72,7 @@ OURS = {"cardcore", "cardapi", "firmware_sim", "tests", "benchmarks", "tools"}
 ALLOWED = [
     ("src", ["bench", "pcsc", "hsm", "postgres", "notices"]),
     ("firmware_sim", ["simulator"]),
-    ("tests", ["dev", "pcsc", "postgres"]),
+    ("tests", ["dev", "pcsc", "postgres", "fuzz"]),
     ("benchmarks", ["dev", "bench", "pcsc", "postgres"]),
 ]
 

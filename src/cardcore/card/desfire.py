@@ -18,6 +18,7 @@ from cardcore.crypto.errors import InvalidMac
 FRAMES_MAX = 64
 BODY_MAX = 250
 MAC_OCTETS = 8
+CHALLENGE_OCTETS = 16
 AUTHENTICATE_AES, AUTHENTICATE_EV2_FIRST, MORE = 0xAA, 0x71, 0xAF
 SELECT, COMMIT, ABORT = 0x5A, 0xC7, 0xA7
 
@@ -116,16 +117,24 @@ class Channel:
         return came[:-MAC_OCTETS]
 
 
+def challenged(ins: int, body: bytes) -> Dialogue[bytes]:
+    """The first half of a handshake: the card's cryptogram. Raises CardRefused, UnexpectedAnswer."""
+    challenge = yield from frames(ins, body, last=DESFIRE_MORE)
+    if len(challenge) != CHALLENGE_OCTETS:
+        raise UnexpectedAnswer(f"a challenge has {CHALLENGE_OCTETS} octets", came=len(challenge))
+    return challenge
+
+
 def authenticate_ev1(key_number: int) -> Dialogue[Channel]:
     """AuthenticateAES. Raises CardRefused, InvalidMac when the card does not know the key."""
-    challenge = yield from frames(AUTHENTICATE_AES, bytes([key_number]), last=DESFIRE_MORE)
+    challenge = yield from challenged(AUTHENTICATE_AES, bytes([key_number]))
     half: desfire_ev1.Handshake = yield ToSam(MeetChallenge(False, key_number, challenge))
     return Channel(desfire_ev1.finish(half, (yield from frames(MORE, half.answer))))
 
 
 def authenticate_ev2(key_number: int) -> Dialogue[Channel]:
     """AuthenticateEV2First without capabilities. Raises CardRefused, InvalidMac."""
-    challenge = yield from frames(AUTHENTICATE_EV2_FIRST, bytes([key_number, 0]), last=DESFIRE_MORE)
+    challenge = yield from challenged(AUTHENTICATE_EV2_FIRST, bytes([key_number, 0]))
     half: desfire_ev1.Handshake = yield ToSam(MeetChallenge(True, key_number, challenge))
     return Channel(desfire_ev2.finish_first(half, (yield from frames(MORE, half.answer))))
 

@@ -11,16 +11,19 @@ from typing import Final
 
 from cardcore.card.apdu import Command
 from cardcore.card.desfire import (
+    AUTHENTICATE_AES,
+    AUTHENTICATE_EV2_FIRST,
     MORE,
     Channel,
     Mode,
     authenticate_ev1,
     authenticate_ev2,
+    challenged,
     frames,
     select,
 )
 from cardcore.card.dialogue import Dialogue, ToSam, transmit
-from cardcore.card.status import DESFIRE_MORE, DESFIRE_OK, require
+from cardcore.card.status import DESFIRE_OK, require
 from cardcore.crypto import Key, desfire_ev1, desfire_ev2, wipe
 
 CARD_LEVEL = bytes(3)
@@ -112,7 +115,7 @@ def _wrapped(ins: int, body: bytes) -> Command:
 def _meet_blank(ev2: bool) -> Dialogue[Channel | None]:
     """A session with the zero key 0; None when the card refuses it, because its own is there already."""
     start = bytes((0, 0)) if ev2 else bytes(1)
-    challenge = yield from frames(0x71 if ev2 else 0xAA, start, last=DESFIRE_MORE)
+    challenge = yield from challenged(AUTHENTICATE_EV2_FIRST if ev2 else AUTHENTICATE_AES, start)
     half: desfire_ev1.Handshake = yield ToSam(MeetBlank(ev2, challenge))
     proof = yield from transmit(_wrapped(MORE, half.answer))
     if proof.status == AUTHENTICATION:

@@ -47,9 +47,7 @@ class Found:
     mac: bytes = b""
 
 
-def recover(
-    make: Make, application: Application, intent: DebitIntent | OnlineIntent, challenge: bytes = b""
-) -> Dialogue[Found]:
+def recover(make: Make, application: Application, intent: DebitIntent | OnlineIntent, challenge: bytes = b"") -> Dialogue[Found]:
     """Find out with the card on the reader (`application` freshly read) whether the intended step happened.
 
     The card's own proof counts when it is judged to be of this transaction, or, where nobody can judge it, when the log agrees: another
