@@ -26,7 +26,7 @@ from firmware_sim.tear import Tear
 from tests.cli.shop import Served, call, demo_shop, served
 from tests.pcsc.daemon import Daemon
 
-PIN = {"CARDCORE_PIN": "123456"}
+PIN: dict[str, Any] = {"CARDCORE_PIN": "123456"}
 
 
 class Shop:

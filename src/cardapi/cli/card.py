@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cardapi.cli import personalise
 from cardapi.cli.group import group
 from cardapi.cli.options import DEFAULT_DATA, CardNumber, DataDir, Json, Key, Operator, Reason, Token, Url, amount_argument
 from cardapi.cli.service import reach
@@ -223,3 +224,6 @@ def pin(
     with reach(data, url=url, token=token, operator=operator) as service:
         service.do("setPin", body, key=key, path={"card": card})
     note(f"The PIN of card {card} is set.")
+
+
+app.command()(personalise.personalise)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cardapi.cli import (
+    batch,
     books,
     card,
     jobs,
@@ -33,6 +34,7 @@ app.command("demo")(setup.demo)
 app.add_typer(scheme.app, name="scheme")
 app.add_typer(card.app, name="card")
 app.add_typer(reader.app, name="reader")
+app.add_typer(batch.app, name="batch")
 app.add_typer(member.app, name="member")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(messages.app, name="messages")
