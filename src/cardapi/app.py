@@ -32,6 +32,7 @@ from cardapi.store.chain import start_head
 from cardapi.store.checkpoint import ENTRIES_MAX, Checkpointer, CheckpointError, CheckpointFile, compare
 from cardapi.store.port import Store
 from cardapi.stores import DATABASE
+from cardcore.clearing.upload import ClearingRules
 from cardcore.errors import CardcoreError
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     keys_module: str = ""  # PKCS#11 library of the security module that has the card keys; "" = they lie in the key file
     keys_token: str = ""  # label of its token
     card_system: str = "CARDCORE-TEST"  # diversifies DESFire keys (AN10922); never changes once cards are made
+    clearing: ClearingRules = msgspec.field(default_factory=ClearingRules)  # rules of off-line clearing ([clearing])
     messages: MessageSettings = msgspec.field(default_factory=MessageSettings)
     jobs: bool = True  # whether `cardcore serve` runs the jobs of the day, and sends messages, by itself
 

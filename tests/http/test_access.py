@@ -8,14 +8,19 @@ right role in the wrong place.
 from __future__ import annotations
 
 import itertools
+from base64 import b64encode
 from typing import Any
 
 import pytest
 
 from cardapi.desk import Request
+from cardapi.http.examples import EXAMPLES
 from cardapi.http.operations import OPERATIONS, Operation
 from cardapi.people import roles
 from cardapi.store.media import Shown, pack_shown
+from cardcore.clearing import Header, PurseRecord
+from cardcore.clearing.body import unpack_case
+from cardcore.clearing.layout import encode_all
 from cardcore.settlement import Load
 from tests.http.client import Reply, Who
 from tests.http.conftest import PASSWORD, SCHEMES, Chain
@@ -41,6 +46,8 @@ MAY: dict[str, set[str]] = {
     "openCardSession": {T, C, M, H, A}, "stepCardSession": {T, C, M, H, A}, "closeCardSession": {T, C, M, H, A},
     "listInFlight": EVERYBODY, "cardMedia": EVERYBODY, "registerMedium": {M, H, A}, "retireMedium": {M, H, A}, "blockMedium": {M, H, A},
     "unblockMedium": {M, H, A}, "openBatch": {M, H, A}, "batchStatus": {C, M, H, A, U}, "closeBatch": {M, H, A}, "spoilCard": {M, H, A},
+    "uploadClearing": {T, M, H, A}, "clearingStatus": {T, M, H, A, U}, "listCases": {M, H, A, U}, "closeCase": {M, H, A},
+    "assignSam": {M, H, A}, "listSams": {M, H, A, U}, "releaseTerminal": {H, A},
     "publishScheme": {H, A}, "listSchemes": {C, M, H, A, U}, "closeDay": {M, H, A}, "trialBalance": {H, A, U}, "exportJournal": {H, A, U},
     "verifyLedger": {H, A, U}, "metrics": {H, A, U},
 }  # fmt: skip
@@ -105,6 +112,35 @@ class Things:
         request = Request("load", "terminal:till-1", key, bytes(16), card=card, command=command, unit=self.unit, terminal="till-1")
         assert self.chain.loop.run_until_complete(self.chain.shop.desk.execute(request)).outcome == "applied"
 
+    def sam(self) -> str:
+        """A purchase SAM of the till in the store."""
+        number = f"{next(NUMBERS):012x}"
+        till = f"till-{self.unit[-1]}"
+        self.chain.made(self.manager.post("/v1/sams", {"sam": number, "terminal": till}))
+        return number
+
+    def cleared(self) -> tuple[str, str]:
+        """A batch with a record of an unknown card, and the case that it is."""
+        number = bytes.fromhex(self.sam())
+        record = PurseRecord(100, 6, number, 1, bytes.fromhex("20261122101112"), bytes(4), bytes(8), bytes(10), 0, 100)
+        header = Header(number, 1, 0, bytes.fromhex("20261122080000"))
+        body = {"batch": b64encode(encode_all(header, [record])).decode()}
+        batch = str(self.chain.made(self.manager.post("/v1/clearing", body))["batch"]["batch"])
+        reader = self.chain.shop.store.reader()
+        case = next(row.id for row in reader.all_records("case") if number.hex() in unpack_case(row.body).facts["record"])
+        reader.close()
+        return batch, case
+
+    def suspended(self) -> str:
+        """A terminal that clearing does not listen to."""
+        name = self.terminal()
+        document = {"id": name, "day": 0, "bad": 10, "state": "suspended"}
+        request = Request(
+            "change", "system", f"suspend-{name}", bytes(16), payload={"kind": "suspension", "id": name, "document": document}
+        )
+        assert self.chain.loop.run_until_complete(self.chain.shop.desk.execute(request)).outcome == "applied"
+        return name
+
     def approval(self) -> str:
         body = {"card": self.card(), "purse": "principal", "amount": 1, "reason": "test"}
         return str(self.chain.made2(self.manager.post("/v1/adjust", body))["approval_id"])
@@ -127,6 +163,10 @@ def body_of(operation: Operation, things: Things) -> Any:
     if name in ("adjust", "expire"):
         return {"card": things.card(), **({"purse": "principal", "amount": 1, "reason": "test"} if name == "adjust" else {})}
     number = next(NUMBERS)
+    if name == "assignSam":
+        return {"sam": f"{number:012x}", "terminal": things.terminal()}
+    if name == "uploadClearing":
+        return EXAMPLES[name]
     if name == "openBatch":
         return {"id": f"b{number}", "unit": things.unit, "programme": "mall-vip", "profile": "desfire-ev2", "first_serial": number * 10}
     if name in ("retireMedium", "blockMedium", "unblockMedium", "spoilCard"):
@@ -152,7 +192,9 @@ def body_of(operation: Operation, things: Things) -> Any:
 
 def target_of(operation: Operation, things: Things) -> str:
     path = operation.path
-    for name, made in (("{card}", things.card), ("{ticket}", things.ticket), ("{terminal}", things.terminal),
+    for name, made in (("{card}", things.card), ("{ticket}", things.ticket), ("{case}", lambda: things.cleared()[1]),
+        ("{clearing}", lambda: things.cleared()[0]),
+        ("{terminal}", things.suspended if operation.id == "releaseTerminal" else things.terminal),
         ("{operator}", things.operator), ("{member}", things.member), ("{job}", lambda: "pruning"), ("{message}", lambda: "none"),
                        ("{approval}", things.approval), ("{session}", lambda: "00" * 16), ("{batch}", things.batch)):  # fmt: skip
         if name in path:
@@ -205,6 +247,7 @@ def test_the_right_role_in_the_wrong_place_finds_nothing(chain: Chain, operation
     things = Things(chain, "store-1")
     if operation.id.startswith("list"):
         things.flight()
+        things.cleared()
         here = call(chain, chain.person(M, "store-1"), operation, things).body
         there = call(chain, chain.person(M, "south"), operation, things).body
         assert b"store-1" in here
@@ -224,11 +267,12 @@ def absent_of(operation: Operation, things: Things) -> tuple[str, Any]:
     body = body_of(operation, things)
     path = operation.path
     for name, nothing in (("{card}", "6200000099999997"), ("{ticket}", "00-0000ffffffff"), ("{terminal}", "none"), ("{operator}", "none"),
-                          ("{member}", "m00-0000ffffffff"), ("{approval}", "none"), ("{batch}", "none")):  # fmt: skip
+                          ("{member}", "m00-0000ffffffff"), ("{approval}", "none"), ("{batch}", "none"),
+                          ("{case}", "r-none"), ("{clearing}", "0000000000ff-1")):  # fmt: skip
         path = path.replace(name, nothing)
     if isinstance(body, dict) and "{" not in operation.path:
         for name, nothing in (("card", "6200000099999997"), ("ticket_id", "00-0000ffffffff"), ("parent", "none"), ("unit", "none"),
-                              ("medium", "uid:none")):  # fmt: skip
+                              ("medium", "uid:none"), ("terminal", "none")):  # fmt: skip
             if name in body:
                 body[name] = nothing
     return path, body

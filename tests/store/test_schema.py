@@ -45,7 +45,7 @@ def test_an_older_database_is_migrated_at_open_with_its_rows(copy: Copy) -> None
     before = list(copy.store.journal(0))
     copy.store.close()
     with sqlite3.connect(path) as connection:
-        for table in ("medium", "record_key", "record"):
+        for table in ("clearing_record", "medium", "record_key", "record"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("DROP INDEX card_account")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")

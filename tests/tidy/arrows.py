@@ -41,10 +41,11 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cardapi.http": (
         "cardcore", "cardapi.media", "cardapi.desk", "cardapi.people", "cardapi.custody", "cardapi.app", "cardapi.http",
         "cardapi.store.port", "cardapi.store.media", "cardapi.keys.port", "cardapi.keys.errors", "cardapi.reports", "cardapi.ids",
-        "cardapi.members", "cardapi.jobs", "cardapi.messages", "cardapi.days",
+        "cardapi.members", "cardapi.jobs", "cardapi.messages", "cardapi.days", "cardapi.clearing",
     ),
     "cardapi.clearing": (
-        "cardcore", "cardapi.clearing", "cardapi.store.port", "cardapi.people", "cardapi.keys", "cardapi.ids",
+        "cardcore", "cardapi.clearing", "cardapi.store.port", "cardapi.store.media", "cardapi.media.profiles", "cardapi.people",
+        "cardapi.keys.port", "cardapi.ids",
     ),
     "cardapi.pcsc": ("cardcore", "cardapi.pcsc", "cardapi.clearing"),
     "cardapi.cli": ("cardcore", "cardapi"),

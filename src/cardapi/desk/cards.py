@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from cardapi.desk import members
+from cardapi.desk.clearing import clear, close_case
 from cardapi.desk.media import HANDLERS as MEDIA
 from cardapi.desk.media import medium_verb, retired
 from cardapi.desk.money import card_images, check_pin, refuse
@@ -228,6 +229,7 @@ def change(work: Work, request: Request) -> Entry:
     return work.add(request, account_id=0, card="", body=pack_body(Change(kind, name, before, after)))
 
 
+CLEARING = {"clear_batch": clear, "close_case": close_case}
 HANDLERS: dict[str, Callable[[Work, Request], Entry]] = {
     "stock": stock, "issue": issue, "activate": step, "freeze": step, "unfreeze": step, "lost": lost, "cancel": end, "take_back": end,
     "expire_card": end, "destroy": destroy, "swap": exchange, "reissue": exchange, "exclude": exclude, "set_pin": set_pin,
@@ -239,6 +241,8 @@ def card_verb(work: Work, request: Request) -> Entry:
     """Do one life cycle, PIN, registry or member verb; a Declined on a known card is recorded. Raises Problem, RegistryError."""
     if request.verb in MEDIA:
         return medium_verb(work, request)
+    if request.verb in CLEARING:
+        return CLEARING[request.verb](work, request)
     handler = HANDLERS.get(request.verb)
     if handler is None:
         raise Problem("invalid_payload", f"no verb {request.verb!r}", name="verb")

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from cardapi.desk.request import Request
 from cardapi.ids import home
 from cardapi.people.follow import REGISTRY
-from cardapi.store.fold import RECORD_VERBS
+from cardapi.store.fold import CLEARING_VERBS, RECORD_VERBS
 from cardapi.store.port import Store
 
 # Journaled in one partition, so that each sees the others: what makes a person or a document unique is known in one place.
-REGISTRY_VERBS = frozenset({"change"}) | RECORD_VERBS
+REGISTRY_VERBS = frozenset({"change"}) | RECORD_VERBS | CLEARING_VERBS
 
 
 def partitions_of(requests: Sequence[Request], partitions: int, store: Store) -> list[int]:

@@ -127,6 +127,7 @@ class Sides:
             batch = Batch(
                 batch.entries + other.entries, batch.cards + other.cards, batch.accounts + other.accounts,
                 batch.documents + other.documents, batch.media + other.media, batch.records + other.records,
+                batch.cleared + other.cleared, batch.uncleared + other.uncleared,
             )  # fmt: skip
         self._store.commit(batch)
         for work in written:

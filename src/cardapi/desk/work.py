@@ -16,6 +16,7 @@ from cardapi.store import media
 from cardapi.store.chain import pack_further, seal
 from cardapi.store.fold import Fold, Records, digest, pack_body
 from cardapi.store.port import Batch, CardRow, Entry, Found, Head, MediumRow, Record, Store
+from cardcore.clearing.body import BatchCount, Case, Cleared, Row, unpack_batch, unpack_case
 from cardcore.errors import AmountOutOfRange
 from cardcore.settlement import Account, Settlement
 from cardcore.settlement.lifecycle import GONE
@@ -126,9 +127,10 @@ class Work(Fold):
 
     def media_of(self, account_id: int) -> list[MediumRow]:
         """Every medium of an account, as this batch leaves it."""
-        for row in self.store.media_of(account_id):
-            self.media.setdefault(row.medium, row)
-        return [row for row in self.media.values() if row.account_id == account_id]
+        names = {row.medium: self.media.setdefault(row.medium, row) for row in self.store.media_of(account_id)}
+        # Not all that is kept: there may be very many, and only this batch's own are not in the store yet.
+        names |= {name: self.media[name] for name in self.media_touched if self.media[name].account_id == account_id}
+        return list(names.values())
 
     def take_in(self, numbers: set[str], found: Iterable[Found]) -> None:
         """Cards that were asked for, and those of them that were found."""
@@ -185,6 +187,35 @@ class Work(Fold):
             return self.entries[position - first]
         return self.store.entry(self.partition, position)
 
+    def read_cleared(self, keys: list[bytes]) -> dict[bytes, Row]:
+        """Off-line purchases by key, as this batch leaves them; what is read is known to the fold."""
+        missing = [key for key in keys if key not in self.cleared and key not in self.uncleared]
+        if missing:
+            self.cleared.update(self.store.read_cleared(missing))
+        return self.cleared
+
+    def case(self, name: str) -> Case | None:
+        """A case by id."""
+        row = self.record("case", name)
+        return unpack_case(row.body) if row is not None else None
+
+    def batch_count(self, name: str) -> BatchCount | None:
+        """What has come of a batch."""
+        row = self.record("clearing-batch", name)
+        return unpack_batch(row.body) if row is not None else None
+
+    def admit_cards(self, numbers: set[str]) -> None:
+        """Read many cards with their accounts at once."""
+        missing = {number for number in numbers if number not in self.cards and number not in self._absent}
+        if missing:
+            self.take_in(missing, self.store.read(list(missing)).values())
+
+    def admit_media(self, names: set[str]) -> None:
+        """Read many media at once."""
+        missing = [name for name in names if name not in self.media]
+        if missing:
+            self.media.update(self.store.read_media(missing))
+
     def followers(self, position: int) -> list[Entry]:
         """Entries that name this one, those of this batch included."""
         return self.store.followers(self.partition, position) + [entry for entry in self.entries if entry.ref == position]
@@ -227,7 +258,7 @@ class Work(Fold):
         body: bytes,
         code: str = "",
         ref: int = 0,
-        settlement: Settlement | None = None,
+        settlement: Settlement | Cleared | None = None,
         verb: str = "",
         key: tuple[str, str] | None = None,
         fingerprint: bytes = b"",
@@ -262,7 +293,12 @@ class Work(Fold):
         if account_id:
             self._touched[account_id] = None
         if settlement is not None:
-            self.settlements[position] = settlement
+            if isinstance(settlement, Settlement):
+                self.settlements[position] = settlement
+            else:
+                self._records_touched.update(("case", case.id) for case in settlement.cases)
+                if settlement.batch is not None:
+                    self._records_touched.add(("clearing-batch", settlement.batch.id))
             for other in settlement.further_accounts:
                 self._touched[other] = None
         self.position = position
@@ -289,9 +325,7 @@ class Work(Fold):
 
     def tombstone(self, request: Request, key: tuple[str, str]) -> Entry:
         """Occupy a client key that was voided before its request arrived (O6)."""
-        return self.add(
-            request, account_id=0, card="", body=b"", code="key_voided", verb="tombstone", key=key, fingerprint=_NO_FINGERPRINT
-        )
+        return self.add(request, account_id=0, card="", body=b"", code="key_voided", verb="tombstone", key=key, fingerprint=_NO_FINGERPRINT)
 
     def new_account(self) -> int:
         """The next account id of the partition."""
@@ -310,6 +344,8 @@ class Work(Fold):
             [(kind, name, self.documents[kind, name]) for kind, name in self.documents],
             [self.media[name] for name in self.media_touched],
             [*(self.records[name] for name in sorted(self._records_touched)), *self.kept.values()],
+            [self.cleared[key] for key in self.cleared_touched],
+            [key for key in self.uncleared if key not in self.cleared_touched],
         )
 
     def head(self) -> Head:

@@ -16,6 +16,7 @@ from cardapi.http.tickets import MONEY_VERBS, card_step, step
 from cardapi.ids import ticket_id
 from cardapi.people import roles
 from cardapi.store.port import Entry, Found
+from cardcore.clearing.body import Cleared
 from cardcore.errors import CardcoreError
 from cardcore.settlement import Account, Settlement
 from cardcore.settlement.lifecycle import state_at
@@ -154,17 +155,21 @@ async def statement(service: Service, call: Call) -> Answer:
     entries = await service.report(lambda store: store.statement(found.account.account_id, before, most + 1))
     shown = entries[:most]
     cursor = lists.cursor_text(str(shown[-1].position)) if len(entries) > most else ""
-    lines = [_statement_line(entry) for entry in shown]
+    lines = [_statement_line(entry, found.account.account_id) for entry in shown]
     return ok(ask.Statement(card=number, entries=lines, next_cursor=cursor))
 
 
-def _statement_line(entry: Entry) -> ask.StatementLine:
+def _statement_line(entry: Entry, account_id: int) -> ask.StatementLine:
     net = balance = points = 0
+    unit, terminal = entry.unit, entry.terminal
+    if entry.verb == "clear_batch":
+        net, tills = Cleared.unpack(entry.body).paid_by(account_id)
+        unit, terminal = tills[0] if len(tills) == 1 else ("", "")
     if entry.outcome == "applied" and entry.verb in MONEY_VERBS:
         done = Settlement.unpack(entry.body)
         net, balance, points = done.net_fen, done.after_money_fen, done.after_points
     return ask.StatementLine(
         ticket_id=ticket_id(entry.partition, entry.position), journal_position=entry.position, at=time_text(entry.at_us),
-        verb=entry.verb, outcome=entry.outcome, code=entry.code, card=entry.card, unit=entry.unit, terminal=entry.terminal,
+        verb=entry.verb, outcome=entry.outcome, code=entry.code, card=entry.card, unit=unit, terminal=terminal,
         operator=entry.operator, net_fen=net, balance_fen=balance, points=points,
     )  # fmt: skip

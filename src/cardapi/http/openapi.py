@@ -36,6 +36,7 @@ ANY_PROBLEMS = ("busy", "not_ready", "unexpected")
 TAGS = {
     "money": "Tickets: price, pay, hold, undo, give back. Amounts are integers in fen.",
     "cards": "Cards: issue, life cycle, PIN, balance, statement.",
+    "clearing": "Off-line purchases: uploads, cases, purchase SAMs.",
     "media": "Chips and other carriers of cards; sessions with the card on a reader; what waits for its card.",
     "members": "Who holds cards: enrol, find, change, merge, disclose, erase. What names a person travels in bodies only.",
     "people": "Organisation, terminals, operators, sessions, approvals.",
@@ -154,6 +155,9 @@ _PATH_SCHEMAS: dict[str, dict[str, Any]] = {
 _QUERY_SCHEMAS: dict[str, tuple[bool, str, dict[str, Any]]] = {
     "cursor": (False, "From `next_cursor` of the page before.", {"type": "string", "maxLength": 512}),
     "limit": (False, "Rows of a page.", {"type": "integer", "minimum": 1, "maximum": 200}),
+    "show": (False, "open (without it) or closed.", {"type": "string", "enum": ["open", "closed"]}),
+    "reason": (False, "Only cases of this reason.", {"type": "string", "maxLength": 64}),
+    "about": (False, "records (without it) or sequences.", {"type": "string", "enum": ["records", "sequences"]}),
     "client_key": (True, "The key the call was made under.", {"type": "string", "pattern": "^[ -~]{1,255}$"}),
     "state": (False, "Of the messages to list; due when left out.", {"type": "string", "enum": ["due", "sent", "dead"]}),
     "client": (False, "Whose key: `terminal:<id>` or `operator:<id>`; the caller's own when left out.", {"type": "string"}),

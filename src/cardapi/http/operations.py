@@ -20,6 +20,7 @@ from cardapi.http import (
     batches,
     books,
     cards,
+    clearing,
     corrections,
     jobs,
     login,
@@ -33,6 +34,7 @@ from cardapi.http import (
     taps,
 )  # fmt: skip
 from cardapi.http import card_schemas as card
+from cardapi.http import clearing_schemas as clear
 from cardapi.http import job_schemas as job
 from cardapi.http import member_schemas as member
 from cardapi.http import message_schemas as message
@@ -202,6 +204,25 @@ _MEDIA = (
               problems=("not_found", "unknown_medium", "state_not_allowed", "maker_is_checker")),
 )  # fmt: skip
 
+_CLEARING = (
+    Operation("uploadClearing", "POST", "/v1/clearing", clearing.upload, _TERMINAL | _MANAGER, "caller",
+              "Upload off-line purchases; may be repeated, in any order", "clearing", clear.UploadClearing, clear.Cleared, keyed=True,
+              problems=("invalid_batch", "terminal_suspended", "clearing_unavailable"), body_max=2 * MIB),
+    Operation("clearingStatus", "GET", "/v1/clearing/{clearing}", clearing.status, _TERMINAL | _READ, "reached", "What has come of a batch",
+              "clearing", told=clear.BatchView, problems=("not_found",)),
+    Operation("listCases", "GET", "/v1/cases", clearing.list_cases, _READ, "reached", "What a person must look at", "clearing",
+              told=clear.Cases, query=(*PAGED, "show", "reason", "about")),
+    Operation("closeCase", "POST", "/v1/cases/{case}/close", clearing.close_case, _MANAGER, "reached", "Close a case; no money moves",
+              "clearing", clear.CloseCase, clear.CaseView, keyed=True, problems=("unknown_case", "case_closed")),
+    Operation("assignSam", "POST", "/v1/sams", clearing.assign_sam, _MANAGER, "reached", "Say whose a purchase SAM is from a time on",
+              "clearing", clear.AssignSam, clear.SamView, 201, keyed=True, problems=("not_found", "invalid_document")),
+    Operation("listSams", "GET", "/v1/sams", clearing.list_sams, _READ, "reached", "Purchase SAMs and whose they are", "clearing",
+              told=clear.Sams, query=PAGED),
+    Operation("releaseTerminal", "POST", "/v1/terminals/{terminal}/release", clearing.release, _HQ, "reached",
+              "Let a suspended terminal clear again", "clearing", clear.ReleaseTerminal, clear.Suspension, keyed=True,
+              problems=("not_found",)),
+)  # fmt: skip
+
 _STAFF_PROBLEMS = ("not_found", "exists", "invalid_document")
 _PEOPLE = (
     Operation("login", "POST", "/v1/login", login.login, _PUBLIC, "public", "Open an operator's session", "people", people.Login,
@@ -329,7 +350,7 @@ _SERVICE = (
               media="text/plain", problems=("not_found",)),
 )  # fmt: skip
 
-OPERATIONS: tuple[Operation, ...] = (*_MONEY, *_CARDS, *_MEDIA, *_MEMBERS, *_PEOPLE, *_BOOKS, *_JOBS, *_MESSAGES, *_SERVICE)
+OPERATIONS: tuple[Operation, ...] = (*_MONEY, *_CARDS, *_MEDIA, *_CLEARING, *_MEMBERS, *_PEOPLE, *_BOOKS, *_JOBS, *_MESSAGES, *_SERVICE)
 BY_ID = {operation.id: operation for operation in OPERATIONS}
 
 TWO_PERSON = {

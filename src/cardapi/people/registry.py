@@ -6,8 +6,10 @@ and folds them in here after the commit. Reads are plain dictionary look-ups and
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -18,8 +20,13 @@ from cardapi.people.policy import CardPolicy, MembershipPolicy
 from cardcore.errors import CardcoreError
 from cardcore.settlement import Programme
 
-KINDS = ("unit", "terminal", "operator", "programme", "approval", "close", "session", "reconciliation", "key", "card_batch")
+KINDS = ("unit", "terminal", "operator", "programme", "approval", "close", "session", "reconciliation", "key", "card_batch",
+         "sam", "suspension")  # fmt: skip
 UNIT_KINDS = ("issuer", "hq", "region", "store", "counter")
+
+
+_SAM = re.compile("[0-9a-f]{12}")
+_OFFSET = re.compile("[+-](0[0-9]|1[0-4]):[0-5][0-9]")
 
 
 class RegistryError(CardcoreError, ValueError):
@@ -65,6 +72,27 @@ class Operator(msgspec.Struct, frozen=True):
     grants: tuple[Grant, ...]
 
 
+class SamPeriod(msgspec.Struct, frozen=True, array_like=True):
+    """From when on a terminal number stands for a terminal, and so for the unit to be paid; "" for nobody."""
+
+    valid_from: int  # epoch second; it counts until the next period's
+    terminal: str
+    unit: str
+
+
+class Sam(msgspec.Struct, frozen=True):
+    """A purchase SAM by its terminal number: whose it was when (C4), and the clock its terminal keeps."""
+
+    id: str  # 12 hex digits, lower case
+    utc_offset: str  # "+08:00"
+    periods: tuple[SamPeriod, ...]
+
+    @property
+    def offset_s(self) -> int:
+        """Seconds its terminal's clock is ahead of UTC."""
+        return (int(self.utc_offset[1:3]) * 3600 + int(self.utc_offset[4:6]) * 60) * (-1 if self.utc_offset[0] == "-" else 1)
+
+
 class KeyFileMark(msgspec.Struct, frozen=True):
     """Which state of the card key file a change of keys left (`cardapi.keys.keeper`)."""
 
@@ -97,6 +125,7 @@ class Registry:
         self._operators: dict[str, Operator] = {}
         self._versions: dict[str, tuple[ProgrammeVersion, ...]] = {}
         self._key_file = KeyFileMark(0, "")
+        self._sams: dict[str, Sam] = {}
 
     def load(self, store: Any) -> None:
         """Read every document from the store; units first, so that paths resolve."""
@@ -111,7 +140,9 @@ class Registry:
 
     def check(self, kind: str, name: str, document: dict[str, Any]) -> None:
         """Raise RegistryError when this change is not allowed. Changes nothing."""
-        self._interpret(kind, name, document)
+        view = self._interpret(kind, name, document)
+        if isinstance(view, Sam):
+            self._need_terminals(view)
 
     def put(self, kind: str, name: str, data: bytes, position: int = 0) -> None:
         """Take in a committed document (JSON bytes; b"" when it was removed). One from before the one held is old news."""
@@ -137,6 +168,8 @@ class Registry:
                 self._operators[name] = view
             elif isinstance(view, KeyFileMark):
                 self._key_file = max(self._key_file, view, key=lambda mark: mark.generation)
+            elif isinstance(view, Sam):
+                self._sams[name] = view
             elif isinstance(view, ProgrammeVersion):
                 others = [v for v in self._versions.get(view.name, ()) if v.version != view.version]
                 self._versions[view.name] = tuple(sorted([*others, view], key=lambda v: (v.valid_from, v.version)))
@@ -154,6 +187,15 @@ class Registry:
 
     def terminal(self, name: str) -> Terminal | None:
         return self._terminals.get(name)
+
+    def sam(self, name: str) -> Sam | None:
+        """A purchase SAM by its terminal number, 12 hex digits."""
+        return self._sams.get(name)
+
+    def suspended(self, terminal: str) -> bool:
+        """Whether clearing waits for a person to release this terminal (control D)."""
+        document = self._documents["suspension"].get(terminal)
+        return document is not None and document["state"] == "suspended"
 
     def operator(self, name: str) -> Operator | None:
         return self._operators.get(name)
@@ -204,6 +246,8 @@ class Registry:
                 return self._terminal(name, document)
             if kind == "operator":
                 return self._operator(name, document)
+            if kind == "sam":
+                return self._sam(name, document)
             if kind == "programme":
                 return self._programme(name, document)
             if kind == "key":
@@ -250,6 +294,30 @@ class Registry:
             if grant.unit not in self._units:
                 raise RegistryError(f"operator {name!r} is granted a role at an unknown unit", id=name, unit=grant.unit)
         return operator
+
+    def _sam(self, name: str, document: dict[str, Any]) -> Sam:
+        """Periods are added, never changed: what was paid under them stays paid to whom it was paid (C4)."""
+        if _SAM.fullmatch(name) is None:
+            raise RegistryError("a terminal number is 12 hex digits in lower case", id=name)
+        sam: Sam = msgspec.convert({"id": name, **document}, Sam)
+        if _OFFSET.fullmatch(sam.utc_offset) is None:
+            raise RegistryError(f"{sam.utc_offset!r} is no offset such as +08:00", id=name)
+        before = self._sams.get(name)
+        kept = before.periods if before else ()
+        if sam.periods[: len(kept)] != kept or (before and sam.utc_offset != before.utc_offset):
+            raise RegistryError("what a terminal number stood for cannot change, only what it stands for next", id=name)
+        starts = [period.valid_from for period in sam.periods]
+        if not starts or starts[0] < 0 or any(later <= earlier for earlier, later in pairwise(starts)):
+            raise RegistryError("each period of a terminal number starts after the one before it", id=name)
+        return sam
+
+    def _need_terminals(self, sam: Sam) -> None:
+        """A new period names a terminal and the unit it acts for now; later the terminal may go elsewhere."""
+        before = self._sams.get(sam.id)
+        for period in sam.periods[len(before.periods) if before else 0 :]:
+            terminal = self._terminals.get(period.terminal)
+            if period.terminal and (terminal is None or terminal.unit != period.unit):
+                raise RegistryError("a terminal number names an unknown terminal, or not its unit", id=sam.id, terminal=period.terminal)
 
     def _programme(self, name: str, document: dict[str, Any]) -> ProgrammeVersion:
         """A programme document is named `<name>@<version>`; its pack never changes once published."""

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from cardapi.reports.export import time_text
-from cardapi.reports.figures import Figures, Ledger, Progress, journal, settled
+from cardapi.reports.figures import Figures, Ledger, Progress, fold_tills, journal
 from cardcore.errors import CardcoreError
 
 Document = dict[str, Any]
@@ -88,10 +88,7 @@ def fold(store: Ledger, document: Document, progress: Progress | None = None) ->
     entries = 0
     for entry in journal(store, ranges, progress):
         entries += 1
-        till = tills.get((entry.unit, entry.terminal))
-        if till is None:
-            till = tills[(entry.unit, entry.terminal)] = Figures()
-        till.add(entry, settled(entry))
+        fold_tills(tills, entry)
     total = Figures()
     stores: dict[str, Figures] = {}
     for (unit, _), figures in sorted(tills.items()):

@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from cardapi.ids import ticket_id
-from cardapi.reports.figures import Ledger, Progress, journal, settled, whole
+from cardapi.reports.figures import Ledger, Progress, cleared, journal, settled, whole
 from cardapi.store.port import Entry
+from cardcore.clearing.body import Cleared
 
 FIELDS = ("position", "time", "account", "unit", "amount", "reference", "partition", "ticket_id", "verb", "terminal")
 
@@ -31,6 +33,10 @@ def account_text(kind: str, account_id: int) -> str:
 
 def export_entry(entry: Entry) -> Iterator[dict[str, Any]]:
     """The lines of one entry: value leaves the source (negative) and arrives at the target; they sum to 0 per unit."""
+    batch = cleared(entry)
+    if batch is not None:
+        yield from _export_cleared(entry, batch)
+        return
     done = settled(entry)
     if done is None:
         return
@@ -55,6 +61,18 @@ def export_entry(entry: Entry) -> Iterator[dict[str, Any]]:
                 "reference": reference,
                 **shared,
             }
+
+
+def _export_cleared(entry: Entry, batch: Cleared) -> Iterator[dict[str, Any]]:
+    """Two lines for each purchase that was posted: what left the card, and the sale of the terminal that it pays."""
+    accounts, payees, amounts = batch.account_ids().tolist(), batch.payee_index().tolist(), batch.amounts().tolist()
+    for place in np.flatnonzero(batch.accepted()).tolist():
+        for account, amount in ((account_text("on_card", accounts[place]), -amounts[place]), ("sales", amounts[place])):
+            yield {
+                "position": entry.position, "time": time_text(entry.at_us), "account": account, "unit": "fen", "amount": amount,
+                "reference": f"{entry.client}/{entry.client_key}", "partition": entry.partition,
+                "ticket_id": ticket_id(entry.partition, entry.position), "verb": entry.verb, "terminal": batch.tills[payees[place]][1],
+            }  # fmt: skip
 
 
 def export_rows(

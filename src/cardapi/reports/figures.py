@@ -11,10 +11,14 @@ from typing import Any, Protocol
 import msgspec
 
 from cardapi.store.port import Entry, Head
+from cardcore.clearing.body import Cleared
+from cardcore.clearing.reasons import ACCEPTED
 from cardcore.settlement import VERBS, Settlement
 
 MONEY_VERBS = frozenset(VERBS) - {"quote"}
 SALES = frozenset({"settle", "capture"})
+CARD_VERBS = frozenset({"load", "unload", "pay", "arrive", "return", "clear"})
+LATER = frozenset({"card_loads", "card_payments", "card_payments_fen"})
 GIVEN_BACK = frozenset({"refund", "void"})
 
 Progress = Callable[[int], None]
@@ -60,6 +64,9 @@ class Figures(msgspec.Struct):
     releases: int = 0  # holds voided
     refused: int = 0
     other_entries: int = 0  # card life cycle, PIN, registry changes, tombstones
+    card_loads: int = 0  # loads and unloads of cards' own memory that their cards proved
+    card_payments: int = 0  # sales paid from cards' own memory, proven by the card: on-line and cleared
+    card_payments_fen: int = 0
     liability_delta_fen: int = 0  # change of all customers' money
     drawer_fen: dict[str, int] = {}  # by outside tender: taken in less given back
 
@@ -86,6 +93,8 @@ class Figures(msgspec.Struct):
             self.topups += 1
             self.topup_fen += done.outside_fen
             self.topup_bonus_fen += done.bonus_fen
+        elif verb in CARD_VERBS:
+            self._add_card(done)
         else:
             counter = _COUNTERS[verb]
             setattr(self, counter, getattr(self, counter) + 1)
@@ -93,6 +102,19 @@ class Figures(msgspec.Struct):
             taken = drawer_change(done)
             if taken:
                 self.drawer_fen[done.outside_tender] = self.drawer_fen.get(done.outside_tender, 0) + taken
+
+    def _add_card(self, done: Settlement) -> None:
+        """Value between account and card memory, and sales paid from it."""
+        for posting in done.postings():
+            if posting.source == "on_card" and posting.target == "sales":
+                self.add_payments(1, posting.amount)
+            elif "on_card" in (posting.source, posting.target):
+                self.card_loads += 1
+
+    def add_payments(self, count: int, amount_fen: int) -> None:
+        """Purchases that left the cards' own memory."""
+        self.card_payments += count
+        self.card_payments_fen += amount_fen
 
     def _add_sale(self, done: Settlement) -> None:
         self.tickets += 1
@@ -118,8 +140,9 @@ class Figures(msgspec.Struct):
             self.drawer_fen[tender] = self.drawer_fen.get(tender, 0) + amount
 
     def as_json(self) -> dict[str, Any]:
+        """Everything but what cards' own memory did where there was nothing of it: closes made before keep their digests."""
         built: dict[str, Any] = msgspec.to_builtins(self)
-        return built
+        return {name: value for name, value in built.items() if value or name not in LATER}
 
 
 _COUNTERS = {"reverse": "reversals", "transfer": "transfers", "adjust": "adjustments", "expire": "expiries", "hold": "holds"}
@@ -139,6 +162,43 @@ def settled(entry: Entry) -> Settlement | None:
     if entry.outcome == "applied" and entry.verb in MONEY_VERBS and entry.body:  # the void of an unseen key has none (O6)
         return Settlement.unpack(entry.body)
     return None
+
+
+def split(entry: Entry) -> Iterator[tuple[str, str, Cleared | Settlement | None, list[int]]]:
+    """Whose figures an entry belongs to: (unit, terminal, what it did, places in a cleared batch).
+
+    The records of a cleared batch belong to whom they pay, not to whoever uploaded them (C4).
+    """
+    body = cleared(entry)
+    if body is None:
+        yield entry.unit, entry.terminal, settled(entry), []
+        return
+    places: dict[int, list[int]] = {}
+    for place, (outcome, payee) in enumerate(zip(body.outcomes, body.payee_index().tolist(), strict=True)):
+        if outcome == ACCEPTED:
+            places.setdefault(payee, []).append(place)
+    for payee, own in sorted(places.items()):
+        yield *body.tills[payee], body, own
+
+
+def cleared(entry: Entry) -> Cleared | None:
+    """The decoded body of an entry that cleared off-line purchases, else None. Raises InvalidRecord."""
+    return Cleared.unpack(entry.body) if entry.verb == "clear_batch" and entry.outcome == "applied" else None
+
+
+def fold_tills(tills: dict[tuple[str, str], Figures], entry: Entry) -> None:
+    """Fold one entry into the figures of the tills it belongs to."""
+    if entry.verb == "clear_batch":
+        tills.setdefault((entry.unit, entry.terminal), Figures()).other_entries += 1
+    for unit, terminal, done, places in split(entry):
+        figures = tills.setdefault((unit, terminal), Figures())
+        if isinstance(done, Cleared):
+            amounts = done.amounts()
+            paid_fen = int(sum(amounts[places].tolist()))
+            figures.add_payments(len(places), paid_fen)
+            figures.liability_delta_fen -= paid_fen
+        else:
+            figures.add(entry, done)
 
 
 def journal(store: Ledger, ranges: Iterable[tuple[int, int, int]], progress: Progress | None = None) -> Iterator[Entry]:

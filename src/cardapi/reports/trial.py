@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cardapi.reports.figures import Figures, Ledger, Progress, journal, settled, whole
+from cardapi.reports.figures import Figures, Ledger, Progress, cleared, fold_tills, journal, settled, whole
 
 CUSTOMER_MONEY = ("customer", "held", "on_card", "in_flight")
 
@@ -27,11 +27,13 @@ def trial_balance(store: Ledger, *, terminals: bool = True, progress: Progress |
     entries = 0
     for entry in journal(store, whole(heads), progress):
         entries += 1
+        fold_tills(tills, entry)
+        batch = cleared(entry)
+        if batch is not None:
+            paid_fen = -batch.liability_delta_fen
+            debit["on_card", "fen"] = debit.get(("on_card", "fen"), 0) + paid_fen
+            credit["sales", "fen"] = credit.get(("sales", "fen"), 0) + paid_fen
         done = settled(entry)
-        till = tills.get((entry.unit, entry.terminal))
-        if till is None:
-            till = tills[(entry.unit, entry.terminal)] = Figures()
-        till.add(entry, done)
         if done is None:
             continue
         for posting in done.postings():

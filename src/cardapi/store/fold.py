@@ -1,9 +1,9 @@
 """What an entry does to the projections: the one fold that the desk, `verify` and `rebuild` share (M3).
 
 Bodies: money verbs carry `Settlement.pack()`; life cycle and PIN verbs a `Step` (rows of the cards before and after);
-`change` a `Change` (document before and after); verbs of members a `Records` (rows before and after, and digests of what is
-kept beside the journal); refused entries the facts of the refusal; a tombstone and the void that
-laid it nothing.
+`clear_batch` and `close_case` a `Cleared`; `change` a `Change` (document before and after); verbs of members a `Records` (rows
+before and after, and digests of what is kept beside the journal); refused entries the facts of the refusal; a tombstone and
+the void that laid it nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import msgspec
 
 from cardapi.store import media
 from cardapi.store.port import AccountRow, CardRow, Entry, MediumRow, Record
+from cardcore.clearing.body import BatchCount, Case, Cleared, Row, case_order
+from cardcore.clearing.reasons import ACCEPTED
 from cardcore.settlement import VERBS, Account, Settlement
 
 MONEY_VERBS = frozenset(VERBS)
@@ -26,7 +28,8 @@ CARD_VERBS = frozenset({
 RECORD_VERBS = frozenset({
     "enrol", "profile", "consent", "link", "unlink", "member_state", "merge", "split", "disqualify", "disclose", "erase",
 })  # fmt: skip
-JOURNALED_KINDS = frozenset({"member", "holding"})  # of records: projections of the journal
+CLEARING_VERBS = frozenset({"clear_batch", "close_case"})
+JOURNALED_KINDS = frozenset({"member", "holding", "case", "clearing-batch"})  # of records: projections of the journal
 SEALED_KINDS = frozenset({"person"})  # of records: kept beside the journal, which has their digest
 
 
@@ -74,6 +77,16 @@ unpack_change = msgspec.msgpack.Decoder(Change).decode
 unpack_facts = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
+def case_record(case: Case, position: int) -> Record:
+    """The row of a case."""
+    return Record("case", case.id, pack_body(case), (("state", case_order(case)),), position)
+
+
+def batch_record(count: BatchCount, position: int) -> Record:
+    """The row of what has come of a batch."""
+    return Record("clearing-batch", count.id, pack_body(count), (), position)
+
+
 def is_settlement(entry: Entry) -> bool:
     """Whether the body of this entry is a settlement."""
     return entry.outcome == "applied" and entry.body != b"" and entry.verb in MONEY_VERBS
@@ -92,9 +105,12 @@ class Fold:
         self.seals: dict[tuple[str, str], bytes] = {}
         self.cards_touched: set[str] = set()
         self.media_touched: set[str] = set()
+        self.cleared: dict[bytes, Row] = {}
+        self.cleared_touched: dict[bytes, None] = {}
+        self.uncleared: dict[bytes, None] = {}
 
-    def apply(self, entry: Entry, settlement: Settlement | None = None) -> Settlement | None:
-        """Take in one entry; `settlement` saves decoding its body again. Returns the settlement if it is one.
+    def apply(self, entry: Entry, settlement: Settlement | Cleared | None = None) -> Settlement | Cleared | None:
+        """Take in one entry; `settlement` saves decoding its body again. Returns the settlement or cleared batch if it is one.
 
         Raises KeyError for a card or account that is not there, AssertionError for a broken invariant, InvalidRecord or
         msgspec.DecodeError for a body that is not what the codec writes.
@@ -106,9 +122,12 @@ class Fold:
                 card.pin_tries += 1
                 self._touch(card, entry.position)
             settlement = None
+        elif verb in CLEARING_VERBS:
+            settlement = settlement if isinstance(settlement, Cleared) else Cleared.unpack(entry.body)
+            self._clear(entry, settlement)
         elif verb in MONEY_VERBS:
             if entry.body:
-                if settlement is None:
+                if not isinstance(settlement, Settlement):
                     settlement = Settlement.unpack(entry.body)
                 self.accounts[settlement.account_id].apply(settlement, entry.position)
                 for account_id in settlement.further_accounts:
@@ -117,9 +136,7 @@ class Fold:
                 if verb in media.VERBS:
                     self._show(entry, settlement)
         elif verb == "change":
-            change = unpack_change(entry.body)
-            assert self.documents.get((change.kind, change.id), b"") == change.before, "the document before is another one"
-            self.documents[change.kind, change.id] = change.after
+            self._change(unpack_change(entry.body))
         elif verb in RECORD_VERBS:
             self._records(entry)
         else:
@@ -151,6 +168,35 @@ class Fold:
             assert medium.medium in known or medium.medium not in self.media, "the medium is there already"
             assert medium.account_id in self.accounts, "the medium's account is not there"
             self._touch_medium(msgspec.structs.replace(medium, changed_at=entry.position))
+
+    def _change(self, change: Change) -> None:
+        assert self.documents.get((change.kind, change.id), b"") == change.before, "the document before is another one"
+        self.documents[change.kind, change.id] = change.after
+
+    def _clear(self, entry: Entry, body: Cleared) -> None:
+        """Value that left cards by purchases they proved, and what became of every other record of the upload (K2, C1)."""
+        for account_id, amount_fen in body.paid():
+            self.accounts[account_id].spend_on_card(amount_fen)
+            self.changed[account_id] = entry.position
+        for key in body.dropped:
+            assert self.cleared.pop(key).outcome != ACCEPTED, "a record that was accepted is dropped"
+            self.cleared_touched.pop(key, None)
+            self.uncleared[key] = None
+        for row in body.rows(entry.partition, entry.position):
+            before = self.cleared.get(row.key)
+            assert before is None or before.outcome != ACCEPTED, "a record is cleared a second time"
+            self.cleared[row.key] = row
+            self.cleared_touched[row.key] = None
+        for case in body.cases:
+            assert case.state == "open" or case.closed_at == entry.position, "a case was closed by another entry"
+            self.records["case", case.id] = case_record(case, entry.position)
+        for change in body.changes:
+            self._change(Change(*change))
+        for seen in body.seen:
+            shown = media.Shown(seen.medium, offline_counter=seen.counter, balance_fen=seen.balance_fen)
+            self._touch_medium(media.after(self.media[seen.medium], "clear", entry.position, shown))
+        if body.batch is not None:
+            self.records["clearing-batch", body.batch.id] = batch_record(body.batch, entry.position)
 
     def _show(self, entry: Entry, settlement: Settlement) -> None:
         """What an entry's memo says of a medium."""

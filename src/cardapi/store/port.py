@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from cardcore.clearing.body import Row
 from cardcore.errors import CardcoreError
 
 
@@ -127,6 +128,8 @@ class Batch(msgspec.Struct):
     documents: list[tuple[str, str, bytes]]  # registry upserts: kind, id, JSON; b"" takes it away
     media: list[MediumRow] = []  # upserts
     records: list[Record] = []  # upserts; one with an empty body is taken away
+    cleared: list[Row] = []  # upserts: off-line purchases and what became of them
+    uncleared: list[bytes] = []  # keys of such rows to take away, before the upserts
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -195,6 +198,10 @@ class Store(Protocol):
         """Media with an open load, unload or payment, oldest first; `after` (exclusive) is a position."""
         ...
 
+    def read_cleared(self, keys: Sequence[bytes]) -> dict[bytes, Row]:
+        """Off-line purchases by key; unknown ones are absent."""
+        ...
+
     def entry(self, partition: int, position: int) -> Entry | None: ...
     def followers(self, partition: int, position: int) -> list[Entry]:
         """Entries whose `ref` is this position, oldest first."""
@@ -247,6 +254,14 @@ class Store(Protocol):
     def cards(self) -> Iterator[CardRow]: ...
     def accounts(self) -> Iterator[AccountRow]: ...
     def media(self) -> Iterator[MediumRow]: ...
+    def cleared(self, after: bytes = b"") -> Iterator[Row]:
+        """Off-line purchases by key, beyond `after`: unproven ones, then by terminal and its transaction number, then replays."""
+        ...
+
+    def cleared_by_card(self, after: bytes = b"") -> Iterator[Row]:
+        """Proven ones by card and purse, then counter; `after` is a card (exclusive)."""
+        ...
+
     def next_account_number(self, partition: int) -> int:
         """One more than the largest account number of the partition."""
         ...
@@ -266,6 +281,7 @@ class Store(Protocol):
         documents: Iterable[tuple[str, str, bytes]],
         media: Iterable[MediumRow] = (),
         journaled: Iterable[Record] = (),
+        cleared: Iterable[Row] = (),
     ) -> None:
         """Replace every projection in one transaction; the journal and the records beside it stay as they are."""
         ...

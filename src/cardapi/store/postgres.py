@@ -22,12 +22,14 @@ import psycopg
 
 from cardapi.ids import home
 from cardapi.store import postgres_arrays as arrays
+from cardapi.store import postgres_clearing as clearing
 from cardapi.store import postgres_records as records
 from cardapi.store import postgres_sql as sql
 from cardapi.store import schema
 from cardapi.store.chain import unpack_further
 from cardapi.store.port import AccountRow, Batch, Begun, CardRow, Entry, Found, Head, KeyTaken, MediumRow, Record, StoreError
 from cardapi.store.postgres_safety import refuse_unsafe
+from cardcore.clearing.body import Row
 
 POSITION_MAX = (1 << 48) - 1
 CHUNK = 1_000
@@ -146,6 +148,9 @@ class PostgresStore:
     def media_of(self, account_id: int) -> list[MediumRow]:
         return [MediumRow(*row) for row in self._rows(sql.MEDIA_OF, (account_id >> 40, account_id))]
 
+    def read_cleared(self, keys: Sequence[bytes]) -> dict[bytes, Row]:
+        return {row[0]: Row._make(row) for row in self._rows(clearing.BY_KEY, (arrays.byteas(keys),))}
+
     def in_flight(self, after: int, limit: int) -> list[MediumRow]:
         return [MediumRow(*row) for row in self._rows(sql.IN_FLIGHT, (after, limit))]
 
@@ -208,6 +213,12 @@ class PostgresStore:
     def media(self) -> Iterator[MediumRow]:
         for row in self._stream(sql.MEDIA):
             yield MediumRow(*row)
+
+    def cleared(self, after: bytes = b"") -> Iterator[Row]:
+        yield from map(Row._make, self._stream(clearing.ALL, (after,)))
+
+    def cleared_by_card(self, after: bytes = b"") -> Iterator[Row]:
+        yield from map(Row._make, self._stream(clearing.BY_CARD, (after,)))
 
     def _stream(self, statement: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
         """Rows of a whole table, some at a time; inside a snapshot its own, else one for this table."""
@@ -337,6 +348,7 @@ class PostgresStore:
         documents: Iterable[tuple[str, str, bytes]],
         media: Iterable[MediumRow] = (),
         journaled: Iterable[Record] = (),
+        cleared: Iterable[Row] = (),
     ) -> None:
         connection = self._connection
         with _errors("rebuild"), connection.transaction():
@@ -349,6 +361,8 @@ class PostgresStore:
                 connection.execute(sql.UPSERT_CARDS, _row_columns(cards_part, _CARD_KINDS))
             for media_part in _parts(media):
                 connection.execute(sql.UPSERT_MEDIA, _row_columns(media_part, _MEDIUM_KINDS))
+            for cleared_part in _parts(cleared):
+                connection.execute(clearing.UPSERT, clearing.columns(cleared_part))
             for records_part in _parts(journaled):
                 for statement, parameters in records.steps(records_part):
                     connection.execute(statement, parameters)
@@ -407,7 +421,7 @@ def _prior(account_id: int, entry: Entry | None) -> int:
 def _partitions_of(batch: Batch) -> list[int]:
     numbers = {entry.partition for entry in batch.entries} | {row.account_id >> 40 for row in batch.accounts}
     numbers |= {row.account_id >> 40 for row in batch.cards} | {row.account_id >> 40 for row in batch.media}
-    if batch.documents or batch.records:
+    if batch.documents or batch.records or batch.cleared or batch.uncleared:
         numbers.add(0)
     return sorted(numbers or {0})
 
@@ -441,6 +455,7 @@ def _columns_of(batch: Batch) -> list[tuple[str, Sequence[Any]]]:
             columns.append((sql.UPSERT_CARDS, _row_columns(batch.cards, _CARD_KINDS)))
         if batch.media:
             columns.append((sql.UPSERT_MEDIA, _row_columns(batch.media, _MEDIUM_KINDS)))
+        columns += clearing.steps(batch.uncleared, batch.cleared)
         if gone := [row for row in batch.documents if not row[2]]:
             columns.append((sql.DELETE_DOCUMENTS, _document_columns(gone)[:2]))
         if put := [row for row in batch.documents if row[2]]:

@@ -105,7 +105,7 @@ DROP_ALL = """DO $$ DECLARE name text; BEGIN
     END LOOP;
     DROP FUNCTION IF EXISTS entry_append_only();
 END $$"""
-DELETE_PROJECTIONS = tuple(f"DELETE FROM {table}" for table in ("medium", "card", "account", "document"))
+DELETE_PROJECTIONS = tuple(f"DELETE FROM {table}" for table in ("clearing_record", "medium", "card", "account", "document"))
 
 # What is not as the schema declares it; each must find nothing.
 CHECKS = {

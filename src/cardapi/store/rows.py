@@ -78,6 +78,10 @@ class Rows(Protocol):
         """Media by id; unknown ones are left out."""
         ...
 
+    def read_cleared(self, keys: Sequence[bytes]) -> list[Row]:
+        """Off-line purchases by key; unknown ones are left out."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -106,6 +110,9 @@ class Direct:
 
     def read_media(self, media: Sequence[str]) -> list[MediumRow]:
         return [MediumRow(*row) for row in self._connection.read(sql.READ_MEDIUM, [(medium,) for medium in media])]
+
+    def read_cleared(self, keys: Sequence[bytes]) -> list[Row]:
+        return self._connection.read(sql.READ_CLEARED, [(key,) for key in keys])
 
     def close(self) -> None:
         self._connection.close()
@@ -176,6 +183,10 @@ class Plain:
             return [MediumRow(*row) for row in execute(sql.READ_MEDIUM, (media[0],))]
         text = execute(sql.READ_MEDIA, (json.dumps(media),)).fetchone()[0]
         return [MediumRow(*cells[:5], bytes.fromhex(cells[5]), *cells[6:]) for cells in _medium_cells(text)]
+
+    def read_cleared(self, keys: Sequence[bytes]) -> list[Row]:
+        execute = self._connection.execute
+        return [row for key in keys for row in execute(sql.READ_CLEARED, (key,))]
 
     def close(self) -> None:
         """Nothing of its own."""

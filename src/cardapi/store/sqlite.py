@@ -21,6 +21,7 @@ from cardapi.store import statements as sql
 from cardapi.store.chain import unpack_further
 from cardapi.store.port import AccountRow, Batch, Begun, CardRow, Entry, Found, Head, MediumRow, Record, StoreError
 from cardapi.store.rows import Direct, Failed, Insert, Plain, Rows, Step, found
+from cardcore.clearing.body import Row as Cleared
 
 POSITION_MASK = (1 << 48) - 1
 CHUNK = 1_000  # rows fetched at a time when the journal is read through
@@ -31,6 +32,7 @@ ENTRIES = Insert(sql.INSERT_ENTRIES, len(sql.ENTRY_COLUMNS.split(", ")))
 ACCOUNTS = Insert(sql.UPSERT_ACCOUNTS, 3, sql.UPSERT_ACCOUNTS_END)
 CARDS = Insert(sql.UPSERT_CARDS, len(sql.CARD_COLUMNS.split(", ")))
 MEDIA = Insert(sql.UPSERT_MEDIA, len(sql.MEDIUM_COLUMNS.split(", ")))
+CLEARED = Insert(sql.UPSERT_CLEARED, len(sql.CLEARED_COLUMNS.split(", ")))
 DOCUMENTS = Insert(sql.UPSERT_DOCUMENTS, 3)
 
 SETTINGS = tuple(
@@ -147,6 +149,9 @@ class SqliteStore:
     def in_flight(self, after: int, limit: int) -> list[MediumRow]:
         return [MediumRow(*row) for row in self._connection.execute(sql.IN_FLIGHT, (after, limit))]
 
+    def read_cleared(self, keys: Sequence[bytes]) -> dict[bytes, Cleared]:
+        return {row[0]: Cleared._make(row) for row in self._rows.read_cleared(keys)}
+
     def entry(self, partition: int, position: int) -> Entry | None:
         if not (0 <= partition < 256 and 0 < position <= POSITION_MASK):
             return None
@@ -215,6 +220,12 @@ class SqliteStore:
         for row in self._connection.execute(sql.MEDIA):
             yield MediumRow(*row)
 
+    def cleared(self, after: bytes = b"") -> Iterator[Cleared]:
+        return map(Cleared._make, self._connection.execute(sql.CLEARED, (after,)))
+
+    def cleared_by_card(self, after: bytes = b"") -> Iterator[Cleared]:
+        return map(Cleared._make, self._connection.execute(sql.CLEARED_BY_CARD, (after,)))
+
     def next_account_number(self, partition: int) -> int:
         low = partition << 40
         last = self._connection.execute(sql.LAST_ACCOUNT, (low, low | (1 << 40) - 1)).fetchone()[0]
@@ -253,6 +264,8 @@ class SqliteStore:
             (ACCOUNTS, [(row.account_id, row.state, row.changed_at) for row in batch.accounts]),
             (CARDS, [_astuple(row) for row in batch.cards]),
             (MEDIA, [_astuple(row) for row in batch.media]),
+            (sql.DELETE_CLEARED, [(key,) for key in batch.uncleared]),
+            (CLEARED, [tuple(row) for row in batch.cleared]),
             (DOCUMENTS, [row for row in batch.documents if row[2]]),
             (sql.DELETE_DOCUMENT, [row[:2] for row in batch.documents if not row[2]]),
         ]
@@ -274,6 +287,7 @@ class SqliteStore:
         documents: Iterable[tuple[str, str, bytes]],
         media: Iterable[MediumRow] = (),
         journaled: Iterable[Record] = (),
+        cleared: Iterable[Cleared] = (),
     ) -> None:
         connection = self._connection
         try:
@@ -284,6 +298,7 @@ class SqliteStore:
             connection.executemany(CARDS.one, map(_astuple, cards))
             connection.executemany(DOCUMENTS.one, documents)
             connection.executemany(MEDIA.one, map(_astuple, media))
+            connection.executemany(CLEARED.one, cleared)
             for statement, rows in records.replacing(connection, journaled):
                 connection.executemany(statement, rows)
             connection.execute("COMMIT")

@@ -19,6 +19,9 @@ UPSERT_ACCOUNTS = "INSERT INTO account (account_id, state, changed_at) VALUES"
 UPSERT_ACCOUNTS_END = "ON CONFLICT (account_id) DO UPDATE SET state = excluded.state, changed_at = excluded.changed_at"
 UPSERT_CARDS = f"REPLACE INTO card ({CARD_COLUMNS}) VALUES"
 UPSERT_MEDIA = f"REPLACE INTO medium ({MEDIUM_COLUMNS}) VALUES"
+CLEARED_COLUMNS = "key, card, digest, outcome, account_id, amount_fen, balance_fen, counter, at, entry, place"
+UPSERT_CLEARED = f"REPLACE INTO clearing_record ({CLEARED_COLUMNS}) VALUES"
+DELETE_CLEARED = "DELETE FROM clearing_record WHERE key = ?"
 UPSERT_DOCUMENTS = "REPLACE INTO document (kind, id, body) VALUES"
 UPSERT_RECORD = "REPLACE INTO record (kind, id, body, keys, changed_at) VALUES (?,?,?,?,?)"
 INSERT_RECORD_KEY = "INSERT INTO record_key (kind, name, value, id) VALUES (?,?,?,?)"
@@ -52,6 +55,9 @@ READ_MEDIA = (
 MEDIA_OF = f"SELECT {MEDIUM_COLUMNS} FROM medium WHERE account_id = ? ORDER BY medium"
 IN_FLIGHT = f"SELECT {MEDIUM_COLUMNS} FROM medium WHERE in_flight > max(0, ?) ORDER BY in_flight LIMIT ?"
 MEDIA = f"SELECT {MEDIUM_COLUMNS} FROM medium ORDER BY medium"
+READ_CLEARED = f"SELECT {CLEARED_COLUMNS} FROM clearing_record WHERE key = ?"
+CLEARED = f"SELECT {CLEARED_COLUMNS} FROM clearing_record WHERE key > ? ORDER BY key"
+CLEARED_BY_CARD = f"SELECT {CLEARED_COLUMNS} FROM clearing_record WHERE card > x'' AND card > ? ORDER BY card, counter, key"
 PARTITIONS = "SELECT number, genesis FROM partition ORDER BY number"
 STRAYS = "SELECT DISTINCT id >> 48 FROM entry WHERE id >> 48 NOT IN (SELECT number FROM partition)"
 LAST_ACCOUNT = "SELECT max(account_id) FROM account WHERE account_id BETWEEN ? AND ?"
@@ -68,13 +74,11 @@ FIND_RECORDS = (
 ALL_RECORDS = f"SELECT {RECORD_COLUMNS} FROM record ORDER BY kind, id"
 RECORDS_OF = f"SELECT {RECORD_COLUMNS} FROM record WHERE kind = ? AND id > ? ORDER BY id"
 JOURNALED_RECORDS = f"SELECT {RECORD_COLUMNS} FROM record WHERE changed_at > 0"
-_KEYS_NAMED = (
-    "SELECT r.kind, j.value ->> 0 AS name, j.value ->> 1 AS value, r.id FROM record r, json_each(r.keys) j"
-)
+_KEYS_NAMED = "SELECT r.kind, j.value ->> 0 AS name, j.value ->> 1 AS value, r.id FROM record r, json_each(r.keys) j"
 _KEYS_KEPT = "SELECT kind, name, value, id FROM record_key"
 RECORD_KEY_DIFFERENCES = (
     f"SELECT DISTINCT kind, id FROM (SELECT * FROM ({_KEYS_NAMED} EXCEPT {_KEYS_KEPT}) "
     f"UNION ALL SELECT * FROM ({_KEYS_KEPT} EXCEPT {_KEYS_NAMED})) LIMIT 10"
 )
 COUNT = {table: f"SELECT count(*) FROM {table}" for table in ("entry", "card", "account", "document", "medium", "record")}
-DELETE_PROJECTIONS = tuple(f"DELETE FROM {table}" for table in ("medium", "card", "account", "document"))
+DELETE_PROJECTIONS = tuple(f"DELETE FROM {table}" for table in ("clearing_record", "medium", "card", "account", "document"))

@@ -15,8 +15,9 @@ import msgspec
 
 from cardapi.store.chain import genesis_mac, holds, unpack_further
 from cardapi.store.checkpoint import Checkpoint
-from cardapi.store.fold import JOURNALED_KINDS, MONEY_VERBS, SEALED_KINDS, Fold, digest, is_settlement, unpack_facts
+from cardapi.store.fold import CLEARING_VERBS, JOURNALED_KINDS, MONEY_VERBS, SEALED_KINDS, Fold, digest, is_settlement, unpack_facts
 from cardapi.store.port import AccountRow, CardRow, Entry, MediumRow, Record, Store
+from cardcore.clearing.body import Cleared, Row
 from cardcore.errors import CardcoreError
 from cardcore.settlement import Settlement
 
@@ -169,6 +170,11 @@ class _Replay:
                 self._fold.apply(entry, settlement)
                 self.liability_fen += settlement.liability_delta_fen
                 self._postings(entry, settlement)
+            elif entry.verb in CLEARING_VERBS and entry.outcome == "applied":
+                body = Cleared.unpack(entry.body)
+                expected_further = [(other, self._fold.changed.get(other, 0)) for other in body.further_accounts]
+                self._fold.apply(entry, body)
+                self.liability_fen += body.liability_delta_fen
             else:
                 if entry.outcome == "refused" and entry.body:
                     unpack_facts(entry.body)
@@ -267,6 +273,11 @@ def _compare(store: Store, fold: Fold) -> None:
     documents = {name: body for name, body in fold.documents.items() if body}
     for kind, name, body in store.documents():
         _same("document", f"{kind}/{name}", documents.pop((kind, name), None), body)
+    cleared = dict(fold.cleared)
+    for purchase in store.cleared():
+        _same("clearing_record", purchase.key.hex(), cleared.pop(purchase.key, None), purchase)
+    for missing in cleared:
+        raise _Found(Bad("clearing_record", 0, 0, missing.hex(), "the journal has it, the table does not"))
     _compare_records(store, fold)
     for table, left in (("card", cards), ("account", accounts), ("medium", media), ("document", documents)):
         for key in left:
@@ -291,7 +302,7 @@ def _compare_records(store: Store, fold: Fold) -> None:
         raise _Found(Bad("record", 0, 0, "/".join(name), "the journal has it, the table does not"))
 
 
-_Row = CardRow | AccountRow | MediumRow | Record | bytes
+_Row = CardRow | AccountRow | MediumRow | Record | Row | bytes
 
 
 def _same(table: str, key: str, folded: _Row | None, row: _Row) -> None:
@@ -301,7 +312,7 @@ def _same(table: str, key: str, folded: _Row | None, row: _Row) -> None:
         return
     reason = "differs from the fold of the journal"
     if not isinstance(row, bytes) and not isinstance(folded, bytes):
-        fields: Any = row.__struct_fields__
+        fields: Any = row._fields if isinstance(row, Row) else row.__struct_fields__
         reason = f"{', '.join(name for name in fields if getattr(row, name) != getattr(folded, name))} differs from the fold of the journal"
     raise _Found(Bad(table, 0, 0, key, reason))
 
@@ -341,6 +352,6 @@ def rebuild(store: Store, chain_key: ChainKey, *, checkpoints: Iterable[Checkpoi
         documents = ((kind, name, body) for (kind, name), body in sorted(fold.documents.items()) if body)
         media = (fold.media[name] for name in sorted(fold.media))
         records = (fold.records[name] for name in sorted(fold.records) if fold.records[name].body)
-        store.rebuild((fold.cards[number] for number in sorted(fold.cards)), rows, documents, media, records)
+        store.rebuild((fold.cards[number] for number in sorted(fold.cards)), rows, documents, media, records, fold.cleared.values())
         report = verify(store, chain_key)
     return report

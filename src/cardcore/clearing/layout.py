@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 BLOCK: Final = 72
+COUNT_MAX: Final = 1 << 24
+"""Records of one batch: 1.2 GB."""
 MAGIC: Final = b"CCB1"
 PURSE, DESFIRE, SEALED = 1, 2, 0xFF
 """First octet of a block: a PBOC purchase, a DESFire debit, the seal. A header starts with the letters of its magic."""
@@ -249,6 +251,8 @@ class Seal:
         seal = Seal(count, total_fen, digest)
         if kind != SEALED or seal.encode() != block:
             raise InvalidBatch("the seal is malformed", reason="block")
+        if count > COUNT_MAX or total_fen > count * 0xFFFFFFFF:
+            raise InvalidBatch("the seal counts what no batch can hold", reason="totals")
         return seal
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from cardcore.clearing.layout import BLOCK, DESFIRE, PURSE, PURSE_BLOCK, SEALED, Header, InvalidBatch, Seal
 
-RECORDS_MAX = 8_192
-"""Records in one upload: about 590 kB, and one entry of the journal."""
+RECORDS_MAX = 4_096
+"""Records in one upload: 295 kB, and one entry of the journal."""
 
 
 class Fragment(NamedTuple):

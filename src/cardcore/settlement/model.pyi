@@ -48,11 +48,13 @@ class Account:
         """Canonical bytes: equal accounts pack equal."""
     def copy(self) -> Account: ...
     def apply(self, settlement: Settlement, position: int) -> None:
-        """Fold one applied settlement into this account; the only way an account ever changes.
+        """Fold one applied settlement into this account; but for `spend_on_card` the only way an account ever changes.
 
         Other accounts' postings in the settlement are ignored. Raises AssertionError when an invariant would break
         (a lot below zero, an unknown lot), leaving the account unchanged.
         """
+    def spend_on_card(self, amount_fen: int) -> None:
+        """Fold what the accepted records of a cleared batch took from the card's own memory. Raises AssertionError, as `apply`."""
     def balance(self, purse: int, at: int) -> int:
         """Unexpired units of one purse at epoch second `at`."""
     def money_fen(self, programme: Programme, at: int) -> int: ...

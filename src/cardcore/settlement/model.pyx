@@ -181,6 +181,11 @@ cdef class Account:
             elif settlement.verb_code == PAY:
                 self._open(position, settlement.t.hold_fen, 0, OPEN_PAY)
 
+    def spend_on_card(self, int64_t amount_fen):
+        if not 0 <= amount_fen <= self.v.on_card_fen:
+            raise AssertionError(f"account {self.v.account_id} has {self.v.on_card_fen} fen on its card, not {amount_fen}")
+        self.v.on_card_fen -= amount_fen
+
     def balance(self, int purse, int64_t at):
         cdef int i
         cdef int64_t total = 0
