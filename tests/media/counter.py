@@ -9,13 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 from cardapi.custody import Pin
+from cardapi.desk import is_settlement
 from cardapi.keys.known import demo_keys
 from cardapi.media.asked import Asked, Caller, Record, Result
 from cardapi.media.profiles import desfire_medium, purse_medium
 from cardapi.media.sessions import CardSessions, Step
 from cardapi.media.tap import Room
 from cardcore.card.purse import Application
-from cardcore.settlement import Account
+from cardcore.settlement import Account, Settlement
 from firmware_sim import build, pboc
 from firmware_sim.card import Card
 from firmware_sim.desfire import ready
@@ -120,6 +121,13 @@ class Counter:
         found = File.find(card.store, ready.AID, ready.VALUE_FILE)
         assert found is not None
         return Value.read(card.store, found).value
+
+    def claims_of_sales(self, number: str = "") -> int:
+        """Fen that this card paid, as the journal has them."""
+        account = self.till.shop.store.read([number or self.number])[number or self.number].account
+        entries = self.till.shop.store.statement(account.account_id, None, 1_000)
+        settled = [Settlement.unpack(entry.body) for entry in entries if is_settlement(entry)]
+        return sum(posting.amount for one in settled for posting in one.postings() if posting.target == "sales")
 
     def places(self, number: str = "") -> dict[str, int]:
         """Fen of one account by place, as the journal has them."""

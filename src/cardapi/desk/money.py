@@ -18,7 +18,7 @@ from cardcore.settlement.lifecycle import GONE, admit
 
 NAMING = frozenset({"capture", "void", "refund", "reverse", "arrive", "return"})  # verbs that name an earlier entry
 GIVES_BACK = frozenset({"refund", "void"})
-PIN_VERBS = frozenset({"settle", "hold", "transfer"})  # verbs with which a customer spends
+PIN_VERBS = frozenset({"settle", "hold", "transfer", "load"})  # verbs with which a customer spends
 
 
 def money(work: Work, request: Request) -> Entry:
@@ -126,7 +126,8 @@ def _decide(work: Work, request: Request, card: CardRow, ticket: Entry | None) -
         settlement = decide(Snapshot(version.programme, work.accounts[card.account_id], others=others), command, work.at_us)
         if request.verb != "transfer":
             _further_pins(work, further, settlement)
-    if version.policy.pin != "never" and request.pin is None and request.verb in PIN_VERBS:
+    from_till = request.verb == "load" and settlement.outside_fen  # the account gives nothing
+    if version.policy.pin != "never" and request.pin is None and request.verb in PIN_VERBS and not from_till:
         _ask_pin(version.policy, settlement.principal_fen + settlement.bonus_fen, card)
     return settlement
 

@@ -7,12 +7,13 @@ from cardapi.http import tap_schemas as ask
 from cardapi.http.call import Call, Service, ok
 from cardapi.http.problems import Answer, HttpProblem
 from cardapi.http.ticket import time_text
-from cardapi.ids import ticket_id
+from cardapi.ids import ACCOUNT_BITS, ticket_id
 from cardapi.media.asked import Asked, Caller, Record
-from cardapi.store.port import Store
+from cardapi.store.port import Entry, Store
 from cardcore.settlement import Settlement
 
 IN_FLIGHT_MAX = 200
+CHUNK = 600  # rows read at a time: more than there are partitions
 
 
 async def open_session(service: Service, call: Call) -> Answer:
@@ -49,21 +50,27 @@ async def list_in_flight(service: Service, call: Call) -> Answer:
 
     def read(store: Store) -> tuple[list[ask.InFlight], int]:
         shown: list[ask.InFlight] = []
+        seen: set[str] = set()
         place = after
-        while len(shown) <= most and (rows := store.in_flight(place, IN_FLIGHT_MAX)):
+        # Positions count in each partition for itself: rows of one position belong on one page.
+        while rows := [row for row in store.in_flight(place, CHUNK) if row.medium not in seen]:
             for row in rows:
-                place = row.in_flight
-                entry = store.entry(row.account_id >> 40, row.in_flight)
+                if len(shown) >= most and row.in_flight > place + 1:
+                    return shown, place + 1
+                place = row.in_flight - 1
+                seen.add(row.medium)
+                entry = store.entry(row.account_id >> ACCOUNT_BITS, row.in_flight)
                 assert entry is not None, "what is in flight has its entry"
                 if service.reaches(call, entry.unit):
-                    shown.append(ask.InFlight(
-                        ticket_id=ticket_id(entry.partition, entry.position), verb=entry.verb, at=time_text(entry.at_us),
-                        amount_fen=Settlement.unpack(entry.body).net_fen, card=entry.card, medium=row.medium, unit=entry.unit,
-                        terminal=entry.terminal,
-                    ))  # fmt: skip
-                if len(shown) == most:
-                    return shown, place
+                    shown.append(_item(entry, row.medium))
         return shown, 0
 
     items, last = await service.report(read)
     return ok(ask.InFlightList(items=items, next_cursor=lists.cursor_text(str(last)) if last else ""))
+
+
+def _item(entry: Entry, medium: str) -> ask.InFlight:
+    return ask.InFlight(
+        ticket_id=ticket_id(entry.partition, entry.position), verb=entry.verb, at=time_text(entry.at_us),
+        amount_fen=Settlement.unpack(entry.body).net_fen, card=entry.card, medium=medium, unit=entry.unit, terminal=entry.terminal,
+    )  # fmt: skip

@@ -32,6 +32,8 @@ def _who() -> Dialogue[purse.Application | bytes]:
     if answer.status in (SUCCESS, BLOCKED):
         public = yield from ask(Command(0x00, 0xB0, 0x80 | purse.PUBLIC_DATA, 0x00, expected=30), octets=30)
         return purse.Application.decode(public)
+    # Selecting the card's own level ends whatever session it may still be in.
+    yield from transmit(Command(0x90, desfire.SELECT, 0x00, 0x00, bytes(3), expected=256))
     first = yield from transmit(Command(0x90, GET_VERSION, 0x00, 0x00, expected=256))
     if first.status not in (DESFIRE_OK, DESFIRE_MORE):
         raise UnexpectedAnswer("the card is neither a purse nor a DESFire card")

@@ -57,10 +57,12 @@ class _Session:
         self.answered: tuple[str, ...] = ()  # the answers that `last` was made from
 
 
-    @property
-    def unsettled(self) -> bool:
-        """Whether its result is none to keep: the card left, and may be here again."""
-        return self.last is not None and self.last.result is not None and self.last.result.outcome in ("torn", "in_flight")
+    def gives_way(self, meaning: bytes) -> bool:
+        """Whether the key begins anew: the card left and may be here again, or nothing was done and something else is asked for."""
+        result = self.last.result if self.last is not None else None
+        if result is None:
+            return False
+        return result.outcome in ("torn", "in_flight") if self.meaning == meaning else result.outcome == "refused"
 
 
 class CardSessions:
@@ -85,7 +87,7 @@ class CardSessions:
         with self._lock:
             self._drop_idle()
             session = self._sessions.get(name)
-            if session is not None and session.meaning == meaning and session.unsettled:
+            if session is not None and session.gives_way(meaning):
                 del self._sessions[name]
                 session = None
             if session is None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from cardapi.desk import Desk, Request, is_settlement, unpack_facts
-from cardapi.ids import ticket_id
+from cardapi.ids import ACCOUNT_BITS, ticket_id
 from cardapi.keys.port import KeyStore
 from cardapi.media.asked import Asked, Caller, Result
 from cardapi.media.intents import Intent, before, from_facts, to_facts
@@ -142,7 +142,9 @@ class Tap:
 
     def _settle(self, chip: Any, position: int) -> Script:
         """End what is open on this card by its proof; then the session is over, whatever it was opened for."""
-        entry = self.look(lambda store: store.entry(0, position))
+        assert self.row is not None, "the medium is known by now"
+        partition = self.row.account_id >> ACCOUNT_BITS
+        entry = self.look(lambda store: store.entry(partition, position))
         assert entry is not None, "what is in flight has its entry"
         item = Item(entry)
         self.key_version = item.key_version
