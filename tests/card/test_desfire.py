@@ -126,6 +126,46 @@ def test_committing_without_a_transaction_mac_file(ev2):
     assert at.run(desfire.get_value(channel, ready.VALUE_FILE, Mode.FULL)) == 5_000
 
 
+def test_a_reader_id_is_covered_and_chained():
+    """CommitReaderID: the MAC covers the id, and the answer is the id before, enciphered for whoever has the MAC key."""
+    shop = till()
+    key, before = card_key("desfire-transaction-mac"), bytes(16)
+    for number, reader in ((1, b"terminal 1, 9:30"), (2, b"terminal 2, 9:31")):
+        channel = shop.open(DEBIT_KEY)
+        moved = shop.run(desfire_value.move(channel, UID, PLACE, tmac.DEBIT, 100, counter=number - 1, reader=reader))
+        assert shop.judge(moved.inputs, moved.committed)
+        assert not shop.judge(moved.inputs[:32] + tmac.reader_input(b"another terminal", moved.intent.previous), moved.committed)
+        session = tmac.encipher_session_key(key, number, UID)
+        assert tmac.decipher_reader(session, moved.intent.previous) == before
+        before = reader
+    found = shop.run(desfire_value.recover(shop.open(READ_KEY), UID, PLACE, moved.intent))
+    assert found.outcome is Outcome.DONE
+
+
+def test_a_reader_id_needs_its_key():
+    shop = till()
+    with pytest.raises(CardRefused):
+        shop.run(desfire.commit_reader_id(shop.open(READ_KEY), bytes(16)))
+
+
+def test_another_key_in_the_same_session():
+    """AuthenticateEV2NonFirst: the transaction identifier stays, the counter goes on, and the new key has its own rights."""
+    shop = till()
+    reading = shop.open(READ_KEY)
+    assert shop.run(desfire.get_value(reading, ready.VALUE_FILE, Mode.FULL)) == 5_000
+    paying = shop.run(desfire.authenticate_ev2_non_first(reading, DEBIT_KEY))
+    assert isinstance(paying.session, desfire_ev2.Session)
+    assert isinstance(reading.session, desfire_ev2.Session)
+    assert paying.session.transaction == reading.session.transaction
+    assert paying.session.counter == reading.session.counter == 1
+    shop.run(desfire.change_value(paying, tmac.DEBIT, ready.VALUE_FILE, 100, Mode.FULL))
+    shop.run(desfire.write_record(paying, ready.LOG_FILE, bytes(range(32)), Mode.MAC))
+    shop.run(desfire.commit_with_mac(paying))
+    assert shop.value() == 4_900
+    with pytest.raises(CardRefused):
+        shop.run(desfire.change_value(paying, tmac.CREDIT, ready.VALUE_FILE, 100, Mode.FULL))  # the credit key's right
+
+
 def test_refusals_change_nothing():
     at = till()
     for number, command, amount, status in (

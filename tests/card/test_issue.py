@@ -20,7 +20,7 @@ from firmware_sim.pboc import PROFILES, PurseCard
 from firmware_sim.testkeys import known_key
 from tests.card.issuer import NEW, Issuer, layout
 from tests.card.station import Torn
-from tests.firmware_sim.reader import Reader
+from tests.firmware_sim.reader import Reader, Refusal
 from tests.firmware_sim.till import Till
 
 MAKES = {
@@ -211,3 +211,58 @@ def test_a_desfire_card_of_another_issuer_is_refused(ev2: bool) -> None:
     with pytest.raises(CardRefused) as refused:
         issuer.run(desfire_issue.personalise(layout(ev2=ev2), NUMBER))
     assert refused.value.facts["status"] == "91AE"
+
+
+# ---------------------------------------------------------------- the card's own master key
+def secured(card: Card, *, ev2: bool, cut_after: int = -1, wrong: str = "") -> Issuer:
+    issuer = Issuer(card, uid=build.TEST_UID, master="card", cut_after=cut_after, wrong=wrong)
+    issuer.run(desfire_issue.secure_card(1, ev2=ev2))
+    return issuer
+
+
+def formats(card: Card, key: bytes, *, ev2: bool, native: bool = False) -> bool:
+    """Whether whoever has this key can wipe the card."""
+    assert isinstance(card, DesfireCard)
+    card.power_on()
+    reader = Reader(card)
+    reader.select(bytes(3))
+    try:
+        kind: Literal["native", "ev2", "aes"] = "native" if native else "ev2" if ev2 else "aes"
+        reader.authenticate(kind, 0, key)
+        reader.plain_command(0xFC)
+    except Refusal:
+        return False
+    return True
+
+
+@KINDS
+def test_nobody_formats_a_card_with_its_own_master_key(ev2: bool) -> None:
+    issuer = issued(ev2=ev2)
+    assert formats(fresh(ev2=ev2), bytes(16), ev2=ev2, native=True), "the factory's key opens a fresh card"
+    secured(issuer.card, ev2=ev2)
+    assert not formats(issuer.card, bytes(16), ev2=ev2, native=True)
+    assert not formats(issuer.card, bytes(16), ev2=ev2)
+    issuer.card.power_on()
+    secured(issuer.card, ev2=ev2)  # again is no harm
+    pays(issuer.card, ev2=ev2)
+    with issuer.fetch("card").lend() as octets:
+        assert formats(issuer.card, bytes(octets), ev2=ev2)
+
+
+@KINDS
+def test_securing_a_card_can_be_torn_and_run_again(ev2: bool) -> None:
+    whole = len(secured(fresh(ev2=ev2), ev2=ev2).sent)
+    for place in range(whole):
+        card = fresh(ev2=ev2)
+        with pytest.raises(Torn):
+            secured(card, ev2=ev2, cut_after=place)
+        card.power_on()
+        secured(card, ev2=ev2)
+
+
+@KINDS
+def test_a_card_with_a_strangers_master_key_is_refused(ev2: bool) -> None:
+    card = fresh(ev2=ev2)
+    secured(card, ev2=ev2)
+    with pytest.raises(CardRefused):
+        secured(card, ev2=ev2, wrong="card")

@@ -180,6 +180,16 @@ def _issue_desfire(*, ev2: bool) -> Callable[[], tuple[Liar, Callable[[], Any]]]
     return prepare
 
 
+def _secure(*, ev2: bool) -> Callable[[], tuple[Liar, Callable[[], Any]]]:
+    def prepare() -> tuple[Liar, Callable[[], Any]]:
+        liar = Liar(build.desfire_card(ev2=ev2, entropy=bytes))
+        liar.power_on()
+        issuer = Issuer(liar, uid=build.TEST_UID, master="card")  # type: ignore[arg-type]
+        return liar, lambda: issuer.run(desfire_issue.secure_card(1, ev2=ev2))
+
+    return prepare
+
+
 PLACE = test_desfire.PLACE
 
 
@@ -251,6 +261,11 @@ def _all() -> Iterator[Scenario]:
         recover = lambda channel: desfire_log.recover_logged(channel, build.TEST_UID, PLACE, ready.LOG_FILE, LOGGED_INTENT)  # noqa: E731
         yield Scenario(f"{kind} recover with log", _desfire(3, recover, ev2=ev2))
     yield Scenario("ev2 pay", _desfire(2, lambda c: desfire_value.move(c, build.TEST_UID, PLACE, tmac.DEBIT, 100, counter=0), ev2=True))
+    paying = lambda c: desfire_value.move(c, build.TEST_UID, PLACE, tmac.DEBIT, 100, counter=0, reader=bytes(16))  # noqa: E731
+    yield Scenario("ev2 pay with reader id", _desfire(2, paying, ev2=True))
+    yield Scenario("ev2 another key", _desfire(3, lambda c: desfire.authenticate_ev2_non_first(c, 2), ev2=True))
+    yield Scenario("ev1 secure", _secure(ev2=False))
+    yield Scenario("ev2 secure", _secure(ev2=True))
     yield Scenario("ev2 last", _desfire(3, lambda c: desfire_value.read_last(c, PLACE), ev2=True))
     yield Scenario("ev2 recover", _desfire(3, lambda c: desfire_value.recover(c, build.TEST_UID, PLACE, VALUE_INTENT), ev2=True))
 

@@ -21,7 +21,7 @@ def to_facts(intent: Intent) -> dict[str, Any]:
     """Numbers and octets only: nothing in it is secret."""
     if isinstance(intent, ValueIntent):
         return {"intent": "value", "uid": intent.uid, "command": intent.command, "amount": intent.amount, "value": intent.value,
-                "counter": intent.counter}  # fmt: skip
+                "counter": intent.counter, "reader": intent.reader, "previous": intent.previous}  # fmt: skip
     if isinstance(intent, LoggedIntent):
         return {"intent": "logged", "uid": intent.uid, "command": intent.command, "amount": intent.amount, "value": intent.value,
                 "reference": intent.reference}  # fmt: skip

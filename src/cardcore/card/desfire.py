@@ -19,7 +19,8 @@ FRAMES_MAX = 64
 BODY_MAX = 250
 MAC_OCTETS = 8
 CHALLENGE_OCTETS = 16
-AUTHENTICATE_AES, AUTHENTICATE_EV2_FIRST, MORE = 0xAA, 0x71, 0xAF
+READER_ID_OCTETS = 16
+AUTHENTICATE_AES, AUTHENTICATE_EV2_FIRST, AUTHENTICATE_EV2_NON_FIRST, MORE = 0xAA, 0x71, 0x77, 0xAF
 SELECT, COMMIT, ABORT = 0x5A, 0xC7, 0xA7
 
 
@@ -139,6 +140,18 @@ def authenticate_ev2(key_number: int) -> Dialogue[Channel]:
     return Channel(desfire_ev2.finish_first(half, (yield from frames(MORE, half.answer))))
 
 
+def authenticate_ev2_non_first(running: Channel, key_number: int) -> Dialogue[Channel]:
+    """AuthenticateEV2NonFirst: another key within the session; its transaction identifier and counter go on, what was pending goes.
+
+    Raises CardRefused, UnexpectedAnswer, InvalidMac.
+    """
+    session = running.session
+    assert isinstance(session, desfire_ev2.Session), "NonFirst goes on with an EV2 session"
+    challenge = yield from challenged(AUTHENTICATE_EV2_NON_FIRST, bytes([key_number]))
+    half: desfire_ev1.Handshake = yield ToSam(MeetChallenge(True, key_number, challenge))
+    return Channel(desfire_ev2.finish_non_first(half, (yield from frames(MORE, half.answer)), session))
+
+
 def get_value(channel: Channel, file: int, mode: Mode) -> Dialogue[int]:
     """The committed value of a value file."""
     data = yield from channel.command(tmac.GET_VALUE, bytes([file]), mode=mode, answer=4)
@@ -168,6 +181,21 @@ class Committed:
     def decode(octets: bytes) -> Committed:
         """Counter 4 little endian, value 8: the content of a transaction MAC file too."""
         return Committed(int.from_bytes(octets[:4], "little"), octets[4:12])
+
+
+def write_record(channel: Channel, file: int, record: bytes, mode: Mode) -> Dialogue[None]:
+    """WriteRecord of a whole record; it enters the log with the commit. Raises CardRefused, UnexpectedAnswer, InvalidMac."""
+    header = bytes([file]) + bytes(3) + len(record).to_bytes(3, "little")
+    yield from channel.command(tmac.WRITE_RECORD, header, record, mode)
+
+
+def commit_reader_id(channel: Channel, reader: bytes) -> Dialogue[bytes]:
+    """CommitReaderID: bind the reader (16 octets) to the transaction; the enciphered id of the reader before (16 octets).
+
+    The session's key must have the right. Raises CardRefused, UnexpectedAnswer, InvalidMac.
+    """
+    previous: bytes = yield from channel.command(tmac.COMMIT_READER_ID, b"", reader, answer=READER_ID_OCTETS)
+    return previous
 
 
 def commit(channel: Channel) -> Dialogue[None]:

@@ -23,8 +23,9 @@ from cardcore.card.desfire import (
     select,
 )
 from cardcore.card.dialogue import Dialogue, ToSam, transmit
-from cardcore.card.status import DESFIRE_OK, require
-from cardcore.crypto import Key, desfire_ev1, desfire_ev2, wipe
+from cardcore.card.errors import UnexpectedAnswer
+from cardcore.card.status import DESFIRE_MORE, DESFIRE_OK, require
+from cardcore.crypto import Key, desfire_ev1, desfire_ev2, desfire_native, wipe
 
 CARD_LEVEL = bytes(3)
 BLANK: Final = bytes(16)
@@ -34,6 +35,7 @@ KEYS: Final = ("master", "credit", "debit", "read")
 CREATE_APPLICATION, CREATE_VALUE, CREATE_STANDARD, CREATE_CYCLIC, CREATE_TRANSACTION_MAC = 0xCA, 0xCC, 0xCD, 0xC0, 0xCE
 LIST_FILES, KEY_VERSION, CHANGE_KEY, WRITE_DATA = 0x6F, 0x64, 0xC4, 0x3D
 DUPLICATE, AUTHENTICATION = 0x91DE, 0x91AE
+AUTHENTICATE_NATIVE, AES_KEY = 0x0A, 0x80
 NUMBER_OCTETS = 32
 # Master key and settings changeable, free listing; creating and changing keys by key 0 only.
 APPLICATION_SETTINGS = 0x0B
@@ -71,9 +73,40 @@ class MeetBlank:
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """Ask for a key of this card that will be written to it, by its name in `KEYS`, or "tmac"; answered by a `Key`, which is wiped."""
+    """Ask for a key of this card that will be written to it: a name of `KEYS`, "tmac" or "card"; answered by a `Key`, which is wiped."""
 
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MeetFactory:
+    """Answer a challenge with the DES key of zeros that cards leave the factory with; answered by a native `Handshake`."""
+
+    challenge: bytes
+
+
+def secure_card(version: int, *, ev2: bool = True) -> Dialogue[None]:
+    """Give the card itself its own master key ("card", AES) in the place of the factory's, with which anybody could format it.
+
+    It can be run again. Raises CardRefused for a card with a stranger's key, UnexpectedAnswer, InvalidMac.
+    """
+    yield from select(CARD_LEVEL)
+    challenge = yield from transmit(_wrapped(AUTHENTICATE_NATIVE, b"\x00"))
+    if challenge.status == DESFIRE_MORE:
+        if len(challenge.data) != desfire_native.RANDOM_OCTETS:
+            raise UnexpectedAnswer("a native challenge has 8 octets", came=len(challenge.data))
+        half: desfire_native.Handshake = yield ToSam(MeetFactory(challenge.data))
+        session = desfire_native.finish(half, (yield from frames(MORE, half.answer)))
+        key: Key = yield ToSam(NewKey("card"))
+        sealed = desfire_native.seal_new_key(session, key, version)
+        key.wipe()
+        session.wipe()
+        yield from frames(CHANGE_KEY, bytes([AES_KEY]) + sealed)
+        yield from select(CARD_LEVEL)
+    else:
+        # A card whose master key is AES refuses the native handshake; whether the key is ours is told below.
+        require(challenge.status, AUTHENTICATION)
+    yield from (authenticate_ev2 if ev2 else authenticate_ev1)(0)
 
 
 def personalise(layout: Layout, number: bytes) -> Dialogue[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cardcore.card.desfire import Channel, Committed, Mode, change_value, commit_with_mac, get_value, read_data
+from cardcore.card.desfire import Channel, Committed, Mode, change_value, commit_reader_id, commit_with_mac, get_value, read_data
 from cardcore.card.dialogue import Dialogue, Intend, ToSam
 from cardcore.card.errors import OtherCard, UnexpectedAnswer
 from cardcore.card.purse_proof import Outcome
@@ -23,13 +23,18 @@ class ValueFile:
 
 @dataclass(frozen=True, slots=True)
 class ValueIntent:
-    """What is written before the commit: the card, what will be done, and value and transaction counter before it."""
+    """What is written before the commit: the card, what will be done, and value and transaction counter before it.
+
+    reader: the reader id that the transaction names, previous: the one before it as the card enciphered it; empty without reader id.
+    """
 
     uid: bytes
     command: int
     amount: int
     value: int
     counter: int
+    reader: bytes = b""
+    previous: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +51,20 @@ def read_last(channel: Channel, place: ValueFile) -> Dialogue[Committed]:
     return Committed.decode((yield from read_data(channel, place.mac_file, 0, 12, place.mac_mode)))
 
 
-def move(channel: Channel, uid: bytes, place: ValueFile, command: int, amount: int, *, counter: int) -> Dialogue[ValueMoved]:
+def move(
+    channel: Channel, uid: bytes, place: ValueFile, command: int, amount: int, *, counter: int, reader: bytes = b""
+) -> Dialogue[ValueMoved]:
     """Debit, Credit or LimitedCredit of `amount` fen and commit. The session's key must have the right.
+
+    reader: 16 octets that the transaction MAC will cover, such as terminal, number and time (CommitReaderID); none when empty.
 
     counter: of `read_last` just before, which may have needed another key. The intent stands before the commit, which alone makes
     the step permanent. Raises CardRefused, UnexpectedAnswer, InvalidMac.
     """
     value = yield from get_value(channel, place.file, place.mode)
     yield from change_value(channel, command, place.file, amount, place.mode)
-    intent = ValueIntent(uid, command, amount, value, counter)
+    previous = (yield from commit_reader_id(channel, reader)) if reader else b""
+    intent = ValueIntent(uid, command, amount, value, counter, reader, previous)
     yield Intend(intent)
     committed = yield from commit_with_mac(channel)
     if committed.counter != counter + 1:
@@ -73,7 +83,8 @@ class JudgeCommit:
 
 def inputs_of(file: int, intent: ValueIntent) -> bytes:
     """The TMI of an intended step: the card enters the read of the value too; the transaction MAC file itself never."""
-    return tmac.value_input(tmac.GET_VALUE, file, intent.value) + tmac.value_input(intent.command, file, intent.amount)
+    moved = tmac.value_input(tmac.GET_VALUE, file, intent.value) + tmac.value_input(intent.command, file, intent.amount)
+    return moved + (tmac.reader_input(intent.reader, intent.previous) if intent.reader else b"")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from cardcore.card.desfire import MeetChallenge
-from cardcore.card.desfire_issue import BLANK, MeetBlank, NewKey
+from cardcore.card.desfire_issue import BLANK, MeetBlank, MeetFactory, NewKey
 from cardcore.card.purse import Make
 from cardcore.card.purse_issue import ConcealKey, ConcealPin, ProveIssuer, SealLine, SealReload
-from cardcore.crypto import Key, desfire_ev1, desfire_ev2, pboc, wipe
+from cardcore.crypto import Key, desfire_ev1, desfire_ev2, desfire_native, pboc, wipe
 
 FetchKey = Callable[[str], Key]
 """A key of this card by its name in `purse_issue.KEYS` or `desfire_issue.KEYS`, or "transport". It is wiped after use."""
@@ -49,16 +49,20 @@ def _concealed(new: Key, under: Key, version: int, algorithm: int) -> bytes:
         new.wipe()
 
 
-def answer_desfire(fetch: FetchKey, random: bytes, request: Any) -> desfire_ev1.Handshake | Key:
+def answer_desfire(
+    fetch: FetchKey, random: bytes, request: Any, *, master: str = "master"
+) -> desfire_ev1.Handshake | desfire_native.Handshake | Key:
     """The half handshake or new key that `desfire_issue` asks for. random: 16 fresh octets. Raises as `answer_purse`.
 
-    A new key belongs to the dialogue, which wipes it.
+    A new key belongs to the dialogue, which wipes it. master: whose key 0 a `MeetChallenge` is about; "card" in `secure_card`.
     """
     match request:
+        case MeetFactory(challenge):
+            return desfire_native.start(Key("des", bytes(8)), random[: desfire_native.RANDOM_OCTETS], challenge)
         case MeetBlank(ev2, challenge):
             return _met(Key("aes", BLANK), random, challenge, ev2=ev2)
         case MeetChallenge(ev2, 0, challenge):
-            return _met(fetch("master"), random, challenge, ev2=ev2)
+            return _met(fetch(master), random, challenge, ev2=ev2)
         case NewKey(name):
             return fetch(name)
     raise TypeError(f"no answer to {type(request).__name__}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from cardcore.crypto import batch, cipher, desfire_ev1, desfire_ev2, diversify, lrp, mac, pboc, selftest, sun, tmac
+from cardcore.crypto import batch, cipher, desfire_ev1, desfire_ev2, desfire_native, diversify, lrp, mac, pboc, selftest, sun, tmac
 from cardcore.crypto.backends import available, force
 from cardcore.crypto.errors import BackendUnavailable, CryptoError, InvalidCryptoInput, InvalidKey, InvalidMac, SelfTestFailed
 from cardcore.crypto.key import Key, wipe
@@ -35,6 +35,7 @@ __all__ = [
     "cipher",
     "desfire_ev1",
     "desfire_ev2",
+    "desfire_native",
     "diversify",
     "force",
     "lrp",
