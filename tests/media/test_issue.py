@@ -16,8 +16,10 @@ from cardapi.media.issue import KIND, Batch, registered
 from cardcore.card.purse import ED, EP
 from firmware_sim import build
 from firmware_sim.card import Card
+from firmware_sim.desfire import DesfireCard
 from firmware_sim.nvm import PowerCut
 from tests.desk.till import Till
+from tests.firmware_sim.reader import Reader, Refusal
 from tests.media.counter import Counter
 
 NEW_PIN = Pin.parse("482913")
@@ -115,6 +117,24 @@ def test_torn_before_and_after_every_command_it_is_the_same_card_in_the_end(coun
     counter.till.topup(result.card, 100_00)
     assert counter.tap(card, "load", 60_00, pin=NEW_PIN).outcome == "done"
     counter.till.sound()
+
+
+@pytest.mark.parametrize("profile", ["desfire-ev2", "desfire-ev1"])
+def test_a_desfire_card_of_the_shop_is_not_formatted_by_others(counter: Counter, profile: str) -> None:
+    """The factory's key, which everybody knows, opens a blank card and no longer one of ours."""
+    batch(counter, profile)
+    card = blank(counter, profile)
+    assert isinstance(card, DesfireCard)
+    for personalised in (False, True):
+        card.power_on()
+        reader = Reader(card)
+        reader.select(bytes(3))
+        if not personalised:
+            reader.authenticate("native", 0, bytes(16))
+            assert make(counter, card).outcome == "done"
+            continue
+        with pytest.raises(Refusal):
+            reader.authenticate("native", 0, bytes(16))
 
 
 def test_a_batch_ends_and_each_serial_is_one_card(counter: Counter) -> None:

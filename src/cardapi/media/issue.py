@@ -30,7 +30,7 @@ from cardapi.media.profiles import (
 )
 from cardapi.media.purse_chip import PurseChip, card_time
 from cardapi.store.port import CardRow, Entry, MediumRow
-from cardcore.card import desfire, issue_seals, purse, purse_issue
+from cardcore.card import desfire, desfire_issue, issue_seals, purse, purse_issue
 from cardcore.card.desfire_issue import Layout
 from cardcore.card.desfire_issue import personalise as personalise_desfire
 from cardcore.card.dialogue import Dialogue, ToSam
@@ -277,8 +277,24 @@ def _desfire(
     number = card.number.encode()
     assert len(number) <= NUMBER_OCTETS, "a card number fits its file"
     yield from tap.serve(personalise_desfire(layout, number), answers)
+    yield from _secure(tap, chip, profile)
     chip.meet(row)
     channel = yield from chip.open(READ)
     value = yield from tap.serve(desfire.get_value(channel, VALUE_FILE, profile.mode), chip.answers)
     if value:
         raise TapRefused("balance_differs", "a new card holds nothing", chip_fen=value)
+
+
+def _secure(tap: Tap, chip: DesfireChip, profile: DesfireProfile) -> Script:
+    """The card's own master key: with the factory's anybody could format it."""
+    info = tap.room.keys.current("desfire-picc", tap.now, "aes")
+    factors = [chip.uid + desfire_issue.CARD_LEVEL + tap.room.system]
+
+    def fetch(name: str) -> Key:
+        assert name == "card", "securing a card is about its own key only"
+        return tap.room.keys.card_key(info.id, factors)
+
+    def answers(request: Any) -> Any:
+        return issue_seals.answer_desfire(fetch, tap.room.random(16), request, master="card")
+
+    yield from tap.serve(desfire_issue.secure_card(info.version, ev2=profile.ev2), answers)
