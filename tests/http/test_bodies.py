@@ -188,3 +188,18 @@ def test_paths_and_methods(chain: Chain, till: Till) -> None:
     assert chain.client.call("DELETE", "/v1/cards/62000000").code == "method_not_allowed"
     for path in ("/", "/v1", "/v1/nothing", "/v1/settle/", "/v1//settle", "/docs/nothing"):
         assert chain.client.call("GET", path).code == "not_found", path
+
+
+def test_a_bad_ticket_of_a_batch_is_named_and_nothing_is_settled(chain: Chain, till: Till, card: str) -> None:
+    """Tickets are decoded one by one; a body that is refused has still no effect, not even of the tickets before it."""
+    head = chain.shop.desk.head.position
+    good = {"client_key": "lazy-good", "card": card, "lines": [{"amount_fen": 100}]}
+    for bad, code, field in (
+        ({**good, "lines": [{"amount_fen": 100}, {"amount_fen": "1"}]}, "amount_not_integer", "tickets[1].lines[1].amount_fen"),
+        ({**good, "surprise": 1}, "unknown_field", "tickets[1].surprise"),
+        ({"card": card, "lines": [{"amount_fen": 100}]}, "missing_field", "tickets[1].client_key"),
+        (7, "wrong_type", "tickets[1]"),
+    ):
+        reply = till.post("/v1/settle-batch", {"tickets": [good, bad]})
+        assert (reply.status, reply.code, reply.json["field"]) == (422, code, field)
+    assert chain.shop.desk.head.position == head

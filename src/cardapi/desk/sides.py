@@ -85,8 +85,8 @@ class Sides:
                 numbers[place].update([number for number in request.further if number and home(number, count) == place])
             if request.verb in media.VERBS:
                 shown.setdefault(place, []).append(request)
-        asked = [number for place, named in numbers.items() for number in named if number not in self._sides[place].rows.cards]
-        begun = self._store.begin(numbers.keys(), list(keys), asked)
+        missing = [number for place, named in numbers.items() for number in named if number not in self._sides[place].rows.cards]
+        begun = self._store.begin(numbers.keys(), list(keys), missing)
         known = dict(begun.keys)
         if everywhere:
             known |= self._store.find_keys(list(keys))
@@ -109,8 +109,9 @@ class Sides:
             )  # fmt: skip
             work.keys = known  # one for all: a key used twice in a batch is seen, whichever partitions it names
             work.next_account = side.next_account
-            wanted = {number for number in named if number not in work.cards}
-            work.take_in(wanted, [found[number] for number in wanted if number in found])
+            wanted = named.intersection(missing) if place not in begun.heads else named
+            if wanted:
+                work.take_in(wanted, [found[number] for number in wanted if number in found])
             if place in shown:
                 work.prefetch_media(shown[place])
         return [works[place] for place in places]

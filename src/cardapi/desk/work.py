@@ -15,7 +15,7 @@ from cardapi.people.registry import ProgrammeVersion, Registry
 from cardapi.store import media
 from cardapi.store.chain import pack_further, seal
 from cardapi.store.fold import Fold, Records, digest, pack_body
-from cardapi.store.port import Batch, CardRow, Entry, Found, Head, MediumRow, Record, Store
+from cardapi.store.port import AccountRow, Batch, CardRow, Entry, Found, Head, MediumRow, Record, Store
 from cardcore.clearing.body import BatchCount, Case, Cleared, Row, unpack_batch, unpack_case
 from cardcore.errors import AmountOutOfRange
 from cardcore.settlement import Account, Settlement
@@ -88,7 +88,7 @@ class Work(Fold):
         self.recording = False  # an exception while True leaves the working set in doubt
         self.next_account = 0  # account number to give next, 0 = not asked for yet
         self._chain_key = chain_key
-        self._touched: dict[int, None] = {}  # accounts to write, in order
+        self._touched: dict[int, AccountRow] = {}  # accounts to write, in order
         self._absent: set[str] = set()
         self._no_media: set[str] = set()
         self._records_touched: set[tuple[str, str]] = set()
@@ -291,7 +291,7 @@ class Work(Fold):
         self.apply(entry, settlement)
         self.recording = False
         if account_id:
-            self._touched[account_id] = None
+            self._touched[account_id] = self.account_row(account_id)  # now, while it is at hand; a later entry does it again
         if settlement is not None:
             if isinstance(settlement, Settlement):
                 self.settlements[position] = settlement
@@ -300,7 +300,7 @@ class Work(Fold):
                 if settlement.batch is not None:
                     self._records_touched.add(("clearing-batch", settlement.batch.id))
             for other in settlement.further_accounts:
-                self._touched[other] = None
+                self._touched[other] = self.account_row(other)
         self.position = position
         self.mac = entry.mac
         self.liability_fen = liability_fen
@@ -340,7 +340,7 @@ class Work(Fold):
         return Batch(
             self.entries,
             [self.cards[number] for number in self.cards_touched],
-            [self.account_row(account_id) for account_id in self._touched],
+            list(self._touched.values()),
             [(kind, name, self.documents[kind, name]) for kind, name in self.documents],
             [self.media[name] for name in self.media_touched],
             [*(self.records[name] for name in sorted(self._records_touched)), *self.kept.values()],

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from cardapi.http.call import NOBODY, Call, Service
+from cardapi.http.explain import explain
 from cardapi.http.fields import KEY_PATTERN, decode_hook
 from cardapi.http.operations import Operation
 from cardapi.http.problems import Answer, HttpProblem, answer, from_error
@@ -70,7 +71,7 @@ class Edge:
     def __init__(self, service: Service, operations: tuple[Operation, ...]) -> None:
         self.service = service
         self._decoders: dict[str, msgspec.json.Decoder[Any]] = {
-            row.id: msgspec.json.Decoder(row.asked, dec_hook=decode_hook) for row in operations if row.asked is not None
+            row.id: msgspec.json.Decoder(row.read or row.asked, dec_hook=decode_hook) for row in operations if row.asked is not None
         }
         self._uploads = asyncio.Semaphore(UPLOADS_MAX)
         self._running = 0
@@ -282,29 +283,3 @@ def query(operation: Operation, raw: bytes) -> dict[str, str]:
         if name not in operation.query:
             raise HttpProblem("query_malformed", "an unknown parameter", parameter=name[:64])
     return found
-
-
-_AT = re.compile(r"^(.*?)(?: - at `\$(.*)`)?$", re.DOTALL)
-_NAMED = re.compile(r"`([^`]*)`")
-
-
-def explain(error: msgspec.ValidationError) -> CardcoreError:
-    """msgspec's words as a stable code with the field at fault. A cause of our own (a malformed PIN) is passed on."""
-    if isinstance(error.__cause__, CardcoreError):
-        return error.__cause__
-    match = _AT.match(str(error))
-    assert match is not None, "the pattern matches any text"
-    said, field = match[1], (match[2] or "").lstrip(".")
-    name = _NAMED.search(said)
-    if said.startswith("Object contains unknown field") and name:
-        return HttpProblem("unknown_field", f"unknown field {name[1][:64]}", field=f"{field}.{name[1][:64]}".lstrip("."))
-    if said.startswith("Object missing required field") and name:
-        return HttpProblem("missing_field", f"missing field {name[1]}", field=f"{field}.{name[1]}".lstrip("."))
-    amount = field.endswith("_fen") or field.rpartition(".")[2] in ("amount", "points", "quantity")
-    if said.startswith("Expected `int`, got"):
-        return HttpProblem("amount_not_integer" if amount else "wrong_type", said, field=field)
-    if said.startswith("Expected `int` ") and amount:
-        return HttpProblem("amount_out_of_range", said, field=field)
-    if ", got `" in said:
-        return HttpProblem("wrong_type", said, field=field)
-    return HttpProblem("bad_value", said, field=field)

@@ -15,7 +15,7 @@ from cardapi.custody import Pin, Secret
 from cardcore.money import AMOUNT_MAX
 
 
-class Asked(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+class Asked(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True, gc=False):
     """Base of every request body."""
 
 

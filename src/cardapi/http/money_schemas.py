@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from msgspec import Meta
+from msgspec import Meta, Raw
 
 from cardapi.custody import Pin
 from cardapi.http.fields import (
@@ -90,6 +90,12 @@ class SettleBatch(Asked):
     """Many sales in one call. Each stands for itself: one refused does not touch the others."""
 
     tickets: Annotated[tuple[BatchTicket, ...], Meta(min_length=1, max_length=TICKETS_MAX)]
+
+
+class RawBatch(Asked):
+    """SettleBatch with its tickets as they came: each is decoded when it is its turn, and is gone before the next."""
+
+    tickets: Annotated[tuple[Raw, ...], Meta(min_length=1, max_length=TICKETS_MAX)]
 
 
 class TopUp(Asked):

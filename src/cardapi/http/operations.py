@@ -82,6 +82,7 @@ class Operation(msgspec.Struct, frozen=True):
     body_max: int = MIB
     media: str = "application/json"
     or_told: tuple[type, ...] = ()  # other bodies it may answer with
+    read: type | None = None  # what of the body is decoded at once, where the handler decodes the rest
 
 
 _SALE_PROBLEMS = (
@@ -137,7 +138,7 @@ _MONEY = (
     _money("expire", "expire", corrections.expire, money.Expire, _MANAGER, "Write off what has lapsed on a card", "unknown_card",
            "nothing_to_do", scope="reached"),
     _money("settleBatch", "settle-batch", sales.settle_batch, money.SettleBatch, _TERMINAL, "Pay many tickets, each under its own key",
-           told=money.BatchAnswer, keyed=False, body_max=8 * MIB),
+           told=money.BatchAnswer, keyed=False, body_max=8 * MIB, read=money.RawBatch),
     Operation("getTicket", "GET", "/v1/tickets/{ticket}", lookups.get_ticket, _LOOK, "reached", "What a ticket did", "money",
               told=money.Ticket, or_told=(card.CardStep, money.RefusedTicket), problems=("unknown_ticket",)),
     Operation("getByClientKey", "GET", "/v1/tickets", lookups.get_by_client_key, _LOOK, "reached",

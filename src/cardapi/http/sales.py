@@ -9,6 +9,8 @@ import msgspec
 from cardapi.desk import Request
 from cardapi.http import money_schemas as ask
 from cardapi.http.call import JSON, Call, Service
+from cardapi.http.explain import explain
+from cardapi.http.fields import decode_hook
 from cardapi.http.problems import Answer, from_error
 from cardapi.http.tickets import FULL, PLAIN, refused
 from cardcore.errors import CardcoreError
@@ -17,6 +19,7 @@ from cardcore.settlement import COVER, MEMBER_ONLY, NO_DISCOUNT, REDEEM, SPECIAL
 FLAGS = {"special": SPECIAL_PRICE, "redeem": REDEEM, "member_only": MEMBER_ONLY, "no_discount": NO_DISCOUNT, "cover": COVER}
 
 _encode = msgspec.json.Encoder().encode
+_decode_ticket = msgspec.json.Decoder(ask.BatchTicket, dec_hook=decode_hook).decode
 _memo = msgspec.msgpack.Encoder().encode
 
 
@@ -98,13 +101,17 @@ async def topup(service: Service, call: Call) -> Answer:
 
 async def settle_batch(service: Service, call: Call) -> Answer:
     """Many sales as one piece of work for the desk. The caller reads the results by position."""
-    tickets = call.data.tickets
+    tickets: tuple[msgspec.Raw, ...] = call.data.tickets
     service.metrics.batch.observe(len(tickets))
     caller = call.caller
     results: list[bytes] = [b""] * len(tickets)
     requests: list[Request] = []
-    places: list[int] = []
-    for place, asked in enumerate(tickets):
+    places: list[tuple[int, int]] = []  # of each request its ticket, and how much its answer shows
+    for place, raw in enumerate(tickets):
+        try:
+            asked = _decode_ticket(raw)
+        except msgspec.ValidationError as error:
+            raise explain(error, f"tickets[{place}]") from error
         try:
             requests.append(
                 Request(
@@ -115,21 +122,21 @@ async def settle_batch(service: Service, call: Call) -> Answer:
         except CardcoreError as error:
             results[place] = problem(error, asked.client_key)
         else:
-            places.append(place)
+            places.append((place, FULL if asked.explain else PLAIN))
     applied = 0
     show = service.tickets
     answers = await service.desk.execute_many(requests)
     names = await show.names(answers)
-    for place, done in zip(places, answers, strict=True):
+    for (place, detail), request, done in zip(places, requests, answers, strict=True):
         if isinstance(done, CardcoreError):
-            results[place] = problem(done, tickets[place].client_key)
+            results[place] = problem(done, request.client_key)
         elif done.outcome != "applied":
             results[place] = _encode(refused(done))
         else:
             applied += 1
             settlement = Settlement.unpack(done.body)
             programme = show.version(names[done.card], settlement.programme_version)
-            results[place] = show.told(settlement, programme, done, FULL if tickets[place].explain else PLAIN)
+            results[place] = show.told(settlement, programme, done, detail)
     return 200, JSON, b'{"results":[%b],"applied":%d,"refused":%d}' % (b",".join(results), applied, len(tickets) - applied)
 
 
