@@ -6,6 +6,7 @@ from cardapi.cli import (
     batch,
     books,
     card,
+    clearing,
     jobs,
     keep,
     keys,
@@ -35,6 +36,8 @@ app.add_typer(scheme.app, name="scheme")
 app.add_typer(card.app, name="card")
 app.add_typer(reader.app, name="reader")
 app.add_typer(batch.app, name="batch")
+app.command("clear")(clearing.clear)
+app.add_typer(clearing.app, name="case")
 app.add_typer(member.app, name="member")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(messages.app, name="messages")

@@ -100,12 +100,20 @@ class Service:
             headers["Idempotency-Key"] = key or fresh_key()
         return self._json(method, target, headers, body)
 
-    def pages(self, operation: str, member: str, *, path: Mapping[str, str] | None = None, most: int = 0) -> list[dict[str, Any]]:
+    def pages(
+        self,
+        operation: str,
+        member: str,
+        *,
+        path: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        most: int = 0,
+    ) -> list[dict[str, Any]]:
         """All rows (or the first `most`) of a list that comes in pages."""
         rows: list[dict[str, Any]] = []
         cursor = ""
         while True:
-            page = self.do(operation, path=path, query={"cursor": cursor})
+            page = self.do(operation, path=path, query={**(query or {}), "cursor": cursor})
             rows += page[member]
             cursor = page.get("next_cursor", "")
             if not cursor or (most and len(rows) >= most):

@@ -84,3 +84,53 @@ def rotate(
     details("New key", done, as_json=as_json)
     if not as_json:
         note(KEEP)
+
+
+# ---------------------------------------------------------------- purchase SAMs
+@app.command()
+def sam(
+    number: Annotated[str, typer.Argument(metavar="NUMBER", help="The SAM's terminal number, 12 hex digits.", show_default=False)],
+    terminal: Annotated[str, typer.Option("--terminal", help="Whose it is; nobody's when left out.")] = "",
+    valid_from: Annotated[int, typer.Option("--from", min=0, help="From which second since 1970 UTC on.")] = 0,
+    offset: Annotated[str, typer.Option("--utc-offset", help="Of the terminal's clock.")] = "+08:00",
+    data: DataDir = DEFAULT_DATA,
+    url: Url = "",
+    token: Token = "",
+    operator: Operator = "",
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Say for which terminal a purchase SAM stands from a time on: its purchases are that terminal's sales.
+
+    Example: cardcore terminal sam 000000000001 --terminal till-3
+    """
+    body = {"sam": number, "terminal": terminal, "valid_from": valid_from, "utc_offset": offset}
+    with reach(data, url=url, token=token, operator=operator) as service:
+        done = service.do("assignSam", body, key=key)
+    details(f"Purchase SAM {number}", done, as_json=as_json)
+
+
+@app.command()
+def sams(data: DataDir = DEFAULT_DATA, url: Url = "", token: Token = "", operator: Operator = "", as_json: Json = False) -> None:
+    """List purchase SAMs and whose they are now."""
+    with reach(data, url=url, token=token, operator=operator, reading=True) as service:
+        rows = service.pages("listSams", "sams")
+    now = rows if as_json else [{"sam": row["sam"], **row["periods"][-1]} for row in rows]
+    listing("Purchase SAMs", now, {"sam": "number", "terminal": "terminal", "unit": "unit", "valid_from": "from"}, as_json=as_json)
+
+
+@app.command()
+def release(
+    name: Terminal,
+    reason: Reason = "released on the command line",
+    data: DataDir = DEFAULT_DATA,
+    url: Url = "",
+    token: Token = "",
+    operator: Operator = "",
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Let a terminal that sent too many wrong MACs clear again; then upload its batches again."""
+    with reach(data, url=url, token=token, operator=operator) as service:
+        done = service.do("releaseTerminal", {"reason": reason}, key=key, path={"terminal": name})
+    details("Terminal released", done, as_json=as_json)
