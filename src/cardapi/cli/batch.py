@@ -9,7 +9,7 @@ import typer
 from cardapi.cli.group import group
 from cardapi.cli.options import DEFAULT_DATA, DataDir, Json, Key, Operator, Reason, Token, Url
 from cardapi.cli.service import reach
-from cardapi.cli.show import details, note
+from cardapi.cli.show import Mistake, details, note
 
 app = group("Batches of blank cards: opened by two people, every serial counted. cardcore card personalise makes the cards.")
 
@@ -45,18 +45,23 @@ def open_(
         asked = service.do("openBatch", body, key=key)
     details(f"Batch {batch}", asked, as_json=as_json)
     if not as_json:
-        note(f"nothing can be made before somebody else approves: cardcore batch approve {asked['approval_id']} --as NAME")
+        note(f"nothing can be made before somebody else approves: cardcore batch approve {batch} --as NAME")
 
 
 @app.command()
 def approve(
-    approval: Annotated[str, typer.Argument(help="The approval that `open` printed.", show_default=False)],
-    reason: Reason = "", data: DataDir = DEFAULT_DATA, url: Url = "", token: Token = "", operator: Operator = "", key: Key = "",
-    as_json: Json = False,
+    batch: Batch, reason: Reason = "", data: DataDir = DEFAULT_DATA, url: Url = "", token: Token = "", operator: Operator = "",
+    key: Key = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Approve a batch that somebody else asked for."""
     with reach(data, url=url, token=token, operator=operator) as service:
-        _tell(service.do("approve", {"reason": reason}, key=key, path={"approval": approval}), as_json)
+        waiting = [
+            row["id"] for row in service.pages("listApprovals", "approvals")
+            if row["operation"] == "openBatch" and row["state"] == "pending" and row["body"].get("id") == batch
+        ]  # fmt: skip
+        if not waiting:
+            raise Mistake("nothing_to_approve", f"nobody asked for a batch {batch!r}, or it is approved already")
+        _tell(service.do("approve", {"reason": reason}, key=key, path={"approval": waiting[-1]}), as_json)
 
 
 @app.command()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
 Sam = Annotated[str, typer.Option("--sam", envvar="CARDCORE_SAM", help="Pay off line: the reader with the till's purchase module.")]
 Batch = Annotated[Path | None, typer.Option("--batch", help="Off line: the clearing batch to add the purchase to; made when absent.")]
 
+Offset = Annotated[str, typer.Option("--utc-offset", help="Off line: the till's local time, as the terminal number is assigned with.")]
+
 
 def pay(
-    amount: Yuan, sam: Sam = "", batch: Batch = None, reader: ReaderName = "", wait: Wait = 60, data: DataDir = DEFAULT_DATA,
-    url: Url = "", token: Token = "", terminal: Terminal = "", key_version: KeyVersion = 1, as_json: Json = False,
+    amount: Yuan, sam: Sam = "", batch: Batch = None, utc_offset: Offset = "+08:00", reader: ReaderName = "", wait: Wait = 60,
+    data: DataDir = DEFAULT_DATA, url: Url = "", token: Token = "", terminal: Terminal = "", key_version: KeyVersion = 1,
+    as_json: Json = False,
 ) -> None:  # fmt: skip
     """Pay with the money on the card in a reader: through the service, or off line with a purchase module and a clearing batch.
 
@@ -36,20 +40,29 @@ def pay(
     if amount <= 0:
         raise Mistake("amount_not_positive", "there is nothing to pay")
     if batch is not None:
-        _offline(amount, sam, batch, reader, wait, as_json=as_json)
+        _offline(amount, sam, batch, _zone(utc_offset), reader, wait, as_json=as_json)
         return
     where = {"data": data, "url": url, "token": token, "terminal": terminal, "version": key_version}
     reader_online.run({"purpose": "pay", "amount_fen": amount}, reader, wait, where, as_json=as_json)
 
 
-def _offline(amount: int, sam: str, batch: Path, reader: str, wait: float, *, as_json: bool) -> None:
+def _zone(offset: str) -> timezone:
+    """A fixed offset from its text. Raises Mistake bad_offset."""
+    match = re.fullmatch(r"([+-])(\d\d):([0-5]\d)", offset)
+    if match is None or int(match[2]) > 14:
+        raise Mistake("bad_offset", f"{offset!r} is no offset from UTC such as +08:00")
+    shift = timedelta(hours=int(match[2]), minutes=int(match[3]))
+    return timezone(-shift if match[1] == "-" else shift)
+
+
+def _offline(amount: int, sam: str, batch: Path, zone: timezone, reader: str, wait: float, *, as_json: bool) -> None:
     from cardapi.pcsc.offline import Module, Till
     from cardapi.pcsc.tap import tap
 
     module_reader = choose(sam)
     card_reader = choose(reader, without=module_reader)
-    with Till(Module(module_reader), batch, datetime.now().astimezone()) as till:
-        purchase = till.purchase(amount, lambda: datetime.now().astimezone())
+    with Till(Module(module_reader), batch, datetime.now(zone)) as till:
+        purchase = till.purchase(amount, lambda: datetime.now(zone))
         paid: Paid = tap(card_reader, purchase.offer, wait_s=wait, note=note)
         _tell(till, paid, amount, as_json=as_json)
 

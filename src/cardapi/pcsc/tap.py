@@ -57,8 +57,12 @@ def tap(reader: str, work: Work, *, wait_s: float, note: Callable[[str], None], 
             elif event.what in (CARD, SERVICE_LOST) and event.error is not None:
                 if not isinstance(event.error, PATIENT):
                     raise event.error
-                last, asked = event.error, True
-                note(str(event.error))
+                asked = True
+                # While a card's outcome is unknown, that it is not there is no news.
+                if not isinstance(last, OutcomeUnknown) or isinstance(event.error, OutcomeUnknown):
+                    if str(event.error) != str(last):
+                        note(str(event.error))
+                    last = event.error
             elif event.what == SERVICE_FOUND:
                 note("the PC/SC service is back")
             elif event.what == CARD_GONE and last is not None:
