@@ -98,5 +98,10 @@ DECLINE_CODES: dict[str, str] = {
     "medium_not_active": "this medium is retired or blocked",
     "too_many_media": "the card has as many active media as its programme allows",
     "too_soon": "the minimum gap between two visits has not passed",
+    "law_card_cap": "the card would hold more than the law allows",
+    "law_validity": "the law does not let this value end so soon, or at all",
+    "law_real_name": "the law asks who buys this much at once",
+    "law_cash": "the law does not allow cash for this much at once",
+    "law_licence": "stored value of another legal entity needs a payment licence",
     "used_up_today": "the pass has been used as often as a day allows",
 }

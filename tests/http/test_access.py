@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from cardapi import shipped
 from cardapi.desk import Request
 from cardapi.http.examples import EXAMPLES
 from cardapi.http.operations import OPERATIONS, Operation
@@ -40,6 +41,7 @@ MAY: dict[str, set[str]] = {
     "setConsent": {T, C, M, H, A}, "linkCard": {T, C, M, H, A}, "unlinkCard": {C, M, H, A}, "setMemberState": {M, H, A},
     "mergeMember": {M, H, A}, "splitMember": {M, H, A}, "disqualifyMember": {M, H, A}, "exportMember": {M, H, A}, "eraseMember": {M, H, A},
     "listJobs": {M, H, A, U}, "runJob": {H, A}, "listMessages": {M, H, A, U}, "sendMessages": {H, A}, "retryMessage": {H, A},
+    "getLaw": {C, M, H, A, U}, "setLaw": {A}, "escrowFigures": {H, A, U}, "quoteCardRefund": {M, H, A},
     "logout": {C, M, H, A, U}, "createUnit": {H, A}, "listUnits": {M, H, A, U}, "createTerminal": {M, H, A}, "listTerminals": {M, H, A, U},
     "revokeTerminal": {M, H, A}, "rotateTerminalKey": {M, H, A}, "createOperator": {M, H, A}, "listOperators": {M, H, A, U},
     "grantRole": {M, H, A}, "revokeOperator": {M, H, A}, "listApprovals": {M, H, A, U}, "approve": {M, H, A},
@@ -54,7 +56,7 @@ MAY: dict[str, set[str]] = {
 PUBLIC = {"login", "health", "ready", "openapi", "docs", "docsFile"}
 # Operations a person's role must hold at the topmost unit for, and not merely in a store.
 ISSUER_WIDE = {"publishScheme", "closeDay", "trialBalance", "exportJournal", "verifyLedger", "metrics", "listJobs", "runJob",
-               "listMessages", "sendMessages", "retryMessage"}
+               "listMessages", "sendMessages", "retryMessage", "setLaw", "escrowFigures"}
 NUMBERS = itertools.count(1)
 
 
@@ -176,6 +178,8 @@ def body_of(operation: Operation, things: Things) -> Any:
     if name in ("linkCard", "unlinkCard"):
         return {"card": things.card()}
     return {
+        "setLaw": {"pack": shipped.law_text("cn-prepaid"), "issuer_class": "scale", "reason": "test"},
+        "quoteCardRefund": {"ground": "merchant"},
         "createMember": {"name": "Li"}, "searchMembers": {"name": "Li"}, "updateMember": {"name": "Lin"}, "setConsent": {"consents": []},
         "setMemberState": {"state": "suspended", "reason": "test"},
         "openCardSession": {"purpose": "show"}, "stepCardSession": {"step": 0, "answers": ["9000"]},
@@ -199,6 +203,8 @@ def target_of(operation: Operation, things: Things) -> str:
                        ("{approval}", things.approval), ("{session}", lambda: "00" * 16), ("{batch}", things.batch)):  # fmt: skip
         if name in path:
             path = path.replace(name, made())
+    if operation.id == "escrowFigures":
+        path += "?quarter=2020Q1"
     return path + ("?client_key=none" if operation.id == "getByClientKey" else "")
 
 

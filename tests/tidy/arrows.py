@@ -13,6 +13,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cardapi.ids": ("cardcore",),
     "cardapi.shipped": (),
     "cardapi.days": (),
+    "cardapi.laws": ("cardcore", "cardapi.laws", "cardapi.days", "cardapi.ids", "cardapi.store.port"),
     "cardapi.messages": (
         "cardcore", "cardapi.desk", "cardapi.store.port", "cardapi.store.fold", "cardapi.people", "cardapi.custody", "cardapi.members",
         "cardapi.messages",
@@ -25,7 +26,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cardapi.keys": ("cardcore.crypto", "cardcore.errors", "cardapi.keys", "cardapi.custody"),
     "cardapi.desk": (
         "cardcore", "cardapi.keys.port", "cardapi.store.port", "cardapi.store.chain", "cardapi.store.fold", "cardapi.store.media",
-        "cardapi.people", "cardapi.members", "cardapi.days",
+        "cardapi.people", "cardapi.members", "cardapi.laws", "cardapi.days",
         "cardapi.custody", "cardapi.ids", "cardapi.desk",
     ),
     "cardapi.members": (
@@ -36,12 +37,12 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "cardapi.ids", "cardapi.media",
     ),
     "cardapi.store": ("cardcore", "cardapi.store", "cardapi.ids"),
-    "cardapi.people": ("cardcore", "cardapi.store.port", "cardapi.store.fold", "cardapi.people", "cardapi.ids"),
+    "cardapi.people": ("cardcore", "cardapi.laws", "cardapi.store.port", "cardapi.store.fold", "cardapi.people", "cardapi.ids"),
     "cardapi.reports": ("cardcore", "cardapi.store.port", "cardapi.reports", "cardapi.people", "cardapi.ids"),
     "cardapi.http": (
         "cardcore", "cardapi.media", "cardapi.desk", "cardapi.people", "cardapi.custody", "cardapi.app", "cardapi.http",
         "cardapi.store.port", "cardapi.store.media", "cardapi.keys.port", "cardapi.keys.errors", "cardapi.reports", "cardapi.ids",
-        "cardapi.members", "cardapi.jobs", "cardapi.messages", "cardapi.days", "cardapi.clearing",
+        "cardapi.members", "cardapi.jobs", "cardapi.messages", "cardapi.laws", "cardapi.days", "cardapi.clearing",
     ),
     "cardapi.clearing": (
         "cardcore", "cardapi.clearing", "cardapi.store.port", "cardapi.store.media", "cardapi.media.profiles", "cardapi.people",

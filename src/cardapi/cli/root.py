@@ -10,6 +10,7 @@ from cardapi.cli import (
     jobs,
     keep,
     keys,
+    law,
     member,
     messages,
     reader,
@@ -41,6 +42,7 @@ app.add_typer(clearing.app, name="case")
 app.add_typer(member.app, name="member")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(messages.app, name="messages")
+app.add_typer(law.app, name="law")
 app.add_typer(terminal.app, name="terminal")
 app.add_typer(unit.app, name="unit")
 app.add_typer(user.app, name="user")

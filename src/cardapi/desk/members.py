@@ -86,7 +86,7 @@ def enrol(work: Work, request: Request) -> Entry:
         record = work.record("member", referrer)
         judge_referrer(rules, None if record is None else model.from_record(record))
     member = Member("active", request.unit, work.at_s, claim.route, referrer, tuple(sorted(set(facts.get("consents", ())))))
-    after = [model.to_record(name, member)]
+    after = [model.to_record(name, _replace(member, real_name=person.evidence is not None))]
     if card is not None:
         after.append(model.holding(card.account_id, name))
     kept = (profile.seal(work.custody, name, person),)
@@ -103,12 +103,13 @@ def _fields(person: Profile) -> list[str]:
 def change_profile(work: Work, request: Request) -> Entry:
     """Replace some fields of what is known."""
     name = request.payload["member"]
-    _member(work, name)
+    member = _member(work, name)
     changes: dict[str, Any] = request.payload["changes"]
     person = profile.clean(_replace(_profile(work, name), **changes), day_of(work.at_s))
     _alone(work, name, person)
     sealed = profile.seal(work.custody, name, person)
-    return work.add_records(request, [], kept=(sealed,), facts={"member": name, "fields": sorted(changes)})
+    known = [model.to_record(name, _replace(member, real_name=True))] if person.evidence and not member.real_name else []
+    return work.add_records(request, known, kept=(sealed,), facts={"member": name, "fields": sorted(changes)})
 
 
 def consent(work: Work, request: Request) -> Entry:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cardapi.custody import Pin
 from cardapi.desk.chips import fit
+from cardapi.desk.law import lawful
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.work import Work
 from cardapi.people.policy import CardPolicy
@@ -40,6 +41,7 @@ def money(work: Work, request: Request) -> Entry:
         if request.verb in MEDIUM_VERBS and request.command is not None:
             fit(work, request, card, ticket.position if ticket else 0)
         settlement = _decide(work, request, card, ticket)
+        lawful(work, request, card, settlement)
     except Declined as declined:
         return refuse(work, request, card, declined, ticket.position if ticket else 0)
     return work.add(

@@ -64,6 +64,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "closeCase": {"reason": "seen by hand, the station was dropped"},
     "assignSam": {"sam": "000000000001", "terminal": "till-1", "valid_from": 0},
     "releaseTerminal": {"reason": "the antenna was replaced"},
+    "setLaw": {"pack": 'schema = 1\nname = "cn-prepaid"\n', "issuer_class": "scale", "reason": "opening in China"},
+    "quoteCardRefund": {"ground": "merchant"},
     "login": {"operator": "admin", "password": "correct horse battery"},
     "createUnit": {"id": "store-1", "name": "First store", "kind": "store", "parent": "issuer"},
     "createTerminal": {"id": "till-1", "unit": "store-1", "name": "Till by the door"},

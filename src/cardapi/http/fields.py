@@ -38,6 +38,7 @@ CardOrNew = Annotated[str, Meta(pattern="^([0-9]{8,32})?$", description="A card 
 Prefix = Annotated[str, Meta(pattern="^[0-9]{0,19}$", description="The digits a fresh card number starts with.", examples=["62"])]
 Slug = Annotated[str, Meta(pattern=SLUG, description="A short id: a-z, 0-9 and -.", examples=["store-1"])]
 SlugOrNone = Annotated[str, Meta(pattern="^([a-z0-9][a-z0-9-]{0,31})?$", description="A short id, or empty.")]
+MemberIdOrNone = Annotated[str, Meta(pattern="^(m[0-9a-f]{2}-[0-9a-f]{12})?$", description="A member's id, or empty.")]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Word = Annotated[str, Meta(max_length=64)]
 Text = Annotated[str, Meta(max_length=200)]

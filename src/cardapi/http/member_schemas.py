@@ -7,11 +7,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from cardapi.http.fields import Asked, Card, CardOrNew, Fen, Reason, Text, Told
+from cardapi.http.fields import Asked, Card, CardOrNew, Fen, MemberIdOrNone, Reason, Text, Told
 from cardapi.http.staff_schemas import Page
 
 MemberId = Annotated[str, Meta(pattern="^m[0-9a-f]{2}-[0-9a-f]{12}$", examples=["m00-00000000002a"])]
-MemberIdOrNone = Annotated[str, Meta(pattern="^(m[0-9a-f]{2}-[0-9a-f]{12})?$")]
 Personal = Annotated[str, Meta(max_length=200)]
 Tag = Annotated[str, Meta(min_length=1, max_length=32)]
 Tags = Annotated[list[Tag], Meta(max_length=32)]

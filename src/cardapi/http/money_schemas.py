@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Raw
 
@@ -18,6 +18,7 @@ from cardapi.http.fields import (
     FenOrAll,
     FenPositive,
     Flag,
+    MemberIdOrNone,
     PointsOrAll,
     Rate,
     Reason,
@@ -107,6 +108,9 @@ class TopUp(Asked):
     product: Word = ""
     channel: Channel = "store"
     reference: Word = ""
+    purchase: Word = ""  # a number for all that one buyer buys at once: real name and cash rules count it together (W3, W4)
+    buyer: Literal["", "person", "company"] = ""
+    buyer_member: MemberIdOrNone = ""
     explain: bool = False
 
 

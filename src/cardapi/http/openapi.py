@@ -43,6 +43,7 @@ TAGS = {
     "books": "Programmes, day close, trial balance, journal, verification.",
     "jobs": "Time-driven work: what lapses, who is inactive, what is pruned.",
     "messages": "Messages to members: what waits, what went, what could not.",
+    "laws": "What the law of a country asks: caps, real name, cash, refunds, escrow.",
     "service": "The service itself.",
 }
 
@@ -160,6 +161,7 @@ _QUERY_SCHEMAS: dict[str, tuple[bool, str, dict[str, Any]]] = {
     "about": (False, "records (without it) or sequences.", {"type": "string", "enum": ["records", "sequences"]}),
     "client_key": (True, "The key the call was made under.", {"type": "string", "pattern": "^[ -~]{1,255}$"}),
     "state": (False, "Of the messages to list; due when left out.", {"type": "string", "enum": ["due", "sent", "dead"]}),
+    "quarter": (True, "Such as 2026Q3.", {"type": "string", "pattern": "^[0-9]{4}Q[1-4]$"}),
     "client": (False, "Whose key: `terminal:<id>` or `operator:<id>`; the caller's own when left out.", {"type": "string"}),
 }
 

@@ -23,6 +23,7 @@ from cardapi.http import (
     clearing,
     corrections,
     jobs,
+    laws,
     login,
     lookups,
     media,
@@ -36,6 +37,7 @@ from cardapi.http import (
 from cardapi.http import card_schemas as card
 from cardapi.http import clearing_schemas as clear
 from cardapi.http import job_schemas as job
+from cardapi.http import law_schemas as law
 from cardapi.http import member_schemas as member
 from cardapi.http import message_schemas as message
 from cardapi.http import money_schemas as money
@@ -88,7 +90,7 @@ class Operation(msgspec.Struct, frozen=True):
 _SALE_PROBLEMS = (
     "unknown_card", "card_not_active", "card_lost", "card_expired", "holder_excluded", "insufficient_funds", "insufficient_points",
     "not_covered", "points_not_allowed", "pin_required", "pin_wrong", "pin_locked", "pin_not_set", "limit_exceeded", "too_soon",
-    "used_up_today", "key_voided", "invalid_command", "amount_out_of_range",
+    "used_up_today", "law_licence", "key_voided", "invalid_command", "amount_out_of_range",
 )  # fmt: skip
 _NAMED_PROBLEMS = ("unknown_ticket", "not_same_card", "card_not_active", "invalid_command")
 _STEP_PROBLEMS = ("unknown_card", "state_not_allowed")
@@ -129,7 +131,8 @@ _MONEY = (
     _money("reverse", "reverse", corrections.reverse, money.Reverse, _MANAGER, "Undo a top-up, transfer or adjustment exactly",
            "value_spent", "already_reversed", "not_refundable", *_NAMED_PROBLEMS, scope="reached"),
     _money("topUp", "topup", sales.topup, money.TopUp, _TILL, "Sell value: money with its bonus, or a product",
-           "unknown_card", "card_not_active", "topup_not_allowed", "unknown_product", "limit_exceeded", "key_voided", "invalid_command"),
+           "unknown_card", "card_not_active", "topup_not_allowed", "unknown_product", "limit_exceeded", "key_voided", "invalid_command",
+           "law_card_cap", "law_validity", "law_real_name", "law_cash"),
     _money("transfer", "transfer", corrections.transfer, money.Transfer, _TILL, "Move money from one card to another",
            "unknown_card", "card_not_active", "insufficient_funds", "transfer_not_allowed", "same_card", "currency_mismatch",
            "limit_exceeded", "pin_required", "pin_wrong", "pin_locked"),
@@ -257,7 +260,7 @@ _PEOPLE = (
               "people", told=people.Approvals, query=PAGED),
     Operation("approve", "POST", "/v1/approvals/{approval}/approve", approve.approve, _MANAGER, "reached",
               "Approve and execute somebody else's request", "people", people.Approve, money.Ticket, keyed=True,
-              or_told=(member.MemberStep, tap.BatchStatus),
+              or_told=(law.LawView, member.MemberStep, tap.BatchStatus),
               problems=("not_found", "maker_is_checker", "approval_closed", "approval_expired", "insufficient_funds", "limit_exceeded")),
 )  # fmt: skip
 
@@ -338,6 +341,18 @@ _MESSAGES = (
               "messages", told=message.Retried, problems=("unknown_message",)),
 )  # fmt: skip
 
+_LAWS = (
+    Operation("getLaw", "GET", "/v1/law", laws.get_law, _READ | _CASHIER, "caller", "The law pack the shop chose, and what it asks today",
+              "laws", told=law.LawView),
+    Operation("setLaw", "POST", "/v1/law", laws.set_law, _ADMIN, "issuer", "Ask to choose, change or leave a law pack; a second approves",
+              "laws", law.SetLaw, people.PendingApproval, 202, keyed=True, problems=("invalid_law",)),
+    Operation("escrowFigures", "GET", "/v1/escrow", laws.escrow, _AUDIT, "issuer", "Escrow and the return of a quarter", "laws",
+              told=law.EscrowView, query=("quarter",), problems=("no_law", "bad_quarter")),
+    Operation("quoteCardRefund", "POST", "/v1/cards/{card}/refund-quote", laws.quote_refund, _MANAGER, "reached",
+              "The statutory refund of a card, line by line", "laws", law.QuoteRefund, law.RefundView,
+              problems=("unknown_card", "no_law", "no_refund")),
+)  # fmt: skip
+
 _SERVICE = (
     Operation("health", "GET", "/health", status.health, _PUBLIC, "public", "Alive and able to acknowledge", "service", told=people.Health,
               problems=("not_ready",)),
@@ -351,12 +366,15 @@ _SERVICE = (
               media="text/plain", problems=("not_found",)),
 )  # fmt: skip
 
-OPERATIONS: tuple[Operation, ...] = (*_MONEY, *_CARDS, *_MEDIA, *_CLEARING, *_MEMBERS, *_PEOPLE, *_BOOKS, *_JOBS, *_MESSAGES, *_SERVICE)
+OPERATIONS: tuple[Operation, ...] = (
+    *_MONEY, *_CARDS, *_MEDIA, *_CLEARING, *_MEMBERS, *_PEOPLE, *_BOOKS, *_JOBS, *_MESSAGES, *_LAWS, *_SERVICE,
+)  # fmt: skip
 BY_ID = {operation.id: operation for operation in OPERATIONS}
 
 TWO_PERSON = {
     "adjust": approve.TwoPerson(money.Adjust, BY_ID["adjust"].roles, corrections.adjust_request),
     "openBatch": approve.TwoPerson(tap.OpenBatch, BY_ID["openBatch"].roles, batches.batch_request, batches.batch_opened),
+    "setLaw": approve.TwoPerson(law.SetLaw, BY_ID["setLaw"].roles, laws.set_law_request, laws.told),
     **members.approvals(BY_ID["mergeMember"].roles),
 }
 

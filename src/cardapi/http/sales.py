@@ -95,7 +95,8 @@ async def topup(service: Service, call: Call) -> Answer:
     bought = TopUp(
         asked.paid_fen, tender=asked.tender, product=asked.product, explain=asked.explain, memo=memo(asked.channel, asked.reference)
     )
-    entry = await service.desk.execute(service.request(call, "topup", card=asked.card, command=bought))
+    at_once = {"purchase": asked.purchase, "buyer": asked.buyer, "buyer_member": asked.buyer_member}
+    entry = await service.desk.execute(service.request(call, "topup", card=asked.card, command=bought, payload=at_once))
     return await service.tickets.answer(entry, explain=asked.explain)
 
 

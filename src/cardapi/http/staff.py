@@ -31,7 +31,8 @@ async def create_unit(service: Service, call: Call) -> Answer:
     """Add a unit below one in reach."""
     asked: ask.CreateUnit = call.data
     service.need_reach(call, asked.parent)
-    await _create(service, call, "unit", {"id": asked.id, "name": asked.name, "kind": asked.kind, "parent": asked.parent})
+    document = {"id": asked.id, "name": asked.name, "kind": asked.kind, "parent": asked.parent}
+    await _create(service, call, "unit", {**document, "entity": asked.entity} if asked.entity else document)
     parent = service.registry.unit(asked.parent)
     path = [*(parent.path if parent else ()), asked.id]
     return ok(ask.UnitView(id=asked.id, name=asked.name, kind=asked.kind, parent=asked.parent, path=path), 201)

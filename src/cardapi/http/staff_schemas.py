@@ -34,6 +34,7 @@ class CreateUnit(Asked):
     name: Name
     kind: UnitKind
     parent: Slug
+    entity: SlugOrNone = ""  # the legal entity it belongs to, where that is not the one above (W6)
 
 
 class UnitView(Told):

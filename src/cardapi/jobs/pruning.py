@@ -1,4 +1,5 @@
-"""What is kept no longer: sessions that ended long ago (the journal keeps that they were: R5, A1), messages sent long ago."""
+"""What is kept no longer: sessions that ended long ago (the journal keeps that they were: R5, A1), messages sent long ago,
+sums of purchases."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from cardapi.messages import model as messages
 from cardapi.store.port import Record
 
 KEPT_S = 7 * 86_400
+PURCHASE_KEPT_S = 2 * 86_400  # sums of what was sold at once
 SESSIONS_A_STEP = 50
 MESSAGES_A_STEP = 500
 
@@ -29,6 +31,10 @@ class Pruning:
                 context.request("change", f"job:pruning:{name}", payload={"kind": "session", "id": name, "remove": True}) for name in part
             )
             yield Step("", {"sessions": len(done)})
+        yesterday = f"{context.now() - PURCHASE_KEPT_S:012d}"
+        while rows := context.store.find_records("purchase", "day", "0", yesterday, limit=MESSAGES_A_STEP):
+            context.desk.keep([Record(row.kind, row.id, b"") for row in rows])
+            yield Step("", {"purchases": len(rows)})
         before = f"{context.now() - messages.KEPT_S:012d}"
         while rows := context.store.find_records(messages.KIND, "state:sent", "0", before, limit=MESSAGES_A_STEP):
             context.desk.keep([Record(row.kind, row.id, b"") for row in rows])

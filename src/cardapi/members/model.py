@@ -34,6 +34,7 @@ class Member(msgspec.Struct, forbid_unknown_fields=True):
     consents: tuple[str, ...] = ()  # channels that may be used for messages
     merged_into: str = ""
     brought: tuple[str, ...] = ()  # accounts that this one brought along when it was merged, to give back at a split
+    real_name: bool = False  # whether evidence of who it is is kept (W3)
     asleep: bool = False  # suspended for inactivity: a purchase wakes it again (L10)
 
 

@@ -15,12 +15,14 @@ from typing import Any
 import msgspec
 
 from cardapi.ids import is_slug
+from cardapi.laws import pack as laws
+from cardapi.laws.pack import InvalidLaw, Law
 from cardapi.people import policy
 from cardapi.people.policy import CardPolicy, MembershipPolicy
 from cardcore.errors import CardcoreError
 from cardcore.settlement import Programme
 
-KINDS = ("unit", "terminal", "operator", "programme", "approval", "close", "session", "reconciliation", "key", "card_batch",
+KINDS = ("unit", "terminal", "operator", "programme", "approval", "close", "session", "reconciliation", "law", "key", "card_batch",
          "sam", "suspension")  # fmt: skip
 UNIT_KINDS = ("issuer", "hq", "region", "store", "counter")
 
@@ -126,6 +128,7 @@ class Registry:
         self._versions: dict[str, tuple[ProgrammeVersion, ...]] = {}
         self._key_file = KeyFileMark(0, "")
         self._sams: dict[str, Sam] = {}
+        self._law: Law | None = None
 
     def load(self, store: Any) -> None:
         """Read every document from the store; units first, so that paths resolve."""
@@ -166,6 +169,8 @@ class Registry:
                 self._terminals[name] = view
             elif isinstance(view, Operator):
                 self._operators[name] = view
+            elif kind == "law":
+                self._law = view if isinstance(view, Law) else None
             elif isinstance(view, KeyFileMark):
                 self._key_file = max(self._key_file, view, key=lambda mark: mark.generation)
             elif isinstance(view, Sam):
@@ -203,6 +208,19 @@ class Registry:
     def key_file(self) -> KeyFileMark:
         """The newest state of the card key file that was journaled; generation 0 when there was none."""
         return self._key_file
+
+    def law(self) -> Law | None:
+        """The law the shop chose, None while there is none (W1-W8)."""
+        return self._law
+
+    def entity(self, name: str) -> str:
+        """The legal entity of a unit: its own, else that of the nearest unit above it; "" where nobody said (W6)."""
+        unit = self._units.get(name)
+        for above in reversed(unit.path if unit is not None else ()):
+            entity = self._documents["unit"][above].get("entity", "")
+            if entity:
+                return str(entity)
+        return ""
 
     def units(self) -> list[Unit]:
         return [unit for _, unit in sorted(self._units.items())]
@@ -250,13 +268,23 @@ class Registry:
                 return self._sam(name, document)
             if kind == "programme":
                 return self._programme(name, document)
+            if kind == "law":
+                return self._chosen(name, document)
             if kind == "key":
                 return msgspec.convert({field: document[field] for field in ("generation", "digest")}, KeyFileMark)
+        except InvalidLaw as error:
+            raise RegistryError(error.detail, **error.facts) from error
         except KeyError as error:
             raise RegistryError(f"{kind} {name!r} lacks {error}", id=name) from error
         except msgspec.ValidationError as error:
             raise RegistryError(f"{kind} {name!r}: {error}", id=name) from error
         return None
+
+    @staticmethod
+    def _chosen(name: str, document: dict[str, Any]) -> Law | None:
+        if name != "law":
+            raise RegistryError("there is one law at a time: its document is named law", id=name)
+        return laws.chosen(document)
 
     def _unit(self, name: str, document: dict[str, Any]) -> Unit:
         _slug(name)
