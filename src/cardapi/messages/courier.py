@@ -112,6 +112,8 @@ class Courier:
         return Collector(store, self._registry, lambda: frozenset(self.channels))
 
     def _fresh(self, store: Store, made: list[Made]) -> list[Record]:
+        if not made:
+            return []
         there = store.records(KIND, [name for name, _ in made])
         return [to_record(name, message) for name, message in made if name not in there]
 
@@ -123,7 +125,9 @@ class Courier:
             record = store.records(CURSOR, [name]).get(name)
             position = int(record.body) if record is not None else 0
             collector, records, looked = self._collector(store), [], 0
-            for entry in store.journal(partition, position, position + ENTRIES_A_STEP):
+            entries = list(store.journal(partition, position, position + ENTRIES_A_STEP))
+            collector.expect(entries)
+            for entry in entries:
                 records += self._fresh(store, collector.of(entry, self._now()))
                 position, looked = entry.position, looked + 1
             if looked:
