@@ -40,6 +40,7 @@ MAY: dict[str, set[str]] = {
     "createMember": {T, C, M, H, A}, "getMember": EVERYBODY, "searchMembers": EVERYBODY, "updateMember": {C, M, H, A},
     "setConsent": {T, C, M, H, A}, "linkCard": {T, C, M, H, A}, "unlinkCard": {C, M, H, A}, "setMemberState": {M, H, A},
     "mergeMember": {M, H, A}, "splitMember": {M, H, A}, "disqualifyMember": {M, H, A}, "exportMember": {M, H, A}, "eraseMember": {M, H, A},
+    "listKeys": {H, A, U}, "retireKey": {A},
     "listJobs": {M, H, A, U}, "runJob": {H, A}, "listMessages": {M, H, A, U}, "sendMessages": {H, A}, "retryMessage": {H, A},
     "getLaw": {C, M, H, A, U}, "setLaw": {A}, "escrowFigures": {H, A, U}, "quoteCardRefund": {M, H, A},
     "logout": {C, M, H, A, U}, "createUnit": {H, A}, "listUnits": {M, H, A, U}, "createTerminal": {M, H, A}, "listTerminals": {M, H, A, U},
@@ -56,7 +57,7 @@ MAY: dict[str, set[str]] = {
 PUBLIC = {"login", "health", "ready", "openapi", "docs", "docsFile"}
 # Operations a person's role must hold at the topmost unit for, and not merely in a store.
 ISSUER_WIDE = {"publishScheme", "closeDay", "trialBalance", "exportJournal", "verifyLedger", "metrics", "listJobs", "runJob",
-               "listMessages", "sendMessages", "retryMessage", "setLaw", "escrowFigures"}
+               "listMessages", "sendMessages", "retryMessage", "setLaw", "escrowFigures", "listKeys", "retireKey"}
 NUMBERS = itertools.count(1)
 
 
@@ -199,7 +200,8 @@ def target_of(operation: Operation, things: Things) -> str:
     for name, made in (("{card}", things.card), ("{ticket}", things.ticket), ("{case}", lambda: things.cleared()[1]),
         ("{clearing}", lambda: things.cleared()[0]),
         ("{terminal}", things.suspended if operation.id == "releaseTerminal" else things.terminal),
-        ("{operator}", things.operator), ("{member}", things.member), ("{job}", lambda: "pruning"), ("{message}", lambda: "none"),
+        ("{operator}", things.operator), ("{member}", things.member), ("{job}", lambda: "pruning"), ("{key}", lambda: "none"),
+        ("{message}", lambda: "none"),
                        ("{approval}", things.approval), ("{session}", lambda: "00" * 16), ("{batch}", things.batch)):  # fmt: skip
         if name in path:
             path = path.replace(name, made())

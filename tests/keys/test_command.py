@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from cardapi.app import open_shop
 from cardapi.cli.root import app
 from cardapi.copies import backup_shop, restore_shop
+from tests.cli.shop import served
 from tests.keys.ceremony import FIRST, PASSPHRASE, SECOND, WHOLE, octets_of
 
 ANNS, BOBS = "anns-password-1", "bobs-password-1"
@@ -149,6 +150,18 @@ def test_the_demo_shop_has_the_simulators_keys(tmp_path: Path) -> None:
         assert info.test
         assert octets_of(shop.keys.card_key(info.id, [bytes(8)])) == Suite("3des", "folded").chain(known_key("load"), [bytes(8)])
     assert "TEST store" in keys(data, "check")[1]
+
+
+def test_a_key_is_retired_beside_a_running_service(tmp_path: Path) -> None:
+    """Within the minute of R5, and without a restart."""
+    data = tmp_path / "demo"
+    assert CliRunner().invoke(app, ["init", "--data", str(data), "--demo"]).exit_code == 0
+    with served(data):
+        done = answer(data, "retire", "pboc-load-tdes-1", "--ends", "now", "--reason", "stolen")
+        assert (done["state"], bool(done["valid_to"])) == ("retired", True)
+        listed = {row["id"]: row["state"] for row in answer(data, "list")}
+        assert (listed["pboc-load-tdes-1"], listed["pboc-load-sm4-1"]) == ("retired", "active")
+    assert "generation 3" in keys(data, "check")[1]
 
 
 def test_a_restore_needs_the_key_file(data: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 app = group(
     "The master keys of cards. They are entered in components by different people or made at random, confirmed by a second person, and "
-    "never shown.\n\nStop the service first: keys are changed on the data directory itself."
+    "never shown.\n\nStop the service first: but for `retire`, keys are changed on the data directory itself."
 )
 
 Purpose = Annotated[str, typer.Argument(help="What the key is for; `cardcore keys purposes` lists them.", show_default=False)]
@@ -300,10 +300,17 @@ def retire(
     operator: Operator = "",
     as_json: Json = False,
 ) -> None:
-    """Give a key to no further card. Cards that have it go on, unless --ends says until when; --ends now revokes it."""
-    with opened(data, operator) as (shop, by, now):
-        record = shop.keeper.retire(key, by=by, at=now, ends=parse_time(ends), reason=reason)
-    tell("Key retired", record, as_json=as_json)
+    """Give a key to no further card. Cards that have it go on, unless --ends says until when; --ends now revokes it.
+
+    Works while the service runs, and counts there at once.
+    """
+    from cardapi.cli.service import reach
+
+    with reach(data, operator=operator) as service:
+        body = {"ends_at": parse_time(ends), "reason": reason or "retired on the command line"}
+        retired = service.do("retireKey", body, path={"key": key})
+    retired = {**retired, "valid_from": local_time(retired["valid_from"]), "valid_to": local_time(retired["valid_to"])}
+    details("Key retired", {**retired, "check_value": retired["check_value"].upper()}, as_json=as_json)
 
 
 @app.command()

@@ -39,6 +39,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "cancelCard": {"reason": "holder left"},
     "takeBackCard": {},
     "destroyCard": {"reason": "monthly count"},
+    "retireKey": {"reason": "the custodian's paper was lost", "ends_at": 1_795_000_000},
     "createMember": {"name": "张伟", "phone": "13800138000", "birthday": "1990-03-15", "card": _CARD, "consents": ["sms"]},
     "searchMembers": {"phone": "13800138000"},
     "updateMember": {"tags": ["vip"], "reason": "asked for at the counter"},

@@ -41,6 +41,7 @@ TAGS = {
     "members": "Who holds cards: enrol, find, change, merge, disclose, erase. What names a person travels in bodies only.",
     "people": "Organisation, terminals, operators, sessions, approvals.",
     "books": "Programmes, day close, trial balance, journal, verification.",
+    "keys": "Card keys: what there is, and ending one. Keys are made at the command line.",
     "jobs": "Time-driven work: what lapses, who is inactive, what is pruned.",
     "messages": "Messages to members: what waits, what went, what could not.",
     "laws": "What the law of a country asks: caps, real name, cash, refunds, escrow.",

@@ -23,6 +23,7 @@ from cardapi.http import (
     clearing,
     corrections,
     jobs,
+    keys,
     laws,
     login,
     lookups,
@@ -37,6 +38,7 @@ from cardapi.http import (
 from cardapi.http import card_schemas as card
 from cardapi.http import clearing_schemas as clear
 from cardapi.http import job_schemas as job
+from cardapi.http import key_schemas as key
 from cardapi.http import law_schemas as law
 from cardapi.http import member_schemas as member
 from cardapi.http import message_schemas as message
@@ -326,6 +328,11 @@ _BOOKS = (
 )  # fmt: skip
 
 _JOBS = (
+    Operation("listKeys", "GET", "/v1/keys", keys.list_keys, _AUDIT, "issuer", "Card keys: state, dates and check values", "keys",
+              told=key.Keys, problems=("keys_unavailable",)),
+    Operation("retireKey", "POST", "/v1/keys/{key}/retire", keys.retire_key, _ADMIN, "issuer",
+              "Give a card key to no further card, or end it", "keys", key.RetireKey, key.KeyView,
+              problems=("unknown_key", "key_state", "keys_unavailable")),
     Operation("listJobs", "GET", "/v1/jobs", jobs.list_jobs, _READ, "issuer", "Time-driven work and its last runs", "jobs",
               told=job.Jobs),
     Operation("runJob", "POST", "/v1/jobs/{job}/run", jobs.run_job, _HQ, "issuer", "Run a job now; done twice it changes nothing", "jobs",

@@ -94,6 +94,8 @@ _INNER = {
     "unknown_card": Kind(404, "There is no such card, or not for this caller"),
     "unknown_medium": Kind(404, "There is no such medium, or not for this caller"),
     "keys_unavailable": Kind(503, "The card keys cannot be opened"),
+    "unknown_key": Kind(404, "There is no such card key"),
+    "key_state": Kind(409, "The key's state does not allow this"),
     "unknown_session": Kind(404, "There is no such card session; what it intended is settled at the card's next tap"),
     "step_out_of_order": Kind(409, "The card session is at another step"),
     "answer_malformed": Kind(422, "A card's answer is at most 258 octets in hex"),
