@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cardapi.custody import Pin
 from cardapi.desk.chips import fit
+from cardapi.desk.facts import facts
 from cardapi.desk.law import lawful
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.work import Work
@@ -120,12 +121,14 @@ def _decide(work: Work, request: Request, card: CardRow, ticket: Entry | None) -
     if ticket is not None:
         return decide(_ticket_snapshot(work, card, ticket, request.verb), command, work.at_us)
     version = work.version(card)
+    account = work.accounts[card.account_id]
+    told = facts(work.record, work.registry, work.custody, request, version.asks, card.account_id) if version.asks else None
     if not request.further:
-        settlement = decide(Snapshot(version.programme, work.accounts[card.account_id]), command, work.at_us)
+        settlement = decide(Snapshot(version.programme, account, facts=told), command, work.at_us)
     else:
         further = [_further(work, request, number) for number in request.further]
         others = [Snapshot(work.version(row).programme, work.accounts[row.account_id]) for row in further]
-        settlement = decide(Snapshot(version.programme, work.accounts[card.account_id], others=others), command, work.at_us)
+        settlement = decide(Snapshot(version.programme, account, others=others, facts=told), command, work.at_us)
         if request.verb != "transfer":
             _further_pins(work, further, settlement)
     from_till = request.verb == "load" and settlement.outside_fen  # the account gives nothing

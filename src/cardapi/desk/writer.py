@@ -18,6 +18,7 @@ import msgspec
 
 from cardapi.custody import Custody
 from cardapi.desk.cards import card_verb
+from cardapi.desk.facts import facts
 from cardapi.desk.money import money
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.sides import Sides
@@ -270,7 +271,13 @@ class Desk:
         if request.command is None:
             raise Problem("invalid_payload", "quote needs a command")
         others = [Snapshot(programme, account) for programme, account in snapshots[1:]]
-        return decide(Snapshot(*snapshots[0], others=others), request.command, at_us)
+        first = self._registry.version(found[request.card].card.programme, at_us // 1_000_000)
+        assert first is not None, "it was found a moment ago"
+        told = facts(
+            lambda kind, name: store.records(kind, [name]).get(name), self._registry, self._custody, request, first.asks,
+            found[request.card].card.account_id,
+        )  # fmt: skip
+        return decide(Snapshot(*snapshots[0], others=others, facts=told), request.command, at_us)
 
     def _run(self) -> None:
         take = self._queue.get

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+FACTS = frozenset({"birthday", "tag", "tag_not", "store", "unit", "channel", "stock"})
+
 
 class CardPolicy(msgspec.Struct, frozen=True):
     """The desk's part of a programme version ([card] of the pack)."""
@@ -45,7 +47,17 @@ def membership_policy(document: dict[str, Any]) -> MembershipPolicy:
     return policy
 
 
-def read(pack: str) -> tuple[CardPolicy, MembershipPolicy]:
-    """Both, of the text of a valid pack."""
+def asked_facts(value: Any) -> frozenset[str]:
+    """Which facts about member and place the conditions of a pack ask for: keys of its `when` tables."""
+    if isinstance(value, dict):
+        own = FACTS & value["when"].keys() if isinstance(value.get("when"), dict) else frozenset()
+        return own.union(*(asked_facts(inner) for inner in value.values()))
+    if isinstance(value, list):
+        return frozenset().union(*(asked_facts(inner) for inner in value))
+    return frozenset()
+
+
+def read(pack: str) -> tuple[CardPolicy, MembershipPolicy, frozenset[str]]:
+    """What the text of a valid pack says to the desk: both policies, and the facts it asks for."""
     document = tomllib.loads(pack)
-    return card_policy(document), membership_policy(document)
+    return card_policy(document), membership_policy(document), asked_facts(document)

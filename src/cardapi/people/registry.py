@@ -112,6 +112,7 @@ class ProgrammeVersion(msgspec.Struct, frozen=True):
     programme: Programme
     policy: CardPolicy
     membership: MembershipPolicy
+    asks: frozenset[str]  # facts about member and place that its conditions ask for
 
 
 class Registry:
