@@ -28,6 +28,7 @@ from firmware_sim import build
 from firmware_sim.card import Card
 from firmware_sim.nvm import PowerCut
 from firmware_sim.pboc import Identity
+from firmware_sim.pcscd import Pcscd
 from firmware_sim.tear import Tear
 from firmware_sim.testkeys import known_key
 from tests.cli.shop import call
@@ -58,10 +59,10 @@ class NearModule(offline.Module):
 
     def __init__(self, card: Card) -> None:
         self.line, self.make = Held(card), MAKE
-        self.terminal = bytes.fromhex(self.ask(identify(MAKE)).number)
+        self.terminal = bytes.fromhex(self.ask(lambda: identify(MAKE)).number)
 
     def ask(self, dialogue: Any) -> Any:
-        return drive(dialogue, self.line)
+        return drive(dialogue(), self.line)
 
     def close(self) -> None:
         pass
@@ -328,6 +329,37 @@ def test_the_command(pcscd: Daemon, path: Path):
         assert "paid: ¥12.50" in text
         assert "3 records, ¥37.50" in text
     assert (left(card), proven(path)) == (6250, 3750)
+
+
+@pytest.mark.parametrize("when", ["before the card acts", "after it"])
+def test_the_service_is_killed_under_a_debit(pcscd: Daemon, own_pcscd: Pcscd, path: Path, when: str):
+    """pcscd dies while the card pays, and comes back: card and module have lost their power, the till goes on by proof."""
+    card = purse_of()
+    killed: list[bool] = []
+    plain = card.transmit
+
+    def killing(command: bytes) -> bytes:
+        first = command[1] == 0x54 and not killed
+        if first and when != "after it":
+            own_pcscd.kill()
+        answer = plain(command) if not first or when == "after it" else b""
+        if first:
+            if when == "after it":
+                own_pcscd.kill()
+            killed.append(True)
+            own_pcscd.start()
+            card.power_off()
+            raise PowerCut
+        return answer
+
+    card.transmit = killing  # type: ignore[method-assign]
+    words = ("reader", "pay", "12.50", "--reader", pcscd.reader, "--sam", pcscd.second, "--batch", path, "--json", "--wait", "20")
+    with pcscd.holding(build.purchase_sam(), second=True, seen=False), pcscd.holding(card):
+        pcscd.sees(pcscd.second, card=True)
+        paid = json.loads(call(*words).stdout)
+    assert killed
+    assert (paid["outcome"], paid["recovered"], paid["in_flight"]) == ("paid", when == "after it", 0)
+    assert (left(card), proven(path)) == (8750, 1250)
 
 
 def test_the_command_says_what_is_missing(pcscd: Daemon, path: Path):

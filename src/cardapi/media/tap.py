@@ -264,7 +264,9 @@ class Tap:
         assert self.card is not None, "the card is known by now"
         version = self.room.registry.version(self.card.programme, self.now)
         spends = self.asked.purpose == "load" and not self.asked.tender
-        return self.asked.pin if spends and version is not None and version.policy.pin != "never" else None
+        # An account without a PIN has none to check: what was given is the chip's own.
+        wanted = spends and self.card.pin_value and version is not None and version.policy.pin != "never"
+        return self.asked.pin if wanted else None
 
     def _system(self, verb: str, key: str, **facts: Any) -> Request:
         caller = self.caller

@@ -29,6 +29,8 @@ from cardcore.crypto import pboc
 
 Result = TypeVar("Result")
 MAC_WRONG = "9302"
+FORGOTTEN = frozenset({"6985", "6901"})
+"""The module has no purchase to check any more: it lost its power meanwhile. Clearing will judge the TAC."""
 KEY_INDEX = 1
 
 
@@ -67,19 +69,23 @@ class Module:
         self.reader, self.make = reader, make or purse.Make()
         self._context: Context | None = None
         self._link: Link | None = None
-        found = self.ask(identify(self.make))
+        found = self.ask(lambda: identify(self.make))
         if found.kind != "psam":
             self.close()
             raise SamUnavailable(f"no purchase module lies in the reader {reader}")
         self.terminal = bytes.fromhex(found.number)
 
-    def ask(self, dialogue: Dialogue[Result]) -> Result:
-        """One dialogue with the module. Raises SamUnavailable, CardRefused."""
+    def ask(self, dialogue: Callable[[], Dialogue[Result]]) -> Result:
+        """One dialogue with the module; begun anew when the line to it was lost meanwhile. Raises SamUnavailable, CardRefused."""
+        if self._link is not None:
+            try:
+                return drive(dialogue(), self._link)
+            except PcscError:
+                self.close()
         try:
-            if self._link is None:
-                self._context = Context()
-                self._link = self._context.connect(self.reader)
-            return drive(dialogue, self._link)
+            self._context = Context()
+            self._link = self._context.connect(self.reader)
+            return drive(dialogue(), self._link)
         except PcscError as error:
             self.close()
             raise SamUnavailable(f"the purchase module in the reader {self.reader} does not answer") from error
@@ -168,8 +174,11 @@ class Till:
                 except NotGenuine:
                     self.intents.suspect(begun.number)
                     raise
-                except CardRefused:
-                    pass  # the module has forgotten it meanwhile; clearing judges the TAC
+                except CardRefused as refused:
+                    if refused.facts.get("status") not in FORGOTTEN:
+                        raise
+                except SamUnavailable as error:
+                    raise OutcomeUnknown("the purchase module is away, and has to check the card's proof", number=mine) from error
             if not told.tac:
                 # The log says so, but without a TAC there is nothing to claim it with.
                 raise StillOpen(f"purchase {begun.number} was made, but the card has lost its proof", number=begun.number)
@@ -179,7 +188,7 @@ class Till:
     def _check(self, mac2: bytes) -> None:
         """The module checks MAC2 of the purchase that it sealed last. Raises NotGenuine, and CardRefused when it has forgotten it."""
         try:
-            self.module.ask(psam.check(CheckPurchase(mac2)))
+            self.module.ask(lambda: psam.check(CheckPurchase(mac2)))
         except CardRefused as refused:
             if refused.facts.get("status") == MAC_WRONG:
                 raise NotGenuine("the module refuses what the card presents") from refused
@@ -207,7 +216,7 @@ class Till:
         def answer(request: Any) -> Any:
             if isinstance(request, SealPurchase):
                 sealed.append(request)
-                seal: Seal = self.module.ask(psam.seal(self.module.make, request))
+                seal: Seal = self.module.ask(lambda: psam.seal(self.module.make, request))
                 return seal
             return self._check(request.mac2)
 
