@@ -22,8 +22,9 @@ ONCE = (
     (re.compile(r"\b\d{4}-\d\d-\d\d\b"), "YYYY-MM-DD"),
     (re.compile(r"\b00-[0-9a-f]{12}\b"), "TICKET"),
     (re.compile(r"\b62\d{14}\b"), "CARD"),
+    (re.compile(r"\b0{11}1-\d{10}\b"), "BATCH"),
 )
-"""What is another in each run: times, dates, tickets, card numbers."""
+"""What is another in each run: times, dates, tickets, card numbers, batches."""
 
 
 class Step(NamedTuple):
