@@ -64,7 +64,8 @@ os.chdir(ROOT)
 # The packs stand at the top, where shop people look for them; installed they are the data of cardapi.schemes,
 # and so are the law packs, of cardapi.lawpacks.
 INSIDE = [name for name in find_namespace_packages("src") if "__pycache__" not in name]
-OUTSIDE = {"cardapi.schemes": "schemes", "cardapi.lawpacks": "laws"} | {name: name.replace(".", "/") for name in find_packages(include=["firmware_sim*"])}
+SIMULATOR = find_packages(include=["firmware_sim*"])
+OUTSIDE = {"cardapi.schemes": "schemes", "cardapi.lawpacks": "laws", **{name: name.replace(".", "/") for name in SIMULATOR}}
 
 setup(
     packages=[*INSIDE, *OUTSIDE],
