@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cardapi.clearing.prepare import Prepare
+from cardapi.clearing.sequences import findings
 from cardapi.keys.known import demo_keys
 from cardapi.store import media
 from cardapi.store.port import Entry
@@ -21,6 +22,7 @@ from cardcore.clearing import Header, PurseRecord, Record, Seal, ValueRecord, pa
 from cardcore.clearing.body import Case, Cleared, unpack_case
 from cardcore.clearing.layout import encode_all
 from cardcore.clearing.reasons import NAMES
+from cardcore.clearing.sequences import BY_CARD, BY_TERMINAL
 from cardcore.clearing.upload import ClearingRules
 from cardcore.settlement import Account, Arrive, Load
 from firmware_sim import ciphers
@@ -71,20 +73,25 @@ class Card:
 class Yard:
     """One shop. Terminal numbers 000000000001 and ..02 belong to tills a and b in stores s1 and s2."""
 
-    def __init__(self, directory: Path, *, rules: ClearingRules | None = None) -> None:
+    def __init__(self, directory: Path, *, rules: ClearingRules | None = None, made: bool = False) -> None:
+        """`made`: the directory holds a yard already."""
         self.till = Till(directory)
         self.now = NOW
         self.till.shop.desk._clock = self.clock
+        self.terminals = [bytes(5) + bytes([n]) for n in (1, 2)]
+        if not made:
+            self._stores()
+        self.prepare = Prepare(self.till.shop.registry, KEYS, b"TEST", rules or ClearingRules())
+        self.keys = itertools.count()
+        self.serials = itertools.count(1_000 if made else 1)
+        self.numbers = {terminal: itertools.count(50_000 if made else 1) for terminal in self.terminals}
+
+    def _stores(self) -> None:
         for store, terminal in (("s1", "a"), ("s2", "b")):
             self.change("unit", store, {"name": store, "kind": "store", "parent": "issuer"})
             self.change("terminal", terminal, {"unit": store, "name": terminal, "state": "active", "key_version": 1})
-        self.terminals = [bytes(5) + bytes([n]) for n in (1, 2)]
         for number, terminal, unit in zip(self.terminals, "ab", ("s1", "s2"), strict=True):
             self.change("sam", number.hex(), {"id": number.hex(), "utc_offset": "+08:00", "periods": [[0, terminal, unit]]})
-        self.prepare = Prepare(self.till.shop.registry, KEYS, b"TEST", rules or ClearingRules())
-        self.keys = itertools.count()
-        self.serials = itertools.count(1)
-        self.numbers = {terminal: itertools.count(1) for terminal in self.terminals}
 
     def clock(self) -> int:
         return int(self.now.timestamp()) * 1_000_000
@@ -161,7 +168,9 @@ class Yard:
         self, records: Sequence[Record], *, batch: int = 1, blacklist: int = 0, key: str = "", seal: Seal | None = None, by: str = ""
     ) -> Entry:
         data = encode_all(self.header(batch, blacklist=blacklist), records) + (seal.encode() if seal else b"")
-        command = self.prepare.upload(self.till.shop.store, parse(data))
+        reader = self.till.shop.store.reader()
+        command = self.prepare.upload(reader, parse(data))
+        reader.close()
         request = self.till.request("clear_batch", key=key or f"upload-{next(self.keys)}", command=command, meaning=[data.hex()])
         request.terminal = by
         return self.till.shop.desk.call(request)
@@ -185,7 +194,9 @@ class Yard:
         cases = sorted((case.id, case.reason, case.state, case.unit, case.amount_fen, repr(case.facts)) for case in self.all_cases())
         accounts = {row.account_id: Account.unpack(row.state).on_card_fen for row in store.accounts()}
         chips = {row.medium: (row.offline_counter, row.balance_fen) for row in store.media()}
-        return {"rows": rows, "cases": cases, "on_card": accounts, "media": chips}
+        seen = sorted(found.id for about in (BY_TERMINAL, BY_CARD) for found in findings(store, about))
+        suspended = [name for name in ("a", "b") if self.till.shop.registry.suspended(name)]
+        return {"rows": rows, "cases": cases, "on_card": accounts, "media": chips, "sequences": seen, "suspended": suspended}
 
     def on_card(self, card: Card) -> int:
         """What the journal says is on the card."""
