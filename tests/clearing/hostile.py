@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cardcore.clearing import Record
+from cardcore.clearing import PurseRecord, Record
 from tests.clearing.yard import NOW, Yard, tac
 
 Expected = list[tuple[Record, str]]
@@ -59,4 +59,5 @@ def forms(yard: Yard, records: Expected) -> list[Record]:
     """The records, and replays of some accepted ones with other uncovered fields."""
     every = [record for record, _ in records]
     replayed = every[0]
-    return [*every, replace(replayed, counter=9), replace(replayed, balance=7), replace(replayed, sam=b"ANOTHERSAM")]  # type: ignore[call-arg]
+    assert isinstance(replayed, PurseRecord)
+    return [*every, replace(replayed, counter=9), replace(replayed, balance=7), replace(replayed, sam=b"ANOTHERSAM")]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cardapi.keys.port import KeyInfo, KeyStore
 from cardapi.media.profiles import APPLICATION_ID, PROFILES, Profile, PurseProfile
 from cardapi.people.registry import Registry
-from cardapi.store.media import unpack_keys
+from cardapi.store.media import KeyPeriod, unpack_keys
 from cardapi.store.port import MediumRow
 from cardcore.card.purse import Make
 from cardcore.clearing import judge
@@ -124,8 +124,12 @@ class Prepare:
         """Whether the key version was on the card at that time; a record that names another is nobody's."""
         first = np.full((len(rows) or 1, 3), (-1, 0, 0), np.int64)
         several = []
+        known_periods: dict[bytes, list[KeyPeriod]] = {b"": []}  # most cards have the same
         for place, row in enumerate(rows):
-            periods = [] if row is None else unpack_keys(row.keys)
+            packed = b"" if row is None else row.keys
+            if packed not in known_periods:
+                known_periods[packed] = unpack_keys(packed)
+            periods = known_periods[packed]
             if len(periods) == 1:
                 first[place] = periods[0].version, periods[0].valid_from, periods[0].valid_to or FOREVER
             elif periods:

@@ -265,7 +265,7 @@ class SqliteStore:
             (CARDS, [_astuple(row) for row in batch.cards]),
             (MEDIA, [_astuple(row) for row in batch.media]),
             (sql.DELETE_CLEARED, [(key,) for key in batch.uncleared]),
-            (CLEARED, [tuple(row) for row in batch.cleared]),
+            (CLEARED, list(map(tuple, batch.cleared))),
             (DOCUMENTS, [row for row in batch.documents if row[2]]),
             (sql.DELETE_DOCUMENT, [row[:2] for row in batch.documents if not row[2]]),
         ]

@@ -24,12 +24,13 @@ NOBODY = 0xFFFF
 UNPROVEN, PROVEN, VARIANT = 0, 1, 2
 """First octet of a key. An unproven record is known by its digest; a proven one by what may come once, for ever (K2); a replay of a
 proven one with other fields that the MAC does not cover by both."""
+_FILL = bytes(KEY_OCTETS - DIGEST_OCTETS - 1)
 _PURSES = {pboc.PURCHASE_ED: 1, pboc.PURCHASE_EP: 2, pboc.COMPOUND_PURCHASE: 2}
 
 
 def unproven_key(digest: bytes) -> bytes:
     """The key of a record that no card proved."""
-    return digest.rjust(DIGEST_OCTETS + 1, b"\0").ljust(KEY_OCTETS, b"\0")
+    return b"\0" + digest + _FILL
 
 
 def proven_key(signed: bytes, card: bytes) -> bytes:
