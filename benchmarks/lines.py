@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import line_batch, line_core, line_crypto, line_growth, line_http, line_pcsc, line_store
+from . import line_batch, line_clearing, line_core, line_crypto, line_growth, line_http, line_pcsc, line_store
 from .harness import Opener
 
 LINES: dict[str, Opener] = {
@@ -14,5 +14,6 @@ LINES: dict[str, Opener] = {
     "growth": line_growth.growth,
     "tac": line_crypto.tacs,
     "diversify": line_crypto.diversification,
+    "clearing": line_clearing.clearing,
     "pcsc": line_pcsc.taps,
 }
