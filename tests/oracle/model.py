@@ -98,6 +98,9 @@ class Ticket:
     points_fen_back: int = 0
     categories: list[str] = field(default_factory=list)
     flags: list[int] = field(default_factory=list)
+    quantities: list[int] = field(default_factory=list)
+    moves: list[Any] = field(default_factory=list)
+    stepped: int = 0  # of the earned points: for steps of a counter
 
 
 @dataclass
@@ -125,9 +128,10 @@ class Account:
     on_card: int = 0  # on the card's own memory
     flight: Flight | None = None
     base_tier: int = 0  # what the card was issued with
+    counters: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def copy(self) -> Account:
-        return replace(self, lots={key: copy(lot) for key, lot in self.lots.items()}, holds=dict(self.holds))
+        return replace(self, lots={key: copy(lot) for key, lot in self.lots.items()}, holds=dict(self.holds), counters=dict(self.counters))
 
     def take(self, lot: Lot, units: int) -> None:
         """Units leave a lot; an empty lot is gone."""

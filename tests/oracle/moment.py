@@ -17,6 +17,7 @@ class Moment:
     now: int
     tender: str = ""
     facts: dict[str, Any] | None = field(default=None)
+    tally: Any = None  # Tally of the account, where the pack counts
 
 
 def holds(programme: Programme, predicate: dict[str, Any], moment: Moment) -> bool:
@@ -35,6 +36,16 @@ def holds(programme: Programme, predicate: dict[str, Any], moment: Moment) -> bo
             return (local - EPOCH).days <= values[0]
         case "tender":
             return moment.tender in values
+        case "before":
+            return bool(values[1] <= moment.tally.had[values[0]] <= values[2])
+        case "reached":
+            now = moment.tally.had[values[0]] + moment.tally.gained[values[0]]
+            return bool(moment.tally.known and values[1] <= now <= values[2])
+        case "nth":
+            if programme["counters"][values[0]]["streak"] and moment.tally.counted[values[0]]:
+                return False
+            number = moment.tally.had[values[0]] + 1
+            return bool(number % values[1] == 0 if values[1] else number == values[2])
     if facts is None:
         return False
     match kind:

@@ -46,7 +46,9 @@ def random_pack(choose: Random) -> str:
     tiers = ["standard", "gold", "diamond"][: choose.randint(1, 3)]
     value = purses(choose)
     second = "gift" if '"gift"' in value else "extra"
-    return text + value + tier_tables(choose, tiers) + benefits(choose, tiers).replace('"gift"', f'"{second}"') + PRODUCTS
+    counted = choose.random() < 0.6
+    middle = (counters(choose) if counted else "") + tier_tables(choose, tiers, counted)
+    return text + value + middle + benefits(choose, tiers, counted).replace('"gift"', f'"{second}"') + PRODUCTS
 
 
 def purses(choose: Random) -> str:
@@ -70,20 +72,23 @@ def purses(choose: Random) -> str:
     return "".join(tables) + visits + one_pass + course
 
 
-def tier_tables(choose: Random, tiers: list[str]) -> str:
+def tier_tables(choose: Random, tiers: list[str], counted: bool) -> str:
     text = ""
     for index, name in enumerate(tiers):
         text += f'[[tier]]\nname = "{name}"\n'
         if index:
+            if counted and choose.random() < 0.4:
+                text += f'counter = "spent"\ncounter_min = {index * 700_00}\n'
+                continue
             measure = choose.choice(["spend_min_fen", "orders_min", "points_min"])
             text += f"{measure} = {index * {'spend_min_fen': 3000_00, 'orders_min': 4, 'points_min': 500}[measure]}\n"
     return text
 
 
-def benefits(choose: Random, tiers: list[str]) -> str:
+def benefits(choose: Random, tiers: list[str], counted: bool) -> str:
     out = []
 
-    def when(**more: object) -> str:
+    def when(*, after: bool = False, **more: object) -> str:
         parts = {key: value for key, value in more.items() if value is not None}
         if choose.random() < 0.3:
             parts["tier"] = repr(choose.sample(tiers, choose.randint(1, len(tiers))))
@@ -92,27 +97,39 @@ def benefits(choose: Random, tiers: list[str]) -> str:
             parts |= {"amount_min_fen": low, "amount_max_fen": low + choose.choice([0, 1, 1000_00, 10**12])}
         if choose.random() < 0.35:
             parts |= condition(choose)
+        if counted and choose.random() < 0.25:
+            parts |= about_counters(choose, after=after)
         return "when = { " + ", ".join(f"{key} = {value}" for key, value in parts.items()) + " }\n"
 
     def category() -> str | None:
         return repr(choose.sample(CATEGORIES, choose.randint(1, 3))) if choose.random() < 0.4 else None
 
     for _ in range(choose.choice((0, 1, 2, 3, 3, 5))):
-        flag = choose.choice(({}, {}, {"flag": "['member-only']"}, {"flag_not": "['member-only']"}))
-        out.append(when(category=category(), **flag) + f'then = {{ discount = "{choose.choice(RATES)}" }}\n')
+        wanted = choose.choice((None, None, None, "['member-only']"))
+        unwanted = choose.choice((None, None, "['member-only']")) if wanted is None else None
+        out.append(
+            quota(choose, counted, units=False)
+            + when(category=category(), flag=wanted, flag_not=unwanted)
+            + f'then = {{ discount = "{choose.choice(RATES)}" }}\n'
+        )
     for _ in range(choose.randint(0, 3)):
         base = choose.sample(["principal", "bonus", "outside", "further"], choose.randint(1, 4))
         out.append(
-            when(category=category(), flag_not=choose.choice((None, None, "['special']")))
+            quota(choose, counted, units=True)
+            + when(after=True, category=category(), flag_not=choose.choice((None, None, "['special']")))
             + f'then = {{ accrue = "points", amount = {choose.choice([1, 10, 25])}, per_fen = {choose.choice([1, 100, 10_00, 100_00])}, '
             f'multiplier = "{choose.choice(["1/1", "2/1", "3/2", "1/3"])}", base = {base!r} }}\n'
         )
     if choose.random() < 0.6:
-        out.append(when(earned_min=choose.choice([1, 55, 200])) + 'then = { grant = "points", amount = 10 }\n')
+        out.append(
+            quota(choose, counted, units=True)
+            + when(after=True, earned_min=choose.choice([1, 55, 200]))
+            + 'then = { grant = "points", amount = 10 }\n'
+        )
     for _ in range(choose.randint(0, 2)):
         purse, amount, per = choose.choice(["bonus", "gift"]), choose.choice([1, 20_00, 200_00]), choose.choice([100_00, 1000_00])
         rule = f'then = {{ grant = "{purse}", amount = {amount}, per_fen = {per} }}\n'
-        out.append(when() + rule)
+        out.append(quota(choose, counted, units=True) + when(after=True) + rule)
     if choose.random() < 0.8:
         units, worth = choose.choice([(100, 1_00), (1, 1_00), (10, 1_00), (3, 7)])
         share = choose.choice(["1/1", "1/2", "1/3"])
@@ -126,7 +143,79 @@ def benefits(choose: Random, tiers: list[str]) -> str:
             + " }\n"
         )
     choose.shuffle(out)
-    return "".join(f'[[benefit]]\nname = "rule {index}"\n{ranked(choose)}{rule}' for index, rule in enumerate(out))
+    text = "".join(f'[[benefit]]\nname = "rule {index}"\n{ranked(choose)}{rule}' for index, rule in enumerate(out))
+    if counted and choose.random() < 0.6:
+        step, points = choose.choice((100_00, 500_00, 33_33)), choose.choice((1, 100))
+        text += f'[[benefit]]\nname = "steps"\nthen = {{ grant = "points", amount = {points}, each = {step}, counter = "spent" }}\n'
+    return text
+
+
+COUNTED = """
+[[counter]]
+name = "tickets"
+counts = "tickets"
+per = "{per}"
+[[counter]]
+name = "spent"
+counts = "paid"
+per = "{other}"
+{category}
+[[counter]]
+name = "pieces"
+counts = "quantity"
+per = "day"
+last = 3
+category = ["food", "toys"]
+[[counter]]
+name = "run"
+counts = "tickets"
+per = "day"
+streak = true
+[[counter]]
+name = "earned"
+counts = "points"
+per = "month"
+last = 2
+[[counter]]
+name = "topups"
+counts = "topups"
+per = "life"
+[[counter]]
+name = "charged"
+counts = "charged"
+per = "month"
+"""
+
+
+def counters(choose: Random) -> str:
+    periods = ("day", "week", "month", "quarter", "year", "life")
+    return COUNTED.format(
+        per=choose.choice(periods), other=choose.choice(periods), category=choose.choice(("", "", 'category = ["cloth", "food"]'))
+    )
+
+
+def about_counters(choose: Random, *, after: bool) -> dict[str, str]:
+    """A condition about what was before, about the number of the ticket or top-up, or (once it is paid) about what there is now."""
+    some = {
+        "before": choose.choice(
+            ('[{ counter = "tickets", max = 2 }]', '[{ counter = "run", min = 1 }]', '[{ counter = "pieces", min = 2, max = 9 }]')
+        ),
+        "nth": choose.choice(('{ counter = "tickets", every = 2 }', '{ counter = "run", every = 2 }', '{ counter = "topups", at = 1 }')),
+    }
+    if after:
+        some["reached"] = choose.choice(('[{ counter = "spent", min = 200_00 }]', '[{ counter = "charged", min = 1000_00 }]'))
+    key = choose.choice(sorted(some))
+    return {key: some[key]}
+
+
+def quota(choose: Random, counted: bool, *, units: bool) -> str:
+    """Now and then a bound or two on what a rule gives one account."""
+    if not counted or choose.random() < 0.6:
+        return ""
+    bounds = [f'{{ times = {choose.randint(1, 3)}, per = "{choose.choice(("day", "month", "life"))}" }}']
+    if units:
+        bounds.append(f'{{ units = {choose.choice((1, 50, 25_000))}, per = "{choose.choice(("day", "week", "year"))}" }}')
+    return f"quota = [{', '.join(choose.sample(bounds, choose.randint(1, len(bounds))))}]\n"
 
 
 def ranked(choose: Random) -> str:

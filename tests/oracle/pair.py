@@ -123,6 +123,8 @@ class Pair:
             flights = [(flight.position, flight.amount_fen, flight.kind) for flight in account.flights()]
             flight = mine.flight
             assert flights == ([(flight.position, flight.amount, flight.kind)] if flight else []), f"{label}: in flight"
+            counters = {(number, period): value for number, period, value in account.counters()}
+            assert counters == mine.counters, f"{label}: counters\n core   {counters}\n oracle {mine.counters}"
             assert account.on_card_fen == mine.on_card, f"{label}: on card"
 
     # ------------------------------------------------------------------ verbs

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
+from tests.oracle.counters import Tally, move
 from tests.oracle.model import (
     COVER,
     DAY_S,
@@ -74,6 +75,7 @@ def matching(programme: Programme, effect: str, tier: int, gross: int, moment: M
         and (rule["tiers"] is None or tier in rule["tiers"])
         and rule["amount_min_fen"] <= gross <= rule["amount_max_fen"]
         and asked(programme, rule, moment)
+        and (not rule["quotas"] or moment.tally.left(rule) > 0)
     ]
     return sorted(found, key=lambda rule: -rule["priority"])
 
@@ -106,7 +108,10 @@ def price(programme: Programme, tier: int, gross: int, item: Item, moment: Momen
         fitting = [
             rule for rule in matching(programme, "discount", tier, gross, moment) if speaks_of(programme, rule, item.category, item.flags)
         ]
-        rates += [Fraction(rule["pay"], rule["of"]) for rule in one_of_group(fitting)]
+        for rule in one_of_group(fitting):
+            rates.append(Fraction(rule["pay"], rule["of"]))
+            if rule["name"] not in moment.tally.used:
+                moment.tally.used.append(rule["name"])
     if len(rates) > 5:
         raise Nonsense  # docs/pack-format.md: at most five rates stack on a line
     owed = item.amount
@@ -248,13 +253,30 @@ def accrue(
     for rule in one_of_group(acting):
         counted = sum(paid[kind] for kind in rule["base"])
         base = about[rule["name"]] * counted // net
-        total += int(base // rule["per_fen"] * rule["amount"] * Fraction(*rule["multiplier"]))
+        points = min(int(base // rule["per_fen"] * rule["amount"] * Fraction(*rule["multiplier"])), moment.tally.left(rule))
+        if points:
+            moment.tally.use(rule, points)
+        total += points
     done: list[str] = []
     for rule in matching(programme, "milestone", tier, gross, moment):  # after all accruals, wherever the pack lists them
         if total >= rule["earned_min"] and (not rule["exclusive"] or rule["exclusive"] not in done):
-            total += rule["amount"]
+            points = min(rule["amount"], moment.tally.left(rule))
+            moment.tally.use(rule, points)
+            total += points
             done.append(rule["exclusive"])
     return total
+
+
+def steps(programme: Programme, moment: Moment) -> int:
+    """E06: points for each full step that a counter passes with this ticket."""
+    if not programme["card"]["member"] or not purses_of(programme, "points"):
+        return 0
+    points = 0
+    for rule in programme["rules"]:
+        if rule["effect"] == "step":
+            had = moment.tally.had[rule["counter"]]
+            points += ((had + moment.tally.gained[rule["counter"]]) // rule["per_fen"] - had // rule["per_fen"]) * rule["amount"]
+    return points
 
 
 def credit_points(programme: Programme, account: Account, before: Account, points: int, now: int) -> int:
@@ -288,10 +310,14 @@ def sell(
 ) -> tuple[dict[str, Any], Ticket]:
     """Decide and apply a sale to `account` and `further` (the caller passes copies). Raises Refused, Nonsense."""
     now = moment.now
+    moment = replace(moment, tally=Tally.of(programme, account, now))
     before = account.copy()
     tier = account.tier
     gross = sum(item.amount for item in order.items)
     lines = [price(programme, tier, gross, item, moment) for item in order.items]
+    for rule in programme["rules"]:
+        if rule["name"] in moment.tally.used:
+            moment.tally.use(rule, 0)
     net = sum(line["net"] for line in lines)
     parts: list[Part] = []
     known = list(account.lots.values())
@@ -328,10 +354,13 @@ def sell(
     ticket = Ticket(position, order.verb, lines, parts, net, tender=order.tender, categories=[item.category for item in order.items])
     ticket.gross = gross
     ticket.flags = [item.flags for item in order.items]
+    ticket.quantities = [item.quantity for item in order.items]
     ticket.points_fen = points_fen
     if order.verb == "hold":
         ticket.expires_at = now + order.hold_seconds
         account.holds[position] = ticket
+        ticket.moves = moment.tally.moves()
+        move(account, ticket.moves)
     else:
         complete(programme, account, before, ticket, paid_fen, moment)
         numbers["points_earned"] = ticket.earned
@@ -344,9 +373,18 @@ def sell(
 def complete(programme: Programme, account: Account, before: Account, ticket: Ticket, paid: dict[str, int], moment: Moment) -> None:
     """Steps 7 and 8 of a sale or capture: points, counters, tier."""
     items = [(category, flags, line["net"]) for category, flags, line in zip(ticket.categories, ticket.flags, ticket.lines, strict=True)]
-    ticket.earned = accrue(programme, account.tier, ticket.gross, items, sum(net for _, _, net in items), paid, moment)
+    whole = sum(net for _, _, net in items)
+    goods = [(category, count, net) for (category, _, net), count in zip(items, ticket.quantities, strict=True)]
+    tally = moment.tally
+    tally.ticket(goods, whole, ticket.net - ticket.points_fen)
+    ticket.earned = accrue(programme, account.tier, ticket.gross, items, whole, paid, moment)
+    ticket.stepped = steps(programme, moment)
+    ticket.earned += ticket.stepped
     ticket.earned_lot = credit_points(programme, account, before, ticket.earned, moment.now)
+    tally.count("points", ticket.earned)
+    ticket.moves = tally.moves()
+    move(account, ticket.moves)
     account.orders += 1
     account.spend_fen += ticket.net - ticket.points_fen
     account.points_earned += ticket.earned
-    account.tier = max(account.tier, reached_tier(programme, account))
+    account.tier = max(account.tier, reached_tier(programme, account), tally.tier())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from tests.oracle.counters import Movement, Tally, points_back
+from tests.oracle.counters import take_back as take_counters_back
 from tests.oracle.model import Account, Nonsense, Part, Programme, Refused, Ticket, allot, in_order, purses_of, reached_tier
 from tests.oracle.moment import Moment
 from tests.oracle.sale import complete, paid_by
@@ -58,7 +61,8 @@ def capture(
         if take:
             kept.append(Part(part.kind, take, take if part.lot else 0, part.account, part.lot))
     ticket = Ticket(position, "capture", hold.lines, kept, amount, tender=hold.tender, gross=hold.gross, categories=hold.categories)
-    ticket.flags = hold.flags
+    ticket.flags, ticket.quantities = hold.flags, hold.quantities
+    moment = replace(moment, tally=Tally.of(programme, account, now))
     ticket.points_fen = hold.points_fen
     ticket.partly = amount < hold.net
     paid = paid_by(programme, kept, own) | {"points": hold.points_fen}
@@ -72,6 +76,12 @@ def capture(
     return after(programme, account, now, **numbers) | {"tier_before": before}, ticket
 
 
+def fall(account: Account, had: int, has: int) -> None:
+    """T07: what a return takes back may have reached the tier; then it goes, down to the one the card was issued with."""
+    if has < had and account.tier <= had:
+        account.tier = min(account.tier, max(account.base_tier, has))
+
+
 def release(programme: Programme, accounts: Accounts, own: int, hold: Ticket, now: int, *, lapsed: bool) -> dict[str, Any]:
     """A hold ends without a sale, voided or past its life; everything returns to its lots (M6)."""
     if hold.closed:
@@ -82,6 +92,7 @@ def release(programme: Programme, accounts: Accounts, own: int, hold: Ticket, no
     del accounts[own].holds[hold.position]
     for part in hold.parts:
         give_back(accounts, part, part.units, part.fen)
+    take_counters_back(programme, accounts[own], hold.moves, (0, 0, hold.net), whole=True)
     return after(programme, accounts[own], now, liability_delta_fen=0)
 
 
@@ -116,17 +127,23 @@ def refund(
     ticket.lines_back |= set(lines)
     remaining -= amount
     clawed = 0
+    base = ticket.earned - ticket.stepped
     if ticket.net:
-        clawed = ticket.earned - ticket.taken_back - ticket.earned * remaining // ticket.net
+        clawed = base - ticket.taken_back - base * remaining // ticket.net
     elif whole:
-        clawed = ticket.earned - ticket.taken_back
+        clawed = base - ticket.taken_back
+    ticket.taken_back += clawed
+    had = max(reached_tier(programme, account), Tally.of(programme, account, now).tier())
+    if remaining == 0 and all(part.line in ticket.lines_back for part in ticket.parts if part.line >= 0):
+        ticket.closed = True
+        account.orders -= 1
+    share = (ticket.returned - amount, amount, ticket.net)
+    clawed += take_counters_back(programme, account, ticket.moves, share, whole=ticket.closed)
+    points_back(account, ticket.moves, clawed)
     take_back(programme, account, ticket, clawed, now)
     account.points_earned -= clawed
     account.spend_fen -= amount - back["points"]
-    if remaining == 0 and all(part.line in ticket.lines_back for part in ticket.parts if part.line >= 0) and not ticket.closed:
-        ticket.closed = True
-        account.orders -= 1
-    account.tier = max(account.base_tier, reached_tier(programme, account))
+    fall(account, had, max(reached_tier(programme, account), Tally.of(programme, account, now).tier()))
     numbers = {
         "net_fen": amount, **{f"{kind}_fen": fen for kind, fen in back.items()}, "points_used": units_back, "points_earned": clawed,
         "liability_delta_fen": back["principal"] + back["bonus"] + back["further"],
@@ -167,7 +184,6 @@ def hand_back(programme: Programme, accounts: Accounts, ticket: Ticket, amount: 
 
 def take_back(programme: Programme, account: Account, ticket: Ticket, clawed: int, now: int) -> None:
     """Earned points leave again; what is no longer there is owed (X03, P2)."""
-    ticket.taken_back += clawed
     lots = [lot for lot in account.lots.values() if lot.alive(now) and lot.purse in purses_of(programme, "points")]
     lots = [lot for lot in in_order(lots, programme["spend_order"]) if lot.lot_id != ticket.earned_lot]
     if ticket.earned_lot in account.lots:
@@ -182,16 +198,24 @@ def take_back(programme: Programme, account: Account, ticket: Ticket, clawed: in
 
 def reverse(programme: Programme, accounts: Accounts, own: int, moves: list[Move], now: int) -> dict[str, Any]:
     """A top-up, transfer or adjustment undone exactly, or not at all."""
-    for was_account, was, units in moves:
-        account = accounts[was_account.account_id]
+    account = accounts[own]
+    before = account.tier
+    had = max(reached_tier(programme, account), Tally.of(programme, account, now).tier())
+    for one in moves:
+        if isinstance(one, Movement):
+            take_counters_back(programme, account, [one], (0, 1, 1), whole=True)
+            continue
+        was_account, was, units = one
+        owner = accounts[was_account.account_id]
         if units > 0:
-            lot = account.lots.get(was.lot_id)
+            lot = owner.lots.get(was.lot_id)
             if lot is None or lot.amount < units or lot.used_on:
                 raise Refused("value_spent")
-            account.take(lot, units)
+            owner.take(lot, units)
         else:
-            account.give_back(was, -units)
-    return after(programme, accounts[own], now)
+            owner.give_back(was, -units)
+    fall(account, had, max(reached_tier(programme, account), Tally.of(programme, account, now).tier()))
+    return after(programme, account, now) | {"tier_before": before}
 
 
 def void(programme: Programme, accounts: Accounts, own: int, ticket: Ticket | None, now: int) -> dict[str, Any]:

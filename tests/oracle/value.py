@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import replace
 from math import gcd
 from typing import Any
 
+from tests.oracle.counters import Movement, Tally, move
 from tests.oracle.model import Account, Lot, Programme, Refused, in_order, later, lot_expiry, purses_of
 from tests.oracle.moment import Moment
 from tests.oracle.sale import matching, one_of_group
 
-Move = tuple[Account, Lot, int]
+Move = tuple[Account, Lot, int] | Movement
 """What a verb did to one lot: (account, the lot as a picture, units in (+) or out (-))."""
 
 
@@ -48,13 +50,27 @@ def top_up(programme: Programme, account: Account, paid: int, moment: Moment) ->
     principal = purses_of(programme, "principal")
     if not principal or not limits["topup_min_fen"] <= paid <= limits["topup_max_fen"] or paid % limits["topup_step_fen"]:
         raise Refused("topup_not_allowed")
-    acting = [rule for rule in matching(programme, "bonus", account.tier, paid, moment) if paid >= rule["per_fen"]]
-    grants = [(rule["purse"], paid // rule["per_fen"] * rule["amount"]) for rule in one_of_group(acting)]
+    tally = Tally.of(programme, account, now)
+    tally.count("topups", 1)
+    tally.count("charged", paid)
+    tally.known = True
+    acting = [rule for rule in matching(programme, "bonus", account.tier, paid, replace(moment, tally=tally)) if paid >= rule["per_fen"]]
+    grants = []
+    for rule in one_of_group(acting):
+        amount = min(paid // rule["per_fen"] * rule["amount"], tally.left(rule))
+        grants.append((rule["purse"], amount))
+        tally.use(rule, amount)
     whole = paid + sum(amount for _, amount in grants)
     ceiling(programme, account, whole, now)
-    moves = [add(account, principal[0], paid, entering_expiry(programme, principal[0], now), paid, whole)]
+    moves: list[Move] = [add(account, principal[0], paid, entering_expiry(programme, principal[0], now), paid, whole)]
     moves += [add(account, purse, amount, entering_expiry(programme, purse, now), paid, whole) for purse, amount in grants if amount]
-    return after(programme, account, now, net_fen=paid, principal_fen=paid, bonus_fen=whole - paid, liability_delta_fen=whole), moves
+    moved = tally.moves()
+    move(account, moved)
+    before, account.tier = account.tier, max(account.tier, tally.tier())
+    moves += moved
+    return after(programme, account, now, net_fen=paid, principal_fen=paid, bonus_fen=whole - paid, liability_delta_fen=whole) | {
+        "tier_before": before
+    }, moves
 
 
 def buy(programme: Programme, account: Account, paid: int, product: str, now: int) -> tuple[dict[str, Any], list[Move]]:

@@ -52,7 +52,9 @@ def test_defaults_are_filled_in() -> None:
     assert normalised["step_fen"] == 1
     assert normalised["spend_order"] == "expiry"
     assert normalised["utc_offset_s"] == 8 * 3600
-    assert normalised["tiers"] == [{"name": "standard", "spend_min_fen": -1, "orders_min": -1, "points_min": -1}]
+    assert normalised["tiers"] == [
+        {"name": "standard", "counter": -1, "spend_min_fen": -1, "orders_min": -1, "points_min": -1, "counter_min": -1}
+    ]
     assert normalised["limits"] == {
         "balance_max_fen": 10**15,
         "topup_min_fen": 1,

@@ -28,5 +28,5 @@ def decide_batch(
 
     Returns how many were applied; `results[i]["code"]` is 0 or a key of BATCH_CODES, and a refused sale changes no card.
     A card record is as an account is: lots in rising `lot_id`, all below `next_lot`, amounts from 0 to the largest; else `bad_record`.
-    Raises InvalidCommand when an array has another dtype or shape.
+    Raises InvalidCommand when an array has another dtype or shape, or the programme has counters, which a record has no room for.
     """

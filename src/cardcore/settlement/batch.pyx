@@ -249,6 +249,8 @@ cdef char* base_of(array, dtype, str what) except? NULL:
 def decide_batch(Programme programme not None, cards, sales, lines, results, int64_t at_us):
     cdef Work w
     cdef Known known
+    if programme.r.n_counters:
+        raise InvalidCommand("card records have no counters: this programme counts, decide its tickets one by one")
     cdef int64_t applied
     if not isinstance(cards, np.ndarray) or "lots" not in (cards.dtype.names or ()):
         raise InvalidCommand("cards must be an array of card_dtype()")

@@ -12,14 +12,17 @@ from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 from cardcore.settlement.model cimport (
-    Account, Hold, LineOut, LINES_MAX, Lot, N_TOTALS, Note, OPEN_PAY, Posting, Settlement,
+    Account, Counter, Hold, LineOut, LINES_MAX, Lot, Move, N_TOTALS, Note, OPEN_PAY, Posting, STEPPED, Settlement,
 )
 
 from cardcore.errors import InvalidRecord
 
 cdef enum:
+    # The second form of each is the first with counters behind it; what has none keeps the first, so old and new bytes are equal.
     ACCOUNT_FORM = 0x41
+    ACCOUNT_COUNTERS = 0x42
     SETTLEMENT_FORM = 0x53
+    SETTLEMENT_MOVES = 0x54
     COUNT_MAX = 100_000
     N_VERBS = 17
     N_UNITS = 4
@@ -113,13 +116,14 @@ cdef bytes get_bytes(In* source):
     return data
 
 
-cdef int open_record(In* source, bytes data, int form) except -1:
+cdef bint open_record(In* source, bytes data, int form, int longer) except -1:
+    """Is it the longer of the two forms?"""
     source.data = <const uint8_t*> PyBytes_AS_STRING(data)
     source.length = PyBytes_GET_SIZE(data)
     source.at = 1
-    if source.length < 1 or source.data[0] != form:
+    if source.length < 1 or (source.data[0] != form and source.data[0] != longer):
         raise InvalidRecord("the record has an unknown form")
-    return 0
+    return source.data[0] == longer
 
 
 cdef void* array(int64_t count, size_t size) except? NULL:
@@ -139,12 +143,12 @@ cdef bytes write_account(Account account):
     cdef int i
     cdef Lot* lot
     cdef Hold* hold
-    out.cap = 138 + account.v.n_lots * 80 + account.n_holds * 40
+    out.cap = 148 + account.v.n_lots * 80 + account.n_holds * 40 + account.n_counters * 20
     out.length = 1
     out.data = <uint8_t*> malloc(out.cap)
     if out.data == NULL:
         raise MemoryError
-    out.data[0] = ACCOUNT_FORM
+    out.data[0] = ACCOUNT_COUNTERS if account.n_counters else ACCOUNT_FORM
     put(&out, account.v.account_id)
     put(&out, account.v.next_lot)
     put(&out, account.v.orders)
@@ -172,16 +176,38 @@ cdef bytes write_account(Account account):
         put(&out, hold.amount_fen)
         put(&out, hold.expires_at)
         put(&out, hold.kind)
+    if account.n_counters:
+        put(&out, account.n_counters)
+    for i in range(account.n_counters):
+        put(&out, account.counters_[i].counter)
+        put(&out, account.counters_[i].period)
+        put(&out, account.counters_[i].value)
     data = PyBytes_FromStringAndSize(<char*> out.data, out.length)
     free(out.data)
     return data
+
+
+cdef int read_counters(Account account, In* source) except -1:
+    cdef int i, n = <int> get_within(source, 1, COUNT_MAX)
+    cdef Counter* c
+    account.counters_ = <Counter*> array(n, sizeof(Counter))
+    account.cap_counters = n
+    for i in range(n):
+        c = &account.counters_[i]
+        c.counter = <int32_t> get_within(source, 1, 2147483647)
+        c.period = <int32_t> get_within(source, -(1 << 30), 1 << 30)
+        c.value = get_within(source, 1, 1 << 60)
+        if i and (c.counter, c.period) <= (account.counters_[i - 1].counter, account.counters_[i - 1].period):
+            raise InvalidRecord("the counters of an account are out of order")
+        account.n_counters = i + 1
+    return 0
 
 
 cdef int read_account(Account account, bytes data) except -1:
     cdef In source
     cdef int i, n
     cdef Lot* lot
-    open_record(&source, data, ACCOUNT_FORM)
+    cdef bint counted = open_record(&source, data, ACCOUNT_FORM, ACCOUNT_COUNTERS)
     account.v.account_id = get(&source)
     account.v.next_lot = get_within(&source, 1, 1 << 60)
     account.v.orders = get(&source)
@@ -210,6 +236,8 @@ cdef int read_account(Account account, bytes data) except -1:
     n = <int> get_within(&source, 0, COUNT_MAX)
     for _ in range(n):
         account._open(get(&source), get(&source), get(&source), get_within(&source, 0, OPEN_PAY))
+    if counted:
+        read_counters(account, &source)
     if source.at != source.length:
         raise InvalidRecord("bytes follow the record")
     return 0
@@ -269,7 +297,7 @@ cdef bytes write_settlement(Settlement s):
     out.data = <uint8_t*> malloc(out.cap)
     if out.data == NULL:
         raise MemoryError
-    out.data[0] = SETTLEMENT_FORM
+    out.data[0] = SETTLEMENT_MOVES if s.n_moves else SETTLEMENT_FORM
     put(&out, s.verb_code)
     put(&out, s.programme_version)
     put(&out, s.account_id)
@@ -309,9 +337,31 @@ cdef bytes write_settlement(Settlement s):
         put(&out, account_id)
     put_bytes(&out, tender)
     put_bytes(&out, s.memo)
+    room(&out, 10 + 50 * s.n_moves)
+    if s.n_moves:
+        put(&out, s.n_moves)
+    for i in range(s.n_moves):
+        put(&out, s.moves_[i].kind)
+        put(&out, s.moves_[i].counter)
+        put(&out, s.moves_[i].period)
+        put(&out, s.moves_[i].since)
+        put(&out, s.moves_[i].amount)
     data = PyBytes_FromStringAndSize(<char*> out.data, out.length)
     free(out.data)
     return data
+
+
+cdef int read_moves(Settlement s, In* source) except -1:
+    cdef int n = <int> get_within(source, 1, min(COUNT_MAX, source.length))
+    cdef Move* m
+    for _ in range(n):
+        m = s.add_move()
+        m.kind = <int32_t> get_within(source, 0, STEPPED)
+        m.counter = <int32_t> get_within(source, 0, 2147483647)
+        m.period = <int32_t> get_within(source, -(1 << 30), 1 << 30)
+        m.since = <int32_t> get_within(source, -(1 << 30), 1 << 30)
+        m.amount = get_within(source, -(1 << 60), 1 << 60)
+    return 0
 
 
 cdef int read_settlement(Settlement s, bytes data) except -1:
@@ -320,7 +370,7 @@ cdef int read_settlement(Settlement s, bytes data) except -1:
     cdef int64_t* totals = <int64_t*> &s.t
     cdef LineOut* line
     cdef Note* note
-    open_record(&source, data, SETTLEMENT_FORM)
+    cdef bint counted = open_record(&source, data, SETTLEMENT_FORM, SETTLEMENT_MOVES)
     s.verb_code = <int> get_within(&source, 0, N_VERBS - 1)
     s.programme_version = <int> get_within(&source, 0, 1 << 30)
     s.account_id = get(&source)
@@ -366,6 +416,8 @@ cdef int read_settlement(Settlement s, bytes data) except -1:
     except UnicodeDecodeError:
         raise InvalidRecord("a name in the record is not UTF-8") from None
     s.memo = get_bytes(&source)
+    if counted:
+        read_moves(s, &source)
     if source.at != source.length:
         raise InvalidRecord("bytes follow the record")
     return 0

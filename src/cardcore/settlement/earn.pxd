@@ -6,11 +6,12 @@ Called by a settle with what each tender paid, and by a capture with the capture
 from libc.stdint cimport int64_t, uint64_t
 
 from cardcore.money cimport AMOUNT_LIMIT, cc_muldiv, cc_steps
+from cardcore.settlement.counter cimport quota_left, use_quota
 from cardcore.settlement.model cimport (
     CUSTOMER, E_EARN, E_MILESTONE, E_OWED, LineOut, LOTS_MAX, OWED, POINTS, POINTS_ISSUE, Posting, R_EARN, Value,
 )
 from cardcore.settlement.rules cimport (
-    BASE_BONUS, BASE_FURTHER, BASE_OUTSIDE, BASE_PRINCIPAL, RULE_ACCRUE, RULE_MILESTONE, Rule, Rules, applies, expiry, first_of_group, fits,
+    BASE_BONUS, BASE_FURTHER, BASE_OUTSIDE, BASE_PRINCIPAL, RULE_ACCRUE, RULE_MILESTONE, RULE_STEP, Rule, Rules, applies, expiry, first_of_group, fits,
 )
 from cardcore.settlement.tender cimport D_LIMIT_EXCEEDED, OK, Work, add, note, same_lot
 
@@ -62,7 +63,7 @@ cdef inline int earn(
 ) except -1 nogil:
     """Points on what was paid in money (E01-E07, E16). `net_fen` is the whole ticket's, w.t what was paid by each tender."""
     cdef int i, j, k
-    cdef int64_t eligible, counted, base, points, total = 0
+    cdef int64_t eligible, counted, base, points, left, total = 0
     cdef const Rule* rule
     cdef uint64_t acted = 0
     if r.points_purse < 0 or not r.member:
@@ -77,7 +78,8 @@ cdef inline int earn(
                 for k in range(n_lines):
                     if fits(rule, lines[k].category, lines[k].flags):
                         eligible += lines[k].net_fen
-            if eligible == 0 or not first_of_group(rule, &acted):
+            left = quota_left(r, rule, &w.tally) if rule.n_quotas else AMOUNT_LIMIT
+            if eligible == 0 or left <= 0 or not first_of_group(rule, &acted):
                 continue
             counted = 0
             if rule.base & BASE_PRINCIPAL:
@@ -94,6 +96,9 @@ cdef inline int earn(
             if points < 0 or points > AMOUNT_LIMIT - total:
                 w.fact = AMOUNT_LIMIT
                 return D_LIMIT_EXCEEDED
+            points = min(points, left)
+            if points and rule.n_quotas:
+                use_quota(rule, points, &w.tally)
             if points and w.cap_notes:
                 note(w, E_EARN, i, -1, points, POINTS, base, total + points)
             total += points
@@ -101,14 +106,31 @@ cdef inline int earn(
     for j in range(r.first[RULE_MILESTONE], r.first[RULE_MILESTONE + 1]):
         i = r.by_effect[j]
         rule = &r.rules[i]
-        if (total >= rule.earned_min and total > 0 and applies(rule, v.tier, gross_fen, w.truth)
-                and first_of_group(rule, &acted)):
-            if w.cap_notes:
-                note(w, E_MILESTONE, i, -1, rule.amount, POINTS, total, total + rule.amount)
-            if rule.amount > AMOUNT_LIMIT - total:
+        left = quota_left(r, rule, &w.tally) if rule.n_quotas else AMOUNT_LIMIT
+        if (total >= rule.earned_min and (total > 0 or rule.earned_min == 0) and left > 0
+                and applies(rule, v.tier, gross_fen, w.truth) and first_of_group(rule, &acted)):
+            if min(rule.amount, left) > AMOUNT_LIMIT - total:
                 w.fact = AMOUNT_LIMIT
                 return D_LIMIT_EXCEEDED
-            total += rule.amount
+            points = min(rule.amount, left)
+            if w.cap_notes:
+                note(w, E_MILESTONE, i, -1, points, POINTS, total, total + points)
+            use_quota(rule, points, &w.tally)
+            total += points
+    for j in range(r.first[RULE_STEP], r.first[RULE_STEP + 1]):
+        i = r.by_effect[j]
+        rule = &r.rules[i]
+        if applies(rule, v.tier, gross_fen, w.truth):
+            # Steps that the counter passes with this ticket; a refund gives back those that it falls below.
+            base = w.tally.had[rule.counter] + w.tally.gained[rule.counter]
+            points = cc_muldiv(base // rule.per_fen - w.tally.had[rule.counter] // rule.per_fen, rule.amount, 1)
+            if points < 0 or points > AMOUNT_LIMIT - total:
+                w.fact = AMOUNT_LIMIT
+                return D_LIMIT_EXCEEDED
+            if points and w.cap_notes:
+                note(w, E_MILESTONE, i, -1, points, POINTS, total, total + points)
+            w.tally.stepped += points
+            total += points
     if total and v.n_lots >= LOTS_MAX:
         w.fact = LOTS_MAX
         return D_LIMIT_EXCEEDED

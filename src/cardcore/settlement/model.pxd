@@ -97,6 +97,7 @@ cdef enum Unmet:
     U_GROUP = 4
     U_EARNED = 5
     U_NOTHING = 6
+    U_QUOTA = 7
 
 cdef enum LineFlag:
     F_SPECIAL = 1
@@ -129,6 +130,28 @@ cdef struct Hold:
     int64_t amount_fen
     int64_t expires_at
     int64_t kind
+
+# What the account keeps of a counter: its value in one period. `counter` is a number made from the counter's name and meaning.
+cdef struct Counter:
+    int64_t value
+    int32_t counter
+    int32_t period
+
+# How a refund takes a move back: with the last of the ticket, in proportion to money, with the points, never; or points of steps, which no
+# counter keeps.
+cdef enum MoveKind:
+    WHOLE = 0
+    SHARED = 1
+    EARNED = 2
+    KEPT = 3
+    STEPPED = 4
+
+cdef struct Move:
+    int64_t amount
+    int32_t counter
+    int32_t period
+    int32_t since
+    int32_t kind
 
 # One account. `lots` may point into memory that somebody else owns (a batch record).
 cdef struct Value:
@@ -232,6 +255,9 @@ cdef enum:
 cdef class Account:
     cdef Value v
     cdef Hold* holds_
+    cdef Counter* counters_
+    cdef int n_counters
+    cdef int cap_counters
     cdef int n_holds
     cdef int cap_holds
     cdef int reserve(self, int lots) except -1
@@ -254,7 +280,11 @@ cdef class Settlement:
     cdef Note* notes_
     cdef int n_notes
     cdef int cap_notes
+    cdef Move* moves_
+    cdef int n_moves
+    cdef int cap_moves
     cdef Posting* add_posting(self) except NULL
+    cdef Move* add_move(self) except NULL
     cdef Note* add_note(self, int effect, int rule, int line, int64_t amount, int unit, int64_t before, int64_t after) except NULL
 
 cdef class Snapshot:

@@ -10,11 +10,12 @@ from libc.string cimport memcpy, memmove, memset
 from cardcore.settlement.codec cimport (
     read_account, read_settlement, write_account, write_settlement,
 )
+from cardcore.settlement.counter cimport fold_moves
 from cardcore.settlement.fold cimport fold
 
 from cardcore.settlement.facts import Facts
 from cardcore.settlement.views import (
-    EFFECTS, LEDGER_KINDS, ROLES, UNITS, VERBS, FlightView, HoldView, LineView, LotView, NoteView, PostingView,
+    EFFECTS, LEDGER_KINDS, ROLES, UNITS, VERBS, CounterView, FlightView, HoldView, LineView, LotView, MoveView, NoteView, PostingView,
 )
 
 SPECIAL_PRICE = F_SPECIAL
@@ -38,6 +39,7 @@ cdef class Account:
     def __dealloc__(self):
         free(self.v.lots)
         free(self.holds_)
+        free(self.counters_)
 
     cdef int reserve(self, int lots) except -1:
         """Room for this many lots in all."""
@@ -111,6 +113,12 @@ cdef class Account:
             memcpy(other.v.lots, self.v.lots, self.v.n_lots * sizeof(Lot))
         for i in range(self.n_holds):
             other._open(self.holds_[i].position, self.holds_[i].amount_fen, self.holds_[i].expires_at, self.holds_[i].kind)
+        if self.n_counters:
+            other.counters_ = <Counter*> malloc(self.n_counters * sizeof(Counter))
+            if other.counters_ == NULL:
+                raise MemoryError
+            memcpy(other.counters_, self.counters_, self.n_counters * sizeof(Counter))
+            other.n_counters = other.cap_counters = self.n_counters
         return other
 
     def _open(self, int64_t position, int64_t amount_fen, int64_t expires_at, int64_t kind):
@@ -170,6 +178,8 @@ cdef class Account:
             v.spend_fen += settlement.t.spend_delta_fen
             v.points_earned += settlement.t.points_delta
             v.tier = <int> settlement.t.tier_after
+            if settlement.n_moves:
+                fold_moves(self, settlement.moves_, settlement.n_moves)
             if settlement.t.hold_position:
                 self._close(settlement.t.hold_position)
             if settlement.verb_code == HOLD:
@@ -212,6 +222,10 @@ cdef class Account:
         return [HoldView(self.holds_[i].position, self.holds_[i].amount_fen, self.holds_[i].expires_at)
                 for i in range(self.n_holds) if self.holds_[i].kind == OPEN_HOLD]
 
+    def counters(self):
+        cdef int i
+        return [CounterView(self.counters_[i].counter, self.counters_[i].period, self.counters_[i].value) for i in range(self.n_counters)]
+
     def lapsed_hold(self, int64_t at):
         cdef int i
         for i in range(self.n_holds):
@@ -253,6 +267,7 @@ cdef class Settlement:
 
     def __dealloc__(self):
         free(self.postings_)
+        free(self.moves_)
         free(self.lines_)
         free(self.notes_)
 
@@ -270,6 +285,18 @@ cdef class Settlement:
         self.postings_[self.n_postings].purse = -1
         self.n_postings += 1
         return &self.postings_[self.n_postings - 1]
+
+    cdef Move* add_move(self) except NULL:
+        cdef Move* grown
+        if self.n_moves == self.cap_moves:
+            grown = <Move*> realloc(self.moves_, (self.cap_moves * 2 + 8) * sizeof(Move))
+            if grown == NULL:
+                raise MemoryError
+            self.moves_ = grown
+            self.cap_moves = self.cap_moves * 2 + 8
+        memset(&self.moves_[self.n_moves], 0, sizeof(Move))
+        self.n_moves += 1
+        return &self.moves_[self.n_moves - 1]
 
     cdef Note* add_note(
         self, int effect, int rule, int line, int64_t amount, int unit, int64_t before, int64_t after
@@ -391,6 +418,10 @@ cdef class Settlement:
                                    p.target_account, p.purse, p.source_lot, p.target_lot, p.expires_at, p.paid_fen,
                                    p.of_units, ROLES[p.role], p.line))
         return out
+
+    def moves(self):
+        cdef int i
+        return [MoveView(self.moves_[i].counter, self.moves_[i].period, self.moves_[i].amount) for i in range(self.n_moves)]
 
     def notes(self):
         cdef int i

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, Final
 
+from cardcore.settlement.pack_counters import Counters
 from cardcore.settlement.toml_reader import Table
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -18,7 +19,7 @@ _MOST: Final = 250
 _EPOCH: Final = dt.date(1970, 1, 1).toordinal()
 
 
-def asks(when: Table, predicates: list[dict[str, Any]]) -> list[int]:
+def asks(when: Table, predicates: list[dict[str, Any]], counters: Counters) -> list[int]:
     """Indices of the predicates that must hold, new ones appended."""
     found: list[tuple[str, tuple[Any, ...]]] = []
     days = when.names("weekday", "|".join(WEEKDAYS), f"one of {', '.join(WEEKDAYS)}", 7)
@@ -38,6 +39,7 @@ def asks(when: Table, predicates: list[dict[str, Any]]) -> list[int]:
         words = when.names(kind, WORD, "1 to 64 characters on one line", _MOST)
         if words:
             found.append((kind, tuple(sorted(words))))
+    found += counters.asks(when)
     indices = []
     for kind, values in found:
         predicate = {"kind": kind, "values": values}

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from cardcore.settlement import pack_conditions, pack_membership
+from cardcore.settlement.pack_counters import COUNTERS_MAX, Counters
 from cardcore.settlement.toml_reader import REQUIRED, Table
 
 AMOUNT_MAX: Final = 10**15  # as in cardcore.money; tests hold the two equal
@@ -45,6 +46,7 @@ def normalise(pack: Table) -> Normalised:
         "utc_offset_s": _utc_offset(pack),
         "categories": [],
         "predicates": [],
+        "counters": [],
     }
     _words(pack, "title", 60)
     _words(pack, "about", 600)
@@ -58,6 +60,8 @@ def normalise(pack: Table) -> Normalised:
     out |= _pricing(pack.table("pricing", None))
     context = _Context(out, member=out["card"]["member"])
     out["purses"] = [_purse(table, context) for table in pack.tables("purse", PURSES_MAX, 1)]
+    for table in pack.tables("counter", COUNTERS_MAX):
+        context.counters.read(table, context.category_indices(table, "category"))
     out["tiers"] = _tiers(pack, context)
     out["rules"] = [_benefit(table, context) for table in pack.tables("benefit", RULES_MAX)]
     out["products"] = [_product(table, context) for table in pack.tables("product", PRODUCTS_MAX)]
@@ -76,6 +80,7 @@ class _Context:
         self.roles: list[str] = []
         self.tiers: dict[str, int] = {}
         self.predicates: list[Normalised] = out["predicates"]
+        self.counters = Counters(out["counters"])
         self.groups: set[str] = set()
         self.names: dict[str, set[str]] = {"purse": set(), "tier": set(), "benefit": set(), "product": set()}
 
@@ -116,6 +121,8 @@ class _Context:
             pack.wrong(None, f"at most {PREDICATES_MAX} different conditions")
         if len(self.groups) > GROUPS_MAX:
             pack.wrong(None, f"at most {GROUPS_MAX} exclusive groups")
+        if len(self.counters.out) > COUNTERS_MAX:
+            pack.wrong(None, f"at most {COUNTERS_MAX} counters and quotas")
         if len(self.categories) > CATEGORIES_MAX:
             pack.wrong(None, f"at most {CATEGORIES_MAX} categories")
 
@@ -218,15 +225,18 @@ def _purse(table: Table, context: _Context) -> Normalised:
     }
 
 
-_THRESHOLDS: Final = ("spend_min_fen", "orders_min", "points_min")
+_THRESHOLDS: Final = ("spend_min_fen", "orders_min", "points_min", "counter_min")
 
 
 def _tiers(pack: Table, context: _Context) -> list[Normalised]:
     tiers: list[Normalised] = []
     for index, table in enumerate(pack.tables("tier", TIERS_MAX)):
         name = context.unique(table, "tier", table.text("name", SLUG, SLUG_WORDS))
-        tier: Normalised = {"name": name} | {key: table.integer(key, 1, AMOUNT_MAX, -1) for key in _THRESHOLDS}
+        tier: Normalised = {"name": name, "counter": context.counters.named(table, default="")}
+        tier |= {key: table.integer(key, 1, AMOUNT_MAX, -1) for key in _THRESHOLDS}
         given = [key for key in _THRESHOLDS if key in table.value]
+        if ("counter" in table.value) != ("counter_min" in table.value):
+            table.wrong("counter" if "counter" in table.value else "counter_min", "`counter` and `counter_min` belong together")
         if not context.member:
             table.wrong(None, "a pack with member = false has no tiers (C11)")
         if index == 0 and given:
@@ -234,12 +244,13 @@ def _tiers(pack: Table, context: _Context) -> list[Normalised]:
         if index > 0 and not given:
             table.wrong(None, f"every tier after the first needs one of {', '.join(_THRESHOLDS)}")
         for key in given:
-            if index and tier[key] <= max((lower[key] for lower in tiers), default=-1):
+            same = [lower for lower in tiers if key != "counter_min" or lower["counter"] == tier["counter"]]
+            if index and tier[key] <= max((lower[key] for lower in same), default=-1):
                 table.wrong(key, f"`{key}` must rise from tier to tier, or the tier below could not be reached by it")
         table.close()
         context.tiers.setdefault(name, index)
         tiers.append(tier)
-    return tiers or [{"name": "standard"} | dict.fromkeys(_THRESHOLDS, -1)]
+    return tiers or [{"name": "standard", "counter": -1} | dict.fromkeys(_THRESHOLDS, -1)]
 
 
 def _benefit(table: Table, context: _Context) -> Normalised:
@@ -261,7 +272,8 @@ def _benefit(table: Table, context: _Context) -> Normalised:
         "amount_max_fen": when.integer("amount_max_fen", 0, AMOUNT_MAX, AMOUNT_MAX),
         "earned_min": when.integer("earned_min", 1, AMOUNT_MAX, 0),
         "flags": pack_conditions.flags(when),
-        "asks": pack_conditions.asks(when, context.predicates),
+        "asks": pack_conditions.asks(when, context.predicates, context.counters),
+        "quotas": context.counters.quotas(table, name),
         "priority": table.integer("priority", -1000, 1000, 0),
         "exclusive": table.text("exclusive", SLUG, SLUG_WORDS, ""),
     }
@@ -278,15 +290,32 @@ def _benefit(table: Table, context: _Context) -> Normalised:
     needed = "topup" if rule["effect"] == "bonus" else "settle"
     if verb and verb != needed:
         when.wrong("verb", f'this effect belongs to verb = "{needed}"')
-    if (rule["effect"] == "milestone") != (rule["earned_min"] > 0):
+    conditional = rule["effect"] == "milestone" and bool(rule["asks"])  # may be for any ticket that meets them
+    if (rule["effect"] == "milestone") != (rule["earned_min"] > 0) and not conditional:
         when.wrong("earned_min" if rule["earned_min"] else None, "`earned_min` and a grant of points belong together (E07)")
     if rule["effect"] in ("bonus", "milestone") and rule["categories"] is not None:
         when.wrong("category", "this effect looks at the whole ticket, not at categories")
     _check_lines(when, rule)
+    _check_counters(table, when, rule, context)
     when.close()
     then.close()
     table.close()
     return rule
+
+
+def _check_counters(table: Table, when: Table, rule: Normalised, context: _Context) -> None:
+    """What is counted must be known when the rule is looked at, and a quota must bound what the rule gives."""
+    effect = rule["effect"]
+    if effect in ("discount", "deduct", "redeem") and any(context.predicates[index]["kind"] == "reached" for index in rule["asks"]):
+        when.wrong("reached", "what is reached with this ticket is known after it is paid: use `before`")
+    if rule["quotas"] and effect in ("deduct", "redeem", "step"):
+        table.wrong("quota", "this effect takes no quota")
+    if effect == "discount" and any(units for _, units, _ in rule["quotas"]):
+        table.wrong("quota", "a discount is bounded by `times`")
+    if effect == "step" and rule["exclusive"]:
+        table.wrong("exclusive", "steps of a counter are in no exclusive group: what was granted is always what the counter says")
+    if effect == "step" and (rule["tiers"] or rule["asks"] or rule["amount_min_fen"] or rule["amount_max_fen"] < AMOUNT_MAX):
+        table.wrong("when", "steps of a counter have no conditions: what was granted is always what the counter says")
 
 
 def _check_lines(when: Table, rule: Normalised) -> None:
@@ -318,11 +347,13 @@ def _accrue(then: Table, context: _Context) -> Normalised:
 
 
 def _grant(then: Table, context: _Context) -> Normalised:
-    """Points for a ticket that earned enough (E07), or bonus value for each full step of a top-up (C04)."""
+    """Points for a ticket that earned enough (E07) or for each step of a counter (E06), or bonus for each full step of a top-up (C04)."""
     name = then.value.get("grant")
     index = context.purses.get(name) if isinstance(name, str) else None
     if index is not None and context.roles[index] == "points":
         then.has("grant")
+        if then.has("each"):
+            return _step(then, context, index)
         return {"effect": "milestone", "purse": index, "amount": then.integer("amount", 1, COUNT_MAX)}
     purse = context.purse(then, "grant", "bonus")
     return {
@@ -331,6 +362,17 @@ def _grant(then: Table, context: _Context) -> Normalised:
         "amount": then.integer("amount", 1, AMOUNT_MAX),
         "per_fen": then.integer("per_fen", 1, AMOUNT_MAX),
     }
+
+
+def _step(then: Table, context: _Context, purse: int) -> Normalised:
+    counter = context.counters.named(then)
+    known = context.counters.out[counter] if counter < len(context.counters.out) else None
+    if known and (known["counts"] not in ("tickets", "paid", "quantity") or known["last"] > 1):
+        then.wrong("counter", "steps are of a counter of tickets, money paid or quantity in one period")
+    return {
+        "effect": "step", "purse": purse, "counter": counter, "amount": then.integer("amount", 1, COUNT_MAX),
+        "per_fen": then.integer("each", 1, AMOUNT_MAX),
+    }  # fmt: skip
 
 
 def _deduct(then: Table, context: _Context) -> Normalised:

@@ -12,6 +12,8 @@ cdef enum:
     RULE_BONUS = 3
     RULE_DEDUCT = 4
     RULE_REDEEM = 5
+    RULE_STEP = 6
+    RULES_KINDS = 7
 
 cdef enum PurseRole:
     ROLE_PRINCIPAL = 0
@@ -35,6 +37,8 @@ cdef enum:
     PREDICATES_MAX = 256
     PREDICATE_WORDS = 4
     GROUPS_MAX = 64
+    COUNTERS_MAX = 64
+    QUOTAS_MAX = 3
 
 cdef struct Purse:
     int32_t unit
@@ -50,6 +54,8 @@ cdef struct Tier:
     int64_t spend_min_fen
     int64_t orders_min
     int64_t points_min
+    int64_t counter_min
+    int64_t counter
 
 # Conditions that do not change within a ticket; words are those that the facts of a snapshot answer.
 cdef enum PredicateKind:
@@ -61,10 +67,49 @@ cdef enum PredicateKind:
     P_FROM = 5
     P_UNTIL = 6
     P_BIRTHDAY = 7
+    P_BEFORE = 8
+    P_REACHED = 9
+    P_NTH = 10
+
+cdef enum Counts:
+    C_TICKETS = 0
+    C_PAID = 1
+    C_QUANTITY = 2
+    C_POINTS = 3
+    C_TOPUPS = 4
+    C_CHARGED = 5
+    C_QUOTA = 6
+
+cdef enum Per:
+    PER_DAY = 0
+    PER_WEEK = 1
+    PER_MONTH = 2
+    PER_QUARTER = 3
+    PER_YEAR = 4
+    PER_LIFE = 5
+
+# What a counter counts. `number` stands for it on accounts, `undone` is how its moves go back (model.MoveKind).
+cdef struct CounterRule:
+    int32_t number
+    int32_t counts
+    int32_t per
+    int32_t last
+    int32_t streak
+    int32_t undone
+    int32_t any_category
+    uint64_t categories[CATEGORY_WORDS]
+
+# A bound on what one rule gives one account: times, or units.
+cdef struct Quota:
+    int64_t limit
+    int32_t counter
+    int32_t units
 
 cdef struct Predicate:
     int64_t kind
     int64_t low
+    int64_t high
+    int64_t counter
 
 cdef struct Rule:
     int32_t effect
@@ -78,6 +123,9 @@ cdef struct Rule:
     int32_t flags_all
     int32_t flags_none
     int32_t group
+    int32_t n_quotas
+    int32_t counter
+    Quota quotas[QUOTAS_MAX]
     int64_t amount_min_fen
     int64_t amount_max_fen
     int64_t earned_min
@@ -124,8 +172,10 @@ cdef struct Rules:
     Rule* rules
     int32_t n_predicates
     Predicate predicates[PREDICATES_MAX]
+    int32_t n_counters
+    CounterRule counters[COUNTERS_MAX]
     # Indices of the rules of each effect, by priority, then in the pack's order: by_effect[first[e]] .. by_effect[first[e + 1] - 1].
-    int32_t first[7]
+    int32_t first[8]
     int32_t by_effect[RULES_MAX]
     # Discounts, looked up: standing[tier * (n_categories + 1) + category + 1], and the others, which ask for more.
     int32_t n_categories
@@ -148,6 +198,7 @@ cdef class Programme:
     cdef readonly tuple rule_names
     cdef readonly dict card
     cdef readonly tuple predicates
+    cdef readonly tuple counters
     # Word of a kind -> bits of the conditions that it meets (tag_not: that it rules out); campaigns that must all have stock.
     cdef dict words
     cdef object tag_nots

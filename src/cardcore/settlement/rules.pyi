@@ -18,6 +18,7 @@ class Programme:
     rule_names: tuple[str, ...]  # what a note's `rule` indexes
     rules: tuple[dict[str, Any], ...]  # as normalised; a note's `rule` indexes them
     predicates: tuple[dict[str, Any], ...]  # {kind, values}: what the rules' `asks` index
+    counters: tuple[dict[str, Any], ...]  # as normalised; `number` stands for a counter on accounts
     digest: str  # sha256 hex of the pack text
     card: dict[str, Any]  # PIN policy, validity, member: what the desk judges
     def __init__(self, normalised: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from cardcore.money cimport AMOUNT_LIMIT, ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, ROUND_HALF_UP, admit_unsigned, cc_rate_of, cc_stack
+from cardcore.settlement.model cimport EARNED, KEPT, SHARED, WHOLE
 
 from cardcore.errors import CardcoreError, InvalidPack
 
@@ -15,11 +16,17 @@ _UNITS = ("fen", "points", "visits", "pass")
 _ROLES = {"principal": ROLE_PRINCIPAL, "bonus": ROLE_BONUS, "points": ROLE_POINTS, "entitlement": ROLE_ENTITLEMENT}
 _EFFECTS = {
     "discount": RULE_DISCOUNT, "accrue": RULE_ACCRUE, "milestone": RULE_MILESTONE, "bonus": RULE_BONUS,
-    "deduct": RULE_DEDUCT, "redeem": RULE_REDEEM,
+    "deduct": RULE_DEDUCT, "redeem": RULE_REDEEM, "step": RULE_STEP,
 }
 _PREDICATES = {
     "weekday": P_WEEKDAY, "day": P_DAY, "month": P_MONTH, "hour": P_HOUR, "from": P_FROM, "until": P_UNTIL, "birthday": P_BIRTHDAY,
+    "before": P_BEFORE, "reached": P_REACHED, "nth": P_NTH,
 } | dict.fromkeys(("store", "unit", "channel", "tender", "tag", "tag_not", "stock", "event"), P_WORDS)
+_COUNTS = {
+    "tickets": C_TICKETS, "paid": C_PAID, "quantity": C_QUANTITY, "points": C_POINTS, "topups": C_TOPUPS, "charged": C_CHARGED,
+    "quota": C_QUOTA,
+}
+_PERS = {"day": PER_DAY, "week": PER_WEEK, "month": PER_MONTH, "quarter": PER_QUARTER, "year": PER_YEAR, "life": PER_LIFE}
 _STACKINGS = {"multiply": 0, "best": 1, "add": 2}
 _ROUNDINGS = {"floor": ROUND_FLOOR, "ceiling": ROUND_CEILING, "half_up": ROUND_HALF_UP, "half_even": ROUND_HALF_EVEN}
 _BASES = {"principal": BASE_PRINCIPAL, "bonus": BASE_BONUS, "outside": BASE_OUTSIDE, "further": BASE_FURTHER}
@@ -100,7 +107,7 @@ cdef int set_categories(uint64_t* words, categories, int n) except -1:
 cdef bint asks_more(const Rule* rule) noexcept nogil:
     """Does a discount depend on more than tier and category?"""
     return (rule.amount_min_fen > 0 or rule.amount_max_fen < AMOUNT_LIMIT or rule.asking or rule.flags_all or rule.flags_none
-            or rule.group >= 0)
+            or rule.group >= 0 or rule.n_quotas)
 
 
 cdef class Programme:
@@ -140,6 +147,7 @@ cdef class Programme:
         if r.step_fen < 1 or r.topup_step_fen < 1:
             raise InvalidPack("a step must be at least 1")
         self._compile_purses(pack["purses"])
+        self._compile_counters(pack.get("counters", ()))
         self._compile_tiers(pack["tiers"])
         r.rules = <Rule*> calloc(len(pack["rules"]) + 1, sizeof(Rule))
         if r.rules == NULL:
@@ -184,8 +192,34 @@ cdef class Programme:
         self.purse_units = tuple(purse["unit"] for purse in purses)
         self.purse_roles = tuple(purse["role"] for purse in purses)
 
+    def _compile_counters(self, counters):
+        cdef CounterRule* c
+        if len(counters) > COUNTERS_MAX:
+            raise InvalidPack(f"a pack has at most {COUNTERS_MAX} counters and quotas")
+        for index, counter in enumerate(counters):
+            c = &self.r.counters[index]
+            c.number, c.counts, c.per = counter["number"], _COUNTS[counter["counts"]], _PERS[counter["per"]]
+            c.last, c.streak = counter["last"], counter["streak"]
+            c.undone = KEPT if c.streak else SHARED if c.counts == C_PAID else EARNED if c.counts == C_POINTS else WHOLE
+            c.any_category = counter["categories"] is None
+            set_categories(c.categories, counter["categories"] or (), len(self.categories))
+            if c.number < 1 or c.last < 1:
+                raise InvalidPack(f"counter {counter['name']} is out of bounds")
+        if len({counter["number"] for counter in counters}) != len(counters):
+            raise InvalidPack("two counters have the same number")
+        self.r.n_counters = len(counters)
+        self.counters = tuple(dict(counter) for counter in counters)
+
+    def _counter(self, int index):
+        if not 0 <= index < self.r.n_counters:
+            raise InvalidPack(f"counter {index} does not exist")
+        return index
+
     def _compile_tiers(self, tiers):
         for index, tier in enumerate(tiers):
+            self.r.tiers[index].counter, self.r.tiers[index].counter_min = tier.get("counter", -1), tier.get("counter_min", -1)
+            if self.r.tiers[index].counter >= self.r.n_counters:
+                raise InvalidPack("a tier names a counter that does not exist")
             self.r.tiers[index].spend_min_fen = tier.get("spend_min_fen", -1)
             self.r.tiers[index].orders_min = tier.get("orders_min", -1)
             self.r.tiers[index].points_min = tier.get("points_min", -1)
@@ -211,6 +245,9 @@ cdef class Programme:
                 meets = words[predicate["kind"]]
                 for word in predicate["values"]:
                     meets[word] = meets.get(word, 0) | bit
+            elif p.kind == P_BEFORE or p.kind == P_REACHED or p.kind == P_NTH:
+                p.counter, p.low, p.high = predicate["values"]
+                self._counter(p.counter)
             elif p.kind == P_FROM or p.kind == P_UNTIL:
                 p.low = predicate["values"][0]
             elif p.kind == P_BIRTHDAY:
@@ -229,6 +266,16 @@ cdef class Programme:
         cdef Rule* c = &self.r.rules[self.r.n_rules]
         cdef int index
         c.group = group
+        c.counter = rule.get("counter", -1)
+        if _EFFECTS[rule["effect"]] == RULE_STEP:
+            self._counter(c.counter)
+        quotas = rule.get("quotas", ())
+        if len(quotas) > QUOTAS_MAX:
+            raise InvalidPack(f"rule {rule['name']} has more than {QUOTAS_MAX} quotas")
+        for counter, units, limit in quotas:
+            c.quotas[c.n_quotas].counter, c.quotas[c.n_quotas].units = self._counter(counter), bool(units)
+            c.quotas[c.n_quotas].limit = admit_unsigned(limit)
+            c.n_quotas += 1
         c.flags_all, c.flags_none = rule.get("flags", (0, 0))
         for index in rule.get("asks", ()):
             if not 0 <= index < self.r.n_predicates:
@@ -270,13 +317,13 @@ cdef class Programme:
     def _index_rules(self):
         cdef int effect, n = 0
         order = sorted(range(self.r.n_rules), key=lambda i: -self.rules[i].get("priority", 0))
-        for effect in range(6):
+        for effect in range(RULES_KINDS):
             self.r.first[effect] = n
             for i in order:
                 if self.r.rules[<int> i].effect == effect:
                     self.r.by_effect[n] = i
                     n += 1
-        self.r.first[6] = n
+        self.r.first[RULES_KINDS] = n
 
     def _combine_discounts(self):
         """Rates multiply, are compared and add up in any order to the same exact fraction, so what never changes is combined once."""

@@ -7,6 +7,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from cardcore.money cimport admit_unsigned
+from cardcore.settlement.counter cimport answer_had, open_tally, put_moves
 from cardcore.settlement.fold cimport liability_change
 from cardcore.settlement.model cimport (
     F_ALL, HOLD, HOLDS_MAX, LINES_MAX, Note, Posting, QUOTE, R_FURTHER, SETTLE, new_settlement,
@@ -232,6 +233,9 @@ cdef Settlement decide_sale(Snapshot snapshot, Sale sale, int64_t at_us):
         if r.n_predicates:
             know(snapshot.facts, programme, sale.shortfall_tender, "", &known)
             answer(r, &known, at_s, w.truth)
+        if r.n_counters:
+            open_tally(r, snapshot.account.counters_, snapshot.account.n_counters, at_s, &w.tally)
+            answer_had(r, &w.tally, w.truth)
         outcome = decide_own(r, v, &sale.c, at_s, w)
         if outcome == OK and snapshot.others:
             others = [(<Snapshot> other).account.v.account_id for other in snapshot.others]
@@ -250,6 +254,8 @@ cdef Settlement decide_sale(Snapshot snapshot, Sale sale, int64_t at_us):
         w.t.liability_delta_fen = liability_change(w.postings, w.n_postings)
         s.t = w.t
         copy_out(s, w, sale.n_lines)
+        if r.n_counters:
+            put_moves(s, r, &w.tally)
     finally:
         leave_work(w)
     s.memo = sale.memo

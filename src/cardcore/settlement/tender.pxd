@@ -7,6 +7,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memset
 
 from cardcore.money cimport AMOUNT_LIMIT, cc_muldiv, cc_steps
+from cardcore.settlement.counter cimport Tally
 from cardcore.settlement.model cimport (
     CUSTOMER, E_FURTHER, E_POINTS, E_STORED, FEN, GIFT_COST, HELD, HOLD, LineIn, LineOut, Lot, Note, POINTS, POINTS_COST,
     POINTS_REDEEMED, Posting, R_POINTS, R_REDEEM, R_STORED, SALES, Totals, VISITS, Value,
@@ -68,6 +69,8 @@ cdef struct Work:
     int64_t fact
     # What is true of the whole ticket (predicate.answer); the doorway sets it.
     uint64_t truth[PREDICATE_WORDS]
+    # Where the account's counters stand; read only where the programme counts.
+    Tally tally
     Totals t
 
 cdef int open_work(Work* w, int lots, int postings, int notes) except -1

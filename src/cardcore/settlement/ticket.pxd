@@ -6,12 +6,13 @@ The one compiled decision of a ticket, inline in both of its doorways: `sale.dec
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from cardcore.money cimport cc_rate, cc_rate_of, cc_scale, cc_stack
+from cardcore.settlement.counter cimport answer_reached, quota_left, tally_amount, tally_ticket, tier_by_counters, use_quota
 from cardcore.settlement.earn cimport earn
 from cardcore.settlement.model cimport (
     E_COUPON, E_OUTSIDE, E_PROMOTE, E_TERMINAL, F_COVER, F_NO_DISCOUNT, F_REDEEM, F_SPECIAL, FEN, HOLD, LineIn,
     LineOut, Lot, OUTSIDE, Posting, R_OUTSIDE, R_STORED, SALES, Totals, Value,
 )
-from cardcore.settlement.rules cimport RATES_MAX, RULES_MAX, Rule, Rules, Standing, applies, first_of_group, fits, reached_tier, standing
+from cardcore.settlement.rules cimport C_POINTS, RATES_MAX, RULES_MAX, Rule, Rules, Standing, applies, first_of_group, fits, reached_tier, standing
 from cardcore.settlement.tender cimport *
 
 cdef int note_rates(const Rules* r, const Value* v, const LineIn* line, int index, int64_t gross_fen, Work* w) except -1 nogil
@@ -19,7 +20,7 @@ cdef int note_unmet(const Rules* r, const Value* v, const SaleIn* sale, Work* w)
 
 
 cdef inline int price_line(
-    const Rules* r, const Value* v, const SaleIn* sale, LineOut* out, const int32_t* active, int n_active, Work* w
+    const Rules* r, const Value* v, const SaleIn* sale, LineOut* out, const int32_t* active, int n_active, bint* acted_once, Work* w
 ) except -1 nogil:
     """discount = amount - amount x (all rates combined exactly), rounded once; then the terminal's discount and coupon."""
     cdef int k, index = out.index
@@ -37,6 +38,7 @@ cdef inline int price_line(
             rule = &r.rules[active[k]]
             if fits(rule, line.category, line.flags) and first_of_group(rule, &acted):
                 n_rates += 1
+                acted_once[k] = True
                 if n_rates <= RATES_MAX:
                     rate = cc_stack(rate, rule.pay, rule.of, r.stacking)
     if line.counter_pay != line.counter_of:
@@ -68,6 +70,7 @@ cdef inline int price_line(
 cdef inline int price_lines(const Rules* r, const Value* v, const SaleIn* sale, Work* w) except -1 nogil:
     cdef int i, n_active = 0, outcome
     cdef int32_t[RULES_MAX] active
+    cdef bint[RULES_MAX] acted_once
     cdef const LineIn* line
     cdef LineOut* out
     cdef Totals* t = &w.t
@@ -75,7 +78,10 @@ cdef inline int price_lines(const Rules* r, const Value* v, const SaleIn* sale, 
         t.gross_fen += sale.lines[i].amount_fen
     for i in range(r.n_asking):
         if applies(&r.rules[r.asking[i]], v.tier, t.gross_fen, w.truth):
+            if r.rules[r.asking[i]].n_quotas and quota_left(r, &r.rules[r.asking[i]], &w.tally) <= 0:
+                continue
             active[n_active] = r.asking[i]
+            acted_once[n_active] = False
             n_active += 1
     for i in range(sale.n_lines):
         line = &sale.lines[i]
@@ -97,13 +103,16 @@ cdef inline int price_lines(const Rules* r, const Value* v, const SaleIn* sale, 
             out.net_fen = 0
             out.covered_fen = line.amount_fen
         else:
-            outcome = price_line(r, v, sale, out, active, n_active, w)
+            outcome = price_line(r, v, sale, out, active, n_active, acted_once, w)
             if outcome:
                 return outcome
         t.discount_fen += out.discount_fen
         t.coupon_fen += out.coupon_fen
         t.covered_fen += out.covered_fen
         t.net_fen += out.net_fen
+    for i in range(n_active):
+        if acted_once[i]:
+            use_quota(&r.rules[active[i]], 0, &w.tally)
     w.fault_line = -1
     return OK
 
@@ -184,6 +193,9 @@ cdef inline int finish_sale(const Rules* r, const Value* v, const SaleIn* sale, 
     t.tier_before = v.tier
     t.tier_after = v.tier
     if sale.verb != HOLD:
+        if r.n_counters:
+            tally_ticket(r, w.lines, sale.n_lines, t.net_fen, t.net_fen - t.points_fen, &w.tally)
+            answer_reached(r, &w.tally, w.truth)
         outcome = earn(r, v, w.lines, sale.n_lines, t.net_fen, t.gross_fen, at_s, w)
         if outcome:
             return outcome
@@ -192,6 +204,9 @@ cdef inline int finish_sale(const Rules* r, const Value* v, const SaleIn* sale, 
         t.points_delta = t.points_earned
         t.tier_after = max(v.tier, reached_tier(
             r, v.spend_fen + t.spend_delta_fen, v.orders + 1, v.points_earned + t.points_delta))
+        if r.n_counters:
+            tally_amount(r, C_POINTS, t.points_earned, &w.tally)
+            t.tier_after = max(t.tier_after, tier_by_counters(r, &w.tally))
         if t.tier_after != v.tier and sale.explain:
             note(w, E_PROMOTE, -1, -1, t.tier_after, FEN, v.tier, t.tier_after)
     else:

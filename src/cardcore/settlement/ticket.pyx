@@ -3,11 +3,12 @@
 from libc.stdint cimport uint64_t
 
 from cardcore.money cimport cc_rate, cc_rate_of, cc_scale, cc_stack
+from cardcore.settlement.counter cimport quota_left
 from cardcore.settlement.model cimport (
     E_COUNTER, E_COVER, E_DISCOUNT, E_FURTHER, E_STORED, E_UNMET, F_NO_DISCOUNT, F_SPECIAL, FEN, LineIn, U_AMOUNT, U_CONDITION, U_EARNED,
-    U_GROUP, U_LINE, U_NOTHING, U_TIER,
+    U_GROUP, U_LINE, U_NOTHING, U_QUOTA, U_TIER,
 )
-from cardcore.settlement.rules cimport RULE_BONUS, RULE_DEDUCT, RULE_DISCOUNT, RULE_MILESTONE, Rule, applies, first_of_group, fits
+from cardcore.settlement.rules cimport RULE_BONUS, RULE_DEDUCT, RULE_DISCOUNT, RULE_MILESTONE, RULE_STEP, Rule, applies, first_of_group, fits
 
 
 cdef int note_rates(const Rules* r, const Value* v, const LineIn* line, int index, int64_t gross_fen, Work* w) except -1 nogil:
@@ -27,6 +28,8 @@ cdef int note_rates(const Rules* r, const Value* v, const LineIn* line, int inde
     for k in range(r.first[RULE_DISCOUNT], r.first[RULE_DISCOUNT + 1]):
         i = r.by_effect[k]
         rule = &r.rules[i]
+        if rule.n_quotas and quota_left(r, rule, &w.tally) <= 0:
+            continue
         if not (applies(rule, v.tier, gross_fen, w.truth) and fits(rule, line.category, line.flags) and first_of_group(rule, &acted)):
             continue
         rate = cc_stack(rate, rule.pay, rule.of, r.stacking)
@@ -49,7 +52,7 @@ cdef bint noted(const Work* w, int rule) noexcept nogil:
 cdef int why_not(const Rules* r, const Rule* rule, const Value* v, const SaleIn* sale, Work* w, int64_t* predicate) noexcept nogil:
     """The first condition that a rule of a sale did not meet."""
     cdef int i
-    cdef bint fitting = rule.effect == RULE_MILESTONE or rule.effect == RULE_DEDUCT
+    cdef bint fitting = rule.effect == RULE_MILESTONE or rule.effect == RULE_DEDUCT or rule.effect == RULE_STEP
     if not (rule.tiers >> v.tier) & 1:
         return U_TIER
     if w.t.gross_fen < rule.amount_min_fen or w.t.gross_fen > rule.amount_max_fen:
@@ -66,6 +69,8 @@ cdef int why_not(const Rules* r, const Rule* rule, const Value* v, const SaleIn*
         return U_LINE
     if rule.effect == RULE_MILESTONE and w.t.points_earned < rule.earned_min:
         return U_EARNED
+    if rule.n_quotas and quota_left(r, rule, &w.tally) <= 0:
+        return U_QUOTA
     return U_NOTHING if rule.group < 0 else U_GROUP
 
 

@@ -9,6 +9,10 @@ from libc.stdlib cimport malloc
 from libc.string cimport memcpy
 
 from cardcore.money cimport cc_muldiv
+from cardcore.settlement.counter cimport (
+    answer_had, answer_reached, move_back, move_points_back, open_tally, put_moves, stepped, tally_amount, tally_ticket,
+    tier_after_return, tier_by_counters,
+)
 from cardcore.settlement.earn cimport earn
 from cardcore.settlement.fold cimport credit_lot
 from cardcore.settlement.model cimport (
@@ -18,7 +22,7 @@ from cardcore.settlement.model cimport (
     Account, Lot, Posting, Value, new_settlement,
 )
 from cardcore.settlement.predicate cimport Known, answer, know
-from cardcore.settlement.rules cimport ROLE_BONUS, Programme, Rules, reached_tier
+from cardcore.settlement.rules cimport C_POINTS, ROLE_BONUS, Programme, Rules, reached_tier
 from cardcore.settlement.sale cimport leave_work, other_accounts, take_work
 from cardcore.settlement.tender cimport Work
 from cardcore.settlement.value cimport settle_all
@@ -76,6 +80,7 @@ cdef Settlement release_all(Snapshot snapshot, int verb, command):
     s.t.points_used = hold.t.points_used
     s.further_accounts = hold.further_accounts
     s.memo = command.memo
+    move_back(s, &(<Programme> snapshot.programme).r, snapshot.account, hold, 0, 0, True)
     return s
 
 
@@ -183,6 +188,7 @@ cdef int capture_earnings(Settlement s, Snapshot snapshot, Settlement hold, int6
     cdef Programme programme = snapshot.programme
     cdef const Value* v = &snapshot.account.v
     cdef Work* w = take_work(snapshot, hold.n_lines)
+    cdef const Rules* r = &programme.r
     cdef Known known
     cdef int i
     cdef Posting* p
@@ -193,10 +199,19 @@ cdef int capture_earnings(Settlement s, Snapshot snapshot, Settlement hold, int6
         w.cap_notes = 8192 if explain else 0
         if programme.r.n_predicates:
             know(snapshot.facts, programme, hold.outside_tender, "", &known)
-            answer(&programme.r, &known, at_s, w.truth)
+            answer(r, &known, at_s, w.truth)
+        if r.n_counters:
+            open_tally(r, snapshot.account.counters_, snapshot.account.n_counters, at_s, &w.tally)
+            answer_had(r, &w.tally, w.truth)
+            tally_ticket(r, hold.lines_, hold.n_lines, hold.t.net_fen, s.t.net_fen - s.t.points_fen, &w.tally)
+            answer_reached(r, &w.tally, w.truth)
         if earn(&programme.r, v, hold.lines_, hold.n_lines, hold.t.net_fen, hold.t.gross_fen, at_s, w):
             raise Declined("limit_exceeded", limit=w.fact)
         s.t = w.t
+        if r.n_counters:
+            tally_amount(r, C_POINTS, s.t.points_earned, &w.tally)
+            s.t.tier_after = tier_by_counters(r, &w.tally)
+            put_moves(s, r, &w.tally)
         for i in range(w.n_postings):
             p = s.add_posting()
             p[0] = w.postings[i]
@@ -208,8 +223,8 @@ cdef int capture_earnings(Settlement s, Snapshot snapshot, Settlement hold, int6
     s.t.orders_delta = 1
     s.t.spend_delta_fen = s.t.net_fen - s.t.points_fen
     s.t.points_delta = s.t.points_earned
-    s.t.tier_after = max(v.tier, reached_tier(
-        &programme.r, v.spend_fen + s.t.spend_delta_fen, v.orders + 1, v.points_earned + s.t.points_delta))
+    s.t.tier_after = max(v.tier, s.t.tier_after, reached_tier(
+        r, v.spend_fen + s.t.spend_delta_fen, v.orders + 1, v.points_earned + s.t.points_delta))
     return 0
 
 
@@ -247,7 +262,7 @@ cdef Settlement give_back(Snapshot snapshot, int verb, int64_t amount, lines, in
     cdef Settlement s = new_settlement(verb, programme, snapshot.account)
     cdef Settlement other
     cdef int i, index
-    cdef int64_t refunded_before = 0, clawed_before = 0, refund, remaining
+    cdef int64_t refunded_before = 0, clawed_before = 0, refund, remaining, lost
     undone = [0] * ticket.n_postings
     times = [0] * ticket.n_postings
     lines_before = set()
@@ -255,7 +270,7 @@ cdef Settlement give_back(Snapshot snapshot, int verb, int64_t amount, lines, in
     for other in snapshot.followers:
         closed = closed or other.t.orders_delta < 0
         refunded_before += other.t.net_fen
-        clawed_before += other.t.points_earned
+        clawed_before += other.t.points_earned + stepped(other)
         for i in range(other.n_postings):
             if other.postings_[i].undoes >= 0:
                 undone[other.postings_[i].undoes] += other.postings_[i].amount
@@ -289,16 +304,16 @@ cdef Settlement give_back(Snapshot snapshot, int verb, int64_t amount, lines, in
     s.outside_tender = ticket.outside_tender if s.t.outside_fen else ""
     s.further_accounts = other_accounts(s)
     s.memo = memo
-    claw_back(s, snapshot, clawed_before, remaining - refund, at_s, explain)
+    whole = remaining == refund and all_returned(ticket, times, s)
+    lost = move_back(s, &programme.r, snapshot.account, ticket, refunded_before, refund, whole)
+    claw_back(s, snapshot, clawed_before, remaining - refund, lost, at_s, explain)
+    move_points_back(s, ticket, s.t.points_earned)
     if explain:
         s.add_note(E_RETURN, -1, -1, refund, FEN, remaining, remaining - refund)
-    whole = remaining == refund and all_returned(ticket, times, s)
     s.t.orders_delta = -1 if whole else 0
     s.t.spend_delta_fen = -(refund - s.t.points_fen)
     s.t.points_delta = -s.t.points_earned
-    s.t.tier_after = min(snapshot.account.v.tier, max(snapshot.account.v.base_tier, reached_tier(
-        &programme.r, snapshot.account.v.spend_fen + s.t.spend_delta_fen, snapshot.account.v.orders + s.t.orders_delta,
-        snapshot.account.v.points_earned + s.t.points_delta)))
+    s.t.tier_after = tier_after_return(s, &programme.r, snapshot.account, at_s)
     settle_all(snapshot, s, at_s)
     return s
 
@@ -392,11 +407,11 @@ cdef bint return_lines(Settlement s, Settlement ticket, lines, list undone, list
 
 
 cdef int claw_back(
-    Settlement s, Snapshot snapshot, int64_t clawed_before, int64_t remaining_after, int64_t at_s, bint explain
+    Settlement s, Snapshot snapshot, int64_t clawed_before, int64_t remaining_after, int64_t lost, int64_t at_s, bint explain
 ) except -1:
     """Take back the share of the earned points: from the ticket's own lot, then in expiry order, the rest is owed (X03, P2)."""
     cdef Settlement ticket = snapshot.ticket
-    cdef int64_t earned = ticket.t.points_earned, keep = 0, claw, take
+    cdef int64_t earned = ticket.t.points_earned - stepped(ticket), keep = 0, claw, take
     cdef int64_t own_lot = 0
     cdef Account scratch = snapshot.account.copy()
     cdef Programme programme = snapshot.programme
@@ -405,7 +420,7 @@ cdef int claw_back(
     if ticket.t.net_fen:
         # Rounding: what the customer keeps is floored, so partial refunds never leave more than the share.
         keep = cc_muldiv(earned, remaining_after, ticket.t.net_fen)
-    claw = earned - clawed_before - keep
+    claw = earned - clawed_before - keep + lost
     s.t.points_earned = claw
     for i in range(ticket.n_postings):
         if ticket.postings_[i].role == R_EARN and ticket.postings_[i].target == CUSTOMER:
@@ -473,6 +488,8 @@ cdef Settlement decide_reverse(Snapshot snapshot, object command, int64_t at_us)
             p.purse = done.postings_[i].line
     s.t.gross_fen, s.t.net_fen, s.t.outside_fen = done.t.gross_fen, done.t.net_fen, done.t.outside_fen
     s.t.principal_fen, s.t.bonus_fen = done.t.principal_fen, done.t.bonus_fen
+    move_back(s, &(<Programme> snapshot.programme).r, snapshot.account, done, 0, done.t.net_fen, True)
+    s.t.tier_after = tier_after_return(s, &(<Programme> snapshot.programme).r, snapshot.account, at_us // 1_000_000)
     s.outside_tender = done.outside_tender
     s.further_accounts = other_accounts(s)
     s.memo = command.memo

@@ -7,6 +7,9 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from cardcore.money cimport cc_muldiv
+from cardcore.settlement.counter cimport (
+    Tally, answer_had, answer_reached, open_tally, put_moves, quota_left, tally_amount, tier_by_counters, use_quota,
+)
 from cardcore.settlement.fold cimport credit_lot, fold, liability_change
 from cardcore.settlement.model cimport (
     ADJUST, ADJUSTMENT, BONUS_COST, CUSTOMER, DEFERRED, E_BONUS, E_GRANT, ENTITLEMENT_ISSUE, ENTITLEMENT_USED, EXPIRE,
@@ -15,7 +18,7 @@ from cardcore.settlement.model cimport (
 )
 from cardcore.settlement.predicate cimport Known, answer, know
 from cardcore.settlement.rules cimport (
-    PREDICATE_WORDS, ROLE_BONUS, ROLE_PRINCIPAL, RULE_BONUS, Programme, Rules, applies, expiry, first_of_group,
+    C_CHARGED, C_TOPUPS, PREDICATE_WORDS, ROLE_BONUS, ROLE_PRINCIPAL, RULE_BONUS, Programme, Rules, applies, expiry, first_of_group,
 )
 from cardcore.settlement.tender cimport money_after, points_after, same_lot, select_lots
 
@@ -128,6 +131,8 @@ cdef Settlement decide_topup(Snapshot snapshot, object command, int64_t at_us):
     cdef int64_t at_s = at_us // 1_000_000
     cdef Known known
     cdef uint64_t[PREDICATE_WORDS] truth
+    cdef Tally tally
+    cdef const Rules* r = &programme.r
     s.outside_tender = command.tender
     s.memo = command.memo
     s.t.outside_fen = s.t.gross_fen = s.t.net_fen = command.paid_fen
@@ -135,13 +140,20 @@ cdef Settlement decide_topup(Snapshot snapshot, object command, int64_t at_us):
         sell_product(s, programme, snapshot.account.copy(), command, at_s)
     else:
         know(snapshot.facts, programme, command.tender, "", &known)
-        answer(&programme.r, &known, at_s, truth)
-        top_up(s, programme, snapshot.account.copy(), command, at_s, truth)
+        answer(r, &known, at_s, truth)
+        open_tally(r, snapshot.account.counters_, snapshot.account.n_counters, at_s, &tally)
+        answer_had(r, &tally, truth)
+        tally_amount(r, C_TOPUPS, 1, &tally)
+        tally_amount(r, C_CHARGED, command.paid_fen, &tally)
+        answer_reached(r, &tally, truth)
+        top_up(s, programme, snapshot.account.copy(), command, at_s, truth, &tally)
+        put_moves(s, r, &tally)
+        s.t.tier_after = max(s.t.tier_before, tier_by_counters(r, &tally))
     settle_balances(&programme.r, s, snapshot.account, at_s)
     return s
 
 
-cdef int top_up(Settlement s, Programme programme, Account scratch, command, int64_t at_s, const uint64_t* truth) except -1:
+cdef int top_up(Settlement s, Programme programme, Account scratch, command, int64_t at_s, const uint64_t* truth, Tally* tally) except -1:
     """Principal for what was paid, bonus by every matching rule, both with the paid ratio of the whole (O02)."""
     cdef const Rules* r = &programme.r
     cdef int64_t paid = command.paid_fen, total_bonus = 0, bonus, divisor
@@ -158,7 +170,10 @@ cdef int top_up(Settlement s, Programme programme, Account scratch, command, int
         if applies(&r.rules[i], scratch.v.tier, paid, truth):
             # Rounding: full steps only.
             bonus = paid // r.rules[i].per_fen * r.rules[i].amount
+            if r.rules[i].n_quotas:
+                bonus = min(bonus, quota_left(r, &r.rules[i], tally))
             if bonus and first_of_group(&r.rules[i], &acted):
+                use_quota(&r.rules[i], bonus, tally)
                 grants.append((i, r.rules[i].purse, bonus))
                 if r.purses[r.rules[i].purse].unit == FEN:
                     total_bonus += bonus

@@ -86,7 +86,7 @@ EFFECTS = (
     "grant",
     "unmet",
 )
-UNMET = ("tier", "amount", "condition", "line", "group", "earned", "nothing")
+UNMET = ("tier", "amount", "condition", "line", "group", "earned", "nothing", "quota")
 """Why a rule did not act: `before` of an "unmet" note indexes it; `after` is then the condition in `Programme.predicates`."""
 
 
@@ -120,6 +120,22 @@ class FlightView(NamedTuple):
     position: int
     amount_fen: int
     kind: str
+
+
+class CounterView(NamedTuple):
+    """What an account has counted in one period; `counter` is a number of `Programme.counters`."""
+
+    counter: int
+    period: int
+    value: int
+
+
+class MoveView(NamedTuple):
+    """How a settlement moves a counter of its account; counter 0 is the points of steps, which no counter keeps."""
+
+    counter: int
+    period: int
+    amount: int
 
 
 class PostingView(NamedTuple):

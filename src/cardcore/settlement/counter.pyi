@@ -1,0 +1,1 @@
+"""Compiled only: what an account has done in a period."""

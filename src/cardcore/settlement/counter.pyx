@@ -1,0 +1,292 @@
+"""Counters of an account: small accumulators of a period, for tickets, money, points, events and what a rule has given.
+
+The pack says what a counter counts; the account keeps (id, period, value), and a settlement lists how they move. The fold adds what is listed
+and drops what is too old, and knows no pack: `verify` and `rebuild` need nothing but the entries.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdlib cimport realloc
+from libc.string cimport memmove, memset
+
+from cardcore.money cimport cc_muldiv
+from cardcore.settlement.model cimport EARNED, SHARED, STEPPED, Value, WHOLE
+from cardcore.settlement.rules cimport (
+    C_PAID, C_QUANTITY, C_TICKETS, CounterRule, P_BEFORE, P_NTH, P_REACHED, PER_DAY, PER_LIFE, PER_MONTH, PER_QUARTER, PER_WEEK, Predicate,
+    RULE_STEP, Rule, civil, covers, floor_div, reached_tier,
+)
+
+
+cdef int32_t period_of(int per, int64_t day) noexcept nogil:
+    """The number of the period that a local day lies in; weeks begin on Monday."""
+    cdef int64_t year = 0
+    cdef int month = 0, dom = 0
+    if per == PER_LIFE:
+        return 0
+    if per == PER_DAY:
+        return <int32_t> day
+    if per == PER_WEEK:
+        return <int32_t> floor_div(day + 3, 7)
+    civil(day, &year, &month, &dom)
+    if per == PER_MONTH:
+        return <int32_t> (year * 12 + month - 1)
+    if per == PER_QUARTER:
+        return <int32_t> (year * 4 + (month - 1) // 3)
+    return <int32_t> year
+
+
+cdef void open_tally(const Rules* r, const Counter* counters, int n_counters, int64_t at_s, Tally* t) noexcept nogil:
+    """Read the account's counters: what each has in its present period, or in the last ones of a rolling counter.
+
+    A streak has what the run of periods that reaches to this one, or to the one before, counts.
+    """
+    cdef int i, k
+    cdef int64_t day = floor_div(at_s + r.utc_offset_s, 86400)
+    cdef const CounterRule* c
+    t.stepped = 0
+    for i in range(r.n_counters):
+        c = &r.counters[i]
+        t.period[i] = period_of(c.per, day)
+        t.had[i] = 0
+        t.gained[i] = 0
+        t.counted[i] = 0
+        for k in range(n_counters):
+            if counters[k].counter != c.number or not t.period[i] - c.last < counters[k].period <= t.period[i]:
+                continue
+            t.had[i] = counters[k].value if c.streak else t.had[i] + counters[k].value
+            t.counted[i] = counters[k].period == t.period[i]
+
+
+cdef bint within(const Predicate* p, int64_t value) noexcept nogil:
+    return p.low <= value and value <= p.high
+
+
+cdef void answer_had(const Rules* r, const Tally* t, uint64_t* truth) noexcept nogil:
+    """Conditions about what was before this ticket, and about its number."""
+    cdef int i
+    cdef bint met
+    cdef const Predicate* p
+    for i in range(r.n_predicates):
+        p = &r.predicates[i]
+        met = False
+        if p.kind == P_BEFORE:
+            met = within(p, t.had[p.counter])
+        elif p.kind == P_NTH:
+            met = (t.had[p.counter] + 1) % p.low == 0 if p.low else t.had[p.counter] + 1 == p.high
+            met = met and not (r.counters[p.counter].streak and t.counted[p.counter])
+        if met:
+            truth[i >> 6] |= <uint64_t> 1 << (i & 63)
+
+
+cdef void answer_reached(const Rules* r, const Tally* t, uint64_t* truth) noexcept nogil:
+    """Conditions about what there is with this ticket."""
+    cdef int i
+    cdef const Predicate* p
+    for i in range(r.n_predicates):
+        p = &r.predicates[i]
+        if p.kind == P_REACHED and within(p, t.had[p.counter] + t.gained[p.counter]):
+            truth[i >> 6] |= <uint64_t> 1 << (i & 63)
+
+
+cdef void gain(const CounterRule* c, int64_t amount, int i, Tally* t) noexcept nogil:
+    t.gained[i] += amount
+    if c.streak and t.gained[i]:
+        t.gained[i] = 0 if t.counted[i] else 1  # a run counts its periods, not what is in them
+
+
+cdef void tally_ticket(const Rules* r, const LineOut* lines, int n_lines, int64_t net_fen, int64_t money_fen, Tally* t) noexcept nogil:
+    """Count one ticket: itself, its goods, and the money paid for those that a counter is about (points pay no money)."""
+    cdef int i, k
+    cdef int64_t about, quantity
+    cdef bint any_line
+    cdef const CounterRule* c
+    for i in range(r.n_counters):
+        c = &r.counters[i]
+        if c.counts != C_TICKETS and c.counts != C_PAID and c.counts != C_QUANTITY:
+            continue
+        about = 0
+        quantity = 0
+        any_line = False
+        for k in range(n_lines):
+            if c.any_category or covers(c.categories, lines[k].category):
+                about += lines[k].net_fen
+                quantity += lines[k].quantity
+                any_line = True
+        if c.counts == C_TICKETS:
+            gain(c, 1 if any_line else 0, i, t)
+        elif c.counts == C_QUANTITY:
+            gain(c, quantity, i, t)
+        elif net_fen:
+            # Rounding: the share of some categories in the money is floored.
+            gain(c, cc_muldiv(about, money_fen, net_fen), i, t)
+
+
+cdef void tally_amount(const Rules* r, int counts, int64_t amount, Tally* t) noexcept nogil:
+    """Count something that is no ticket: points, a top-up and its amount."""
+    cdef int i
+    for i in range(r.n_counters):
+        if r.counters[i].counts == counts:
+            gain(&r.counters[i], amount, i, t)
+
+
+cdef int tier_by_counters(const Rules* r, const Tally* t) noexcept nogil:
+    """The highest tier whose counter has what it asks for, with this ticket; 0 for none."""
+    cdef int i, k, best = 0
+    for i in range(1, r.n_tiers):
+        k = r.tiers[i].counter
+        if k >= 0 and t.had[k] + t.gained[k] >= r.tiers[i].counter_min:
+            best = i
+    return best
+
+
+cdef int tier_after_return(Settlement s, const Rules* r, Account account, int64_t at_s) except -1:
+    """A return takes a tier away if what it takes back had reached it; never below the one the card was issued with (T07)."""
+    cdef const Value* v = &account.v
+    cdef Account after = account
+    cdef Tally tally
+    cdef int had = reached_tier(r, v.spend_fen, v.orders, v.points_earned)
+    cdef int has = reached_tier(r, v.spend_fen + s.t.spend_delta_fen, v.orders + s.t.orders_delta, v.points_earned + s.t.points_delta)
+    if r.n_counters:
+        open_tally(r, account.counters_, account.n_counters, at_s, &tally)
+        had = max(had, tier_by_counters(r, &tally))
+        after = account.copy()
+        fold_moves(after, s.moves_, s.n_moves)
+        open_tally(r, after.counters_, after.n_counters, at_s, &tally)
+        has = max(has, tier_by_counters(r, &tally))
+    if has >= had or v.tier > had:
+        return v.tier
+    return min(v.tier, max(v.base_tier, has))
+
+
+# ------------------------------------------------------------------ moves
+cdef int put_moves(Settlement s, const Rules* r, const Tally* t) except -1:
+    """List what the decision adds to the account's counters."""
+    cdef int i
+    cdef Move* m
+    for i in range(r.n_counters):
+        if t.gained[i] == 0:
+            continue
+        m = s.add_move()
+        m.counter = r.counters[i].number
+        m.period = t.period[i]
+        m.since = t.period[i] - r.counters[i].last + 1
+        m.kind = r.counters[i].undone
+        m.amount = t.gained[i]
+        if r.counters[i].streak:
+            m.since = t.period[i]  # the run is told anew, the one it goes on from is dropped
+            m.amount = t.had[i] + t.gained[i]
+    if t.stepped:
+        m = s.add_move()
+        m.kind = STEPPED
+        m.amount = t.stepped
+    return 0
+
+
+cdef int fold_moves(Account account, const Move* moves, int n) except -1:
+    """Add what a settlement lists. Counters stay in order of (id, period), without empty ones: equal accounts are equal bytes."""
+    cdef int i, k, at
+    cdef const Move* m
+    cdef Counter* grown
+    cdef int64_t value
+    for i in range(n):
+        m = &moves[i]
+        if m.kind == STEPPED:
+            continue
+        value = m.amount
+        k = 0
+        while k < account.n_counters:
+            if account.counters_[k].counter == m.counter and (
+                    account.counters_[k].period < m.since or account.counters_[k].period == m.period):
+                if account.counters_[k].period == m.period:
+                    value += account.counters_[k].value
+                memmove(&account.counters_[k], &account.counters_[k + 1], (account.n_counters - k - 1) * sizeof(Counter))
+                account.n_counters -= 1
+            else:
+                k += 1
+        if value <= 0:  # what is taken back of a period that is gone
+            continue
+        if account.n_counters == account.cap_counters:
+            grown = <Counter*> realloc(account.counters_, (account.cap_counters + 8) * sizeof(Counter))
+            if grown == NULL:
+                raise MemoryError
+            account.counters_ = grown
+            account.cap_counters += 8
+        at = account.n_counters
+        while at > 0 and (account.counters_[at - 1].counter > m.counter or (
+                account.counters_[at - 1].counter == m.counter and account.counters_[at - 1].period > m.period)):
+            account.counters_[at] = account.counters_[at - 1]
+            at -= 1
+        memset(&account.counters_[at], 0, sizeof(Counter))
+        account.counters_[at].counter = m.counter
+        account.counters_[at].period = m.period
+        account.counters_[at].value = value
+        account.n_counters += 1
+    return 0
+
+
+cdef int64_t stepped(Settlement s) noexcept:
+    """Points that a settlement gave, or took back (negative), for steps that a counter passed."""
+    cdef int i
+    cdef int64_t points = 0
+    for i in range(s.n_moves):
+        if s.moves_[i].kind == STEPPED:
+            points += s.moves_[i].amount
+    return points
+
+
+cdef int64_t steps_lost(const Rules* r, Account account, const Move* m) noexcept:
+    """Points of the steps that a counter falls back below, so that what was granted is always what the counter says."""
+    cdef int i, k
+    cdef int64_t value = 0, points = 0
+    cdef const Rule* rule
+    for k in range(account.n_counters):
+        if account.counters_[k].counter == m.counter and account.counters_[k].period == m.period:
+            value = account.counters_[k].value
+    for k in range(r.first[RULE_STEP], r.first[RULE_STEP + 1]):
+        i = r.by_effect[k]
+        rule = &r.rules[i]
+        if r.counters[rule.counter].number == m.counter:
+            points += (value // rule.per_fen - max(0, value + m.amount) // rule.per_fen) * rule.amount
+    return points
+
+
+cdef int64_t move_back(
+    Settlement s, const Rules* r, Account account, Settlement ticket, int64_t before_fen, int64_t refund_fen, bint whole
+) except -1:
+    """What a refund moves back of its ticket's counters, in the ticket's own periods. Answers the points of steps that are lost.
+
+    Rounding: money in proportion, floored on the running total, so that all of it is back with the last fen.
+    """
+    cdef int i
+    cdef int64_t back, lost = 0, net = ticket.t.net_fen
+    cdef const Move* done
+    cdef Move* m
+    for i in range(ticket.n_moves):
+        done = &ticket.moves_[i]
+        back = 0
+        if done.kind == WHOLE:
+            back = done.amount if whole else 0
+        elif done.kind == SHARED:
+            back = done.amount if net == 0 else cc_muldiv(done.amount, before_fen + refund_fen, net) - cc_muldiv(done.amount, before_fen, net)
+        if back == 0:
+            continue
+        m = s.add_move()
+        m.counter, m.period, m.since, m.kind = done.counter, done.period, -(1 << 30), done.kind
+        m.amount = -back
+        lost += steps_lost(r, account, m)
+    if lost:
+        m = s.add_move()
+        m.kind = STEPPED
+        m.amount = -lost
+    return lost
+
+
+cdef int move_points_back(Settlement s, Settlement ticket, int64_t points) except -1:
+    """Counters of points go down by what was taken back."""
+    cdef int i
+    cdef Move* m
+    for i in range(ticket.n_moves):
+        if ticket.moves_[i].kind == EARNED and points:
+            m = s.add_move()
+            m.counter, m.period, m.since, m.kind = ticket.moves_[i].counter, ticket.moves_[i].period, -(1 << 30), EARNED
+            m.amount = -min(points, ticket.moves_[i].amount)
+    return 0
