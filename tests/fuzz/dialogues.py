@@ -36,7 +36,7 @@ from tests.card.station import AT, PIN, TERMINAL, Station
 
 COMMANDS_MAX = 64 * 301
 """Frames of a DESFire answer, each with as many follow-ups as `apdu` allows: more than that is a dialogue without end."""
-STATUS = bytes.fromhex("9000 9100 91AF 91AE 910C 91BE 6100 6110 61FF 6C00 6C04 6CFF 6A82 6A83 6985 6982 63C0 63C2 9302 9406 6988 FFFF 0000")
+STATUS = bytes.fromhex("9000 9100 91AE 91AF 910C 91BE 6100 6110 6C04 61FF 6C00 6CFF 6A82 6A83 6985 6982 63C0 63C2 9302 9406 6988 FFFF 0000")
 
 
 class Endless(AssertionError):

@@ -19,7 +19,7 @@ PLANS = st.lists(st.tuples(st.integers(0, 23), st.integers(0, 255)), max_size=12
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-@settings(max_examples=sized(25, 2000), deadline=None)
+@settings(max_examples=sized(15, 2000), deadline=None)
 @example(b"")
 @example(b"\x03\x01")
 @given(PLANS)
@@ -37,7 +37,7 @@ def test_an_honest_card_gives_a_result(name: str) -> None:
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_card_with_one_answer_for_everything(name: str) -> None:
     """The same status word for ever, with and without data: 61xx and 91AF are the ones that could go on without end."""
-    for status in range(len(STATUS) // 2):
+    for status in range(0, len(STATUS) // 2, sized(3, 1)):
         for how in (2, 3):
             SCENARIOS[name].play(bytes((how, status)))
 
