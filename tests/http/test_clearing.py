@@ -1,0 +1,79 @@
+"""Off-line clearing over HTTP: what a station may send, what it is told, and what a hostile body gets.
+
+Method: signed calls of the shop of this suite; keys of the card simulator are not there, so records end as cases, which is enough here.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Any
+
+from cardapi.desk import Request
+from cardcore.clearing import Header, PurseRecord, Seal
+from cardcore.clearing.layout import encode_all
+
+SAM = bytes.fromhex("0a0b0c0d0e0f")
+HEADER = Header(SAM, 3, 0, bytes.fromhex("20261122080000"))
+
+
+def record(number: int, fen: int = 1_00) -> PurseRecord:
+    return PurseRecord(fen, 6, SAM, number, bytes.fromhex("20261122101112"), bytes(4), bytes(8), bytes(10), 0, 500)
+
+
+def body(*numbers: int, seal: Seal | None = None) -> dict[str, Any]:
+    return {"batch": b64encode(encode_all(HEADER, [record(n) for n in numbers]) + (seal.encode() if seal else b"")).decode()}
+
+
+def test_a_batch_its_status_and_its_cases(chain: Any, till: Any) -> None:
+    chain.made(chain.admin.post("/v1/sams", {"sam": SAM.hex(), "terminal": "till-1"}))
+    first = till.post("/v1/clearing", body(1, 2, 2), "piece-1")
+    assert first.status == 200
+    told = first.json
+    assert (told["received"], told["repeated"], told["outcomes"]) == (3, 1, {"unknown_card": 2})
+    assert till.post("/v1/clearing", body(1, 2, 2), "piece-1").body == first.body
+    assert till.post("/v1/clearing", body(9), "piece-1").code == "key_reused"
+    again = till.post("/v1/clearing", body(2, 1, 3, seal=Seal(3, 3_00, bytes(32)))).json
+    assert (again["received"], again["repeated"], again["outcomes"]) == (3, 2, {"unknown_card": 1})
+    name = f"{SAM.hex()}-3"
+    status = till.get(f"/v1/clearing/{name}").json
+    assert (status["received"], status["cases"], status["sealed"], status["sealed_fen"]) == (3, 3, 3, 3_00)
+    assert till.get("/v1/clearing/none").status == 404
+    cases = chain.admin.get("/v1/cases?limit=2&reason=unknown_card").json
+    assert len(cases["cases"]) == 2
+    rest = chain.admin.get(f"/v1/cases?reason=unknown_card&cursor={cases['next_cursor']}").json
+    ids = {row["case"] for row in (*cases["cases"], *rest["cases"])}
+    assert len(ids) >= 3
+    assert chain.admin.get("/v1/cases?about=nothing").code == "query_malformed"
+    assert chain.admin.get("/v1/cases?about=sequences").status == 200
+
+
+def test_octets_that_are_no_batch_are_refused_whole(chain: Any, till: Any) -> None:
+    position = chain.shop.desk.head.position
+    whole = encode_all(HEADER, [record(1)])
+    for octets in (b"x", whole[:-1], whole[1:], whole[:-1] + bytes([whole[-1] ^ 1]), whole + whole[:72]):
+        reply = till.post("/v1/clearing", {"batch": b64encode(octets).decode()})
+        assert (reply.status, reply.code) == (422, "invalid_batch"), octets
+    assert till.post("/v1/clearing", {"batch": "not base64!"}).status == 422
+    assert till.post("/v1/clearing", {"batch": ""}).status == 422
+    assert chain.shop.desk.head.position == position
+
+
+def test_a_suspended_terminal_is_told_so_until_it_is_released(chain: Any, till: Any) -> None:
+    document = {"id": "till-1", "day": 0, "bad": 10, "state": "suspended"}
+    request = Request("change", "system", "suspend", bytes(16), payload={"kind": "suspension", "id": "till-1", "document": document})
+    chain.loop.run_until_complete(chain.shop.desk.execute(request))
+    reply = till.post("/v1/clearing", body(50))
+    assert (reply.status, reply.code) == (403, "terminal_suspended")
+    chain.made(chain.admin.post("/v1/terminals/till-1/release", {"reason": "looked at"}))
+    assert till.post("/v1/clearing", body(50)).status == 200
+
+
+def test_what_a_terminal_number_stood_for_cannot_be_changed(chain: Any) -> None:
+    number = "0a0b0c0d0e10"
+    made = chain.made(chain.admin.post("/v1/sams", {"sam": number, "terminal": "till-1", "valid_from": 100}, "sam-1"))
+    assert chain.admin.post("/v1/sams", {"sam": number, "terminal": "till-1", "valid_from": 100}, "sam-1").json == made
+    late = chain.admin.post("/v1/sams", {"sam": number, "terminal": "till-2", "valid_from": 100})
+    assert (late.status, late.code) == (422, "invalid_document")
+    moved = chain.made(chain.admin.post("/v1/sams", {"sam": number, "terminal": "till-2", "valid_from": 200}))
+    assert [(row["valid_from"], row["unit"]) for row in moved["periods"]] == [(100, "store-1"), (200, "store-2")]
+    assert number in {row["sam"] for row in chain.admin.get("/v1/sams?limit=200").json["sams"]}
