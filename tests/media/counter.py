@@ -16,6 +16,7 @@ from cardapi.media.profiles import desfire_medium, purse_medium
 from cardapi.media.sessions import CardSessions, Step
 from cardapi.media.tap import Room
 from cardcore.card.purse import Application
+from cardcore.clearing.body import unpack_case
 from cardcore.settlement import Account, Settlement
 from firmware_sim import build, pboc
 from firmware_sim.card import Card
@@ -128,6 +129,11 @@ class Counter:
         entries = self.till.shop.store.statement(account.account_id, None, 1_000)
         settled = [Settlement.unpack(entry.body) for entry in entries if is_settlement(entry)]
         return sum(posting.amount for one in settled for posting in one.postings() if posting.target == "sales")
+
+    def cases(self) -> list[tuple[str, str, str]]:
+        """Reason, state and medium of every case."""
+        rows = self.till.shop.store.find_records("case", "state", "", "~", limit=100)
+        return [(case.reason, case.state, case.facts["medium"]) for case in (unpack_case(row.body) for row in rows)]
 
     def places(self, number: str = "") -> dict[str, int]:
         """Fen of one account by place, as the journal has them."""

@@ -6,6 +6,7 @@ Method: sessions over simulated cards, driven step by step; stations that repeat
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,11 @@ from cardapi.custody import Pin
 from cardapi.media.asked import Result
 from cardapi.media.purse_chip import terminal_id
 from cardapi.media.sessions import IDLE_S, OF_CLIENT_MAX, CardSessions, SessionProblem, Step
+from firmware_sim import build
 from firmware_sim.card import Card
+from firmware_sim.desfire import ready
+from firmware_sim.desfire.layout import File, Value
+from firmware_sim.desfire.ready import card_key
 from firmware_sim.nvm import PowerCut
 from tests.desk.till import Till
 from tests.media.counter import PIN, Counter, Send
@@ -269,9 +274,47 @@ def test_a_card_rolled_back_is_frozen(counter: Counter, chip: str) -> None:
     result = counter.tap(card, "load", 1_00)
     assert (result.outcome, result.code) == ("refused", "counter_stepped_back")
     assert counter.till.shop.store.read([counter.number])[counter.number].card.state == "frozen"
+    assert counter.cases() == [("counter_stepped_back", "open", counter.medium)]
     assert counter.tap(card, "load", 1_00).code == "card_not_active"
+    counter.till.done("unfreeze", card=counter.number)
+    assert counter.tap(card, "load", 1_00).code == "counter_stepped_back"
+    assert len(counter.cases()) == 1, "the same finding is one case"
     assert counter.money() == (70_00, 30_00, 0)
     counter.till.sound()
+
+
+def test_a_card_whose_proof_is_not_of_its_keys(counter: Counter) -> None:
+    """The commit goes through and its transaction MAC does not verify: nothing is posted, a person decides."""
+    card = counter.desfire()
+    counter.tap(card, "load", 30_00)
+    name = File.name_of(ready.AID, ready.MAC_FILE)
+    card.reset()
+    key = card_key("desfire-transaction-mac", build.TEST_UID)
+    raw = card.store.read(name)
+    assert key in raw
+    card.store.begin().write(name, raw.replace(key, bytes(16))).commit()
+    result = counter.tap(card, "pay", 10_00)
+    assert (result.outcome, result.code) == ("in_flight", "invalid_mac")
+    assert counter.tap(card, "recover").outcome == "in_flight"
+    assert (counter.money(), counter.places()["open"], counter.claims_of_sales()) == ((70_00, 30_00, 0), 10_00, 0)
+    assert counter.cases() == [("proof_refused", "open", counter.medium)]
+    counter.till.sound()
+
+
+def test_a_balance_that_no_step_explains(counter: Counter) -> None:
+    """K4: the same counter, another amount."""
+    card = counter.desfire()
+    counter.tap(card, "load", 30_00)
+    card.reset()
+    file = File.find(card.store, ready.AID, ready.VALUE_FILE)
+    assert file is not None
+    transaction = card.store.begin()
+    file.write(transaction, replace(Value.read(card.store, file), value=90_00).pack())
+    transaction.commit()
+    for purpose in ("pay", "load", "unload"):
+        assert counter.tap(card, purpose, 1_00).code == "balance_differs"
+    assert counter.cases() == [("balance_differs", "open", counter.medium)]
+    assert counter.money() == (70_00, 30_00, 0)
 
 
 def test_another_card_does_not_end_an_item(counter: Counter) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from cardapi.desk import members
-from cardapi.desk.clearing import clear, close_case
+from cardapi.desk.clearing import clear, close_case, open_case
 from cardapi.desk.media import HANDLERS as MEDIA
 from cardapi.desk.media import medium_verb, retired
 from cardapi.desk.money import card_images, check_pin, refuse
@@ -229,7 +229,7 @@ def change(work: Work, request: Request) -> Entry:
     return work.add(request, account_id=0, card="", body=pack_body(Change(kind, name, before, after)))
 
 
-CLEARING = {"clear_batch": clear, "close_case": close_case}
+CLEARING = {"clear_batch": clear, "close_case": close_case, "open_case": open_case}
 HANDLERS: dict[str, Callable[[Work, Request], Entry]] = {
     "stock": stock, "issue": issue, "activate": step, "freeze": step, "unfreeze": step, "lost": lost, "cancel": end, "take_back": end,
     "expire_card": end, "destroy": destroy, "swap": exchange, "reissue": exchange, "exclude": exclude, "set_pin": set_pin,

@@ -39,6 +39,18 @@ def clear(work: Work, request: Request) -> Entry:
     return work.add(request, account_id=0, card="", body=body.pack(), settlement=body)
 
 
+def open_case(work: Work, request: Request) -> Entry:
+    """Open a case about what a card showed on-line; the same finding again is the case that is there. Raises Problem case_open."""
+    case = request.payload.get("case")
+    if not isinstance(case, Case):
+        raise Problem("invalid_payload", "open_case needs a case", name="case")
+    before = work.case(case.id)
+    if before is not None and before.state == "open":
+        raise Problem("case_open", "there is such a case already", case=case.id)
+    body = form.empty([msgspec.structs.replace(case, state="open", opened_at=work.position + 1)])
+    return work.add(request, account_id=0, card="", body=body.pack(), settlement=body)
+
+
 def close_case(work: Work, request: Request) -> Entry:
     """Close a case without moving money; a sequence that was never a stored case is kept as one from here on."""
     name = request.payload.get("case")

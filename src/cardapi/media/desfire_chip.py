@@ -71,6 +71,7 @@ class DesfireChip:
         if (counter, value) != (self.row.offline_counter, self.row.balance_fen) and counter == self.row.offline_counter:
             from cardapi.media.tap import TapRefused
 
+            self.tap.open_case("balance_differs", value, counter=counter, known=self.row.balance_fen)
             raise TapRefused("balance_differs", "the chip holds another amount than it last proved (K4)", chip_fen=value)
         channel = yield from self.open(key_number)
         amount = self.tap.asked.amount_fen

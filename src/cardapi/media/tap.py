@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from cardapi.desk import Desk, Request, is_settlement, unpack_facts
+from cardapi.desk import Desk, Problem, Request, is_settlement, unpack_facts
 from cardapi.ids import ACCOUNT_BITS, ticket_id
 from cardapi.keys.port import KeyStore
 from cardapi.media.asked import Asked, Caller, Result
@@ -23,7 +23,8 @@ from cardapi.store.port import CardRow, Entry, MediumRow
 from cardcore.card import Answer, CardRefused, Command, tries_left
 from cardcore.card.dialogue import Dialogue, Intend, ToCard, ToSam
 from cardcore.card.purse_proof import Outcome
-from cardcore.crypto import Key
+from cardcore.clearing.body import Case
+from cardcore.crypto import InvalidMac, Key
 from cardcore.errors import CardcoreError, Declined
 from cardcore.settlement import Arrive, Load, Pay, Return, Settlement, Unload
 from cardcore.settlement.lifecycle import admit
@@ -219,7 +220,21 @@ class Tap:
         assert self.card is not None, "the card is known by now"
         request = self._system("freeze", f"k1:{self.intent_key}", card=self.card.number, reason=f"K1: counter {seen} after {known}")
         self.room.desk.call(request)
+        self.open_case("counter_stepped_back", 0, seen=seen, known=known)
         return TapRefused("counter_stepped_back", f"the card shows counter {seen}, it was at {known}", seen=seen, known=known)
+
+    def open_case(self, reason: str, amount_fen: int, **facts: Any) -> None:
+        """Have a person look at what this card showed. The same finding again is one case."""
+        assert self.row is not None, "the medium is known by now"
+        told = {"medium": self.row.medium, **facts}
+        mark = hashlib.blake2b(repr([reason, sorted(told.items())]).encode(), digest_size=12).hexdigest()
+        caller = self.caller
+        case = Case(f"tap-{mark}", reason, "open", self.row.account_id, caller.terminal, caller.unit, amount_fen, 0, 0, "", told)
+        try:
+            self.room.desk.call(self._system("open_case", f"case:{mark}:{self.room.random(8).hex()}", payload={"case": case}))
+        except Problem as problem:
+            if problem.code != "case_open":
+                raise
 
     def step(self, script: Dialogue[Any], chip: Any) -> Script:
         """Run a dialogue that changes the card. Where it fails after its intent, the card, still here, is asked what happened."""
@@ -230,6 +245,10 @@ class Tap:
                 raise
             outcome, shown, proof = yield from chip.recover(self.opened)
             if outcome is Outcome.OPEN:
+                if isinstance(error, InvalidMac):
+                    entry = self.opened.entry
+                    ticket = ticket_id(entry.partition, entry.position)
+                    self.open_case("proof_refused", self.opened.amount_fen, verb=entry.verb, ticket=ticket)
                 raise
             raise Settled(self.end(self.opened, outcome, shown, proof, "done" if outcome is Outcome.DONE else "refused", error)) from error
 

@@ -37,9 +37,15 @@ SEQUENCES: Final = (
     Reason("counter_gap", "counters of a card between those that came are missing"),
     Reason("balance_break", "the balance before a purchase is not the balance after the one before it"),
 )
+TAPS: Final = (
+    Reason("counter_stepped_back", "a card proved a counter lower than one it had proved before: a copy, or memory put back; it is frozen"),
+    Reason("proof_refused", "a card did a step, and its proof does not belong to its keys: the money is in flight until somebody decides"),
+    Reason("balance_differs", "a card proved another balance than at the same counter before"),
+)
+"""What a card on-line showed that a person must look at (K1, K4)."""
 NAMES: Final = tuple(reason.name for reason in OUTCOMES)
 (
     ACCEPTED, MALFORMED, UNKNOWN_TERMINAL, UNKNOWN_CARD, KEY_NOT_ALLOWED, BAD_MAC, PAYEE_UNPROVEN, TERMINAL_SUSPENDED, REPLAYED,
     FUTURE_DATED, LATE_UPLOAD, CARD_DEAD, CARD_BLOCKED, STALE_BLACKLIST, CARD_OVERDRAWN,
 ) = range(len(OUTCOMES))  # fmt: skip
-WHAT: Final = {reason.name: reason.what for reason in (*OUTCOMES, *SEQUENCES)}
+WHAT: Final = {reason.name: reason.what for reason in (*OUTCOMES, *SEQUENCES, *TAPS)}
