@@ -18,6 +18,8 @@ from firmware_sim.desfire import ready
 from firmware_sim.nvm import Memory
 from tests.media.counter import PIN
 
+LINGER_S = 0.05
+
 
 def asked_of(number: int) -> Asked:
     """The tap of this number: loads and payments in turn, each of another amount."""
@@ -39,7 +41,16 @@ def run(directory: Path, image: Path, first: int, end: Any) -> None:
         os.write(pipe, f"?{number}\n".encode())
         step = sessions.open(caller, asked, shop.desk.fingerprint([number]))
         while step.result is None:
-            answer = card.transmit(bytes.fromhex(step.commands[0])).hex()
+            command = bytes.fromhex(step.commands[0])
+            # Two of three taps linger where the money is in flight, before the card acts or after, so that kills find them there.
+            money = command[1] in (0x52, 0x54, 0xC7)
+            if money and number % 3 == 0:
+                os.write(pipe, b"~\n")
+                time.sleep(LINGER_S)
+            answer = card.transmit(command).hex()
+            if money and number % 3 == 1:
+                os.write(pipe, b"~\n")
+                time.sleep(LINGER_S)
             step = sessions.step(caller.client, step.session, step.step, (answer,))
         result = step.result
         if result.outcome == "settled" and result.amount_fen != asked.amount_fen:

@@ -51,13 +51,13 @@ def test_kill_nine_in_the_middle_of_taps(tmp_path: Path, kind: str) -> None:
     rng = random.Random(5)
     told: dict[int, tuple[str, bool]] = {}
     settled = 0
-    for _ in range(KILLS):
+    for life in range(KILLS):
         first = max(told, default=0) + 1
         reading, writing = os.pipe()
         process = context.Process(target=kill_child.run, args=(tmp_path / "shop", image, first, DupFd(writing)))
         process.start()
         os.close(writing)
-        settled += _life(reading, process, rng.uniform(0, 0.05), told)
+        settled += _life(reading, process, rng.uniform(0, 0.05), told, in_flight=life % 2 == 0)
         os.close(reading)
     till.reopen()
     counter.restart()
@@ -74,19 +74,25 @@ def test_kill_nine_in_the_middle_of_taps(tmp_path: Path, kind: str) -> None:
     assert len(amounts) == len(set(amounts)), "no tap was intended twice"
     assert sorted(told) == list(range(1, len(told) + 1))
     assert len(done) > KILLS // 2
-    assert settled, "at least one kill hit a tap in flight"
+    assert settled >= KILLS // 4, "kills hit taps in flight"
     till.sound()
     till.shop.close()
 
 
-def _life(reading: int, process: multiprocessing.process.BaseProcess, after_s: float, told: dict[int, tuple[str, bool]]) -> int:
-    """One life of the child, killed a while after its first result; how many taps of an earlier life it settled. Notes what it told."""
+def _life(
+    reading: int, process: multiprocessing.process.BaseProcess, after_s: float, told: dict[int, tuple[str, bool]], *, in_flight: bool
+) -> int:
+    """One life of the child; how many taps of an earlier life it settled. Notes what it told.
+
+    It is killed a while after its first result, or (in_flight) where the money of a later tap is under way.
+    """
     data = b""
-    while b"!" not in data:
+    while b"!" not in data or (in_flight and b"~" not in data[data.index(b"!") :]):
         piece = os.read(reading, 65_536)
         assert piece, "the child ended by itself"
         data += piece
-    time.sleep(after_s)
+    if not in_flight:
+        time.sleep(after_s)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     process.join()
