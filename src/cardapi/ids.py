@@ -27,6 +27,16 @@ def parse_ticket_id(text: str) -> tuple[int, int]:
     return int(match[1], 16), int(match[2], 16)
 
 
+def leg_key(partition: int, position: int, into: int) -> tuple[str, str]:
+    """(client, client key) of the entry in partition `into` of a movement whose first entry stands there."""
+    return "system", f"leg:{ticket_id(partition, position)}:{into:02x}"
+
+
+def is_leg(client: str, client_key: str) -> bool:
+    """Whether an entry is a further leg: its body, and what it adds to the books, are its first entry's."""
+    return client == "system" and client_key.startswith("leg:")
+
+
 def is_slug(text: str) -> bool:
     """Whether `text` may name a unit, terminal or operator."""
     return _SLUG.fullmatch(text) is not None

@@ -35,6 +35,8 @@ def clear(work: Work, request: Request) -> Entry:
     upload: Any = request.command
     if not isinstance(upload, Upload):
         raise Problem("invalid_payload", "clear_batch needs an upload")
+    if work.partitions > 1:  # its one entry pays accounts of every partition
+        raise Problem("invalid_payload", "uploads are cleared by shops with one partition: cardcore init --partitions 1")
     body = _Posting(work, request, upload).body()
     return work.add(request, account_id=0, card="", body=body.pack(), settlement=body)
 

@@ -10,6 +10,7 @@ from cardapi.desk.facts import facts
 from cardapi.desk.law import lawful
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.work import Work
+from cardapi.ids import ACCOUNT_BITS
 from cardapi.people.policy import CardPolicy
 from cardapi.store.fold import Step, is_settlement, pack_body
 from cardapi.store.media import VERBS as MEDIUM_VERBS
@@ -71,6 +72,8 @@ def _void_unseen(work: Work, request: Request, key: tuple[str, str]) -> Entry:
 def _card(work: Work, request: Request, ticket: Entry | None) -> CardRow:
     if request.card:
         card = work.card(request.card)
+        if card is not None and card.account_id >> ACCOUNT_BITS != work.partition:
+            card = None  # the entry it names is in another card's partition
         if card is not None and ticket is not None and card.state in GONE and card.account_id == ticket.account_id:
             card = work.card_of(card.account_id)  # the ticket's account has moved to another number since (L01)
     elif ticket is not None and ticket.account_id:
@@ -88,7 +91,7 @@ def _end_lapsed(work: Work, request: Request, card: CardRow) -> Entry | None:
     Each is an entry of its own, whatever becomes of the request. An `expire` that finds no lapsed lot is itself the release
     of the last one: the hold it answers.
     """
-    account = work.accounts[card.account_id]
+    account = work.account(card.account_id)
     at_s = work.at_s
     while position := account.lapsed_hold(at_s):
         hold = work.entry_at(position)
@@ -121,13 +124,13 @@ def _decide(work: Work, request: Request, card: CardRow, ticket: Entry | None) -
     if ticket is not None:
         return decide(_ticket_snapshot(work, card, ticket, request.verb), command, work.at_us)
     version = work.version(card)
-    account = work.accounts[card.account_id]
+    account = work.account(card.account_id)
     told = facts(work.record, work.registry, work.custody, request, version.asks, card.account_id) if version.asks else None
     if not request.further:
         settlement = decide(Snapshot(version.programme, account, facts=told), command, work.at_us)
     else:
         further = [_further(work, request, number) for number in request.further]
-        others = [Snapshot(work.version(row).programme, work.accounts[row.account_id]) for row in further]
+        others = [Snapshot(work.version(row).programme, work.account(row.account_id)) for row in further]
         settlement = decide(Snapshot(version.programme, account, others=others, facts=told), command, work.at_us)
         if request.verb != "transfer":
             _further_pins(work, further, settlement)
@@ -201,11 +204,11 @@ def _ticket_snapshot(work: Work, card: CardRow, ticket: Entry, verb: str) -> Sna
             raise CardcoreError(f"account {account_id} has no card")
         if verb in GIVES_BACK and named.verb != "hold":  # as for the card itself: nothing is given to a number that is dead
             admit(verb, other.state, other.state_from, other.valid_until, other.flags, work.at_s)
-        others.append(Snapshot(work.version(other).programme, work.accounts[account_id]))
+        others.append(Snapshot(work.version(other).programme, work.account(account_id)))
     followers = [_settlement(work, entry) for entry in work.followers(ticket.position) if is_settlement(entry)]
     programme = work.version(card, named.programme_version).programme
     return Snapshot(
-        programme, work.accounts[card.account_id], others=others, ticket=named, ticket_position=ticket.position, followers=followers
+        programme, work.account(card.account_id), others=others, ticket=named, ticket_position=ticket.position, followers=followers
     )
 
 

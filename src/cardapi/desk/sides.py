@@ -61,28 +61,34 @@ class Sides:
         return head if head.position else start_head(chain_key, head.partition, self._genesis[head.partition])
 
     @property
+    def partitions(self) -> frozenset[int]:
+        """The numbers of all partitions."""
+        return frozenset(self._sides)
+
+    @property
     def heads(self) -> list[Head]:
         """Where each partition ended when this desk last wrote or read it."""
         return [side.head for _, side in sorted(self._sides.items())]
 
-    def open(self, requests: Sequence[Request], at_us: int, *, everywhere: bool = False) -> list[Work]:
+    def open(self, requests: Sequence[Request], at_us: int, *, everywhere: bool = False, extra: Iterable[int] = ()) -> list[Work]:
         """Begin a batch at `at_us`; the working set of each request, one for each partition.
 
-        `everywhere`: look for the client keys in all partitions, which a commit has asked for (`KeyTaken`).
+        `everywhere`: look for the client keys in all partitions, which a commit has asked for (`KeyTaken`); `extra`: partitions
+        that turned out to be needed (`Elsewhere`).
         """
         count = len(self._sides)
         places = partitions_of(requests, count, self._store)
         keys: set[tuple[str, str]] = set()
-        numbers: dict[int, set[str]] = {place: set() for place in places}
+        numbers: dict[int, set[str]] = {place: set() for place in (*places, *extra)}
         shown: dict[int, list[Request]] = {}
         for request, place in zip(requests, places, strict=True):
             keys.add((request.client, request.client_key))
             if request.ref_key:
                 keys.add(request.ref_key)
-            if request.card and (count == 1 or home(request.card, count) == place):
-                numbers[place].add(request.card)
-            if request.further:
-                numbers[place].update([number for number in request.further if number and home(number, count) == place])
+            if request.card:
+                numbers.setdefault(home(request.card, count), set()).add(request.card)
+            for number in request.further:
+                numbers.setdefault(home(number, count), set()).add(number)
             if request.verb in media.VERBS:
                 shown.setdefault(place, []).append(request)
         missing = [number for place, named in numbers.items() for number in named if number not in self._sides[place].rows.cards]
@@ -100,13 +106,15 @@ class Sides:
             again = [number for number in numbers[place] if number not in found]
             if again:
                 found = {**found, **self._store.read(again)}
-        works = {}
+        works: dict[int, Work] = {}
         for place, named in numbers.items():
             side = self._sides[place]
-            works[place] = work = Work(
+            work = Work(
                 self._store, self._registry, self._custody, side.rows, side.head, side.chain_key, at_us, self._pin_tries_max,
                 partitions=count,
             )  # fmt: skip
+            works[place] = work
+            work.works = works
             work.keys = known  # one for all: a key used twice in a batch is seen, whichever partitions it names
             work.next_account = side.next_account
             wanted = named.intersection(missing) if place not in begun.heads else named

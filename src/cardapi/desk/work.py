@@ -10,11 +10,11 @@ import msgspec
 
 from cardapi.custody import Custody
 from cardapi.desk.request import Problem, Request
-from cardapi.ids import ACCOUNT_BITS, home
+from cardapi.ids import ACCOUNT_BITS, home, is_leg, leg_key
 from cardapi.people.registry import ProgrammeVersion, Registry
 from cardapi.store import media
 from cardapi.store.chain import pack_further, seal
-from cardapi.store.fold import Fold, Records, digest, pack_body
+from cardapi.store.fold import Fold, Records, digest, liability_delta, pack_body
 from cardapi.store.port import AccountRow, Batch, CardRow, Entry, Found, Head, MediumRow, Record, Store
 from cardcore.clearing.body import BatchCount, Case, Cleared, Row, unpack_batch, unpack_case
 from cardcore.errors import AmountOutOfRange
@@ -48,6 +48,14 @@ class Rows:
         kept = self.accounts
         self.cards = {number: row for number, row in self.cards.items() if row.account_id in kept}
         self.media = {name: row for name, row in self.media.items() if row.account_id in kept}
+
+
+class Elsewhere(Exception):
+    """A request needs rows of a partition that its batch does not hold: the batch is begun again with it."""
+
+    def __init__(self, partition: int) -> None:
+        super().__init__(partition)
+        self.partition = partition
 
 
 class Work(Fold):
@@ -87,6 +95,7 @@ class Work(Fold):
         self.kept: dict[tuple[str, str], Record] = {}  # beside the journal, by this batch
         self.recording = False  # an exception while True leaves the working set in doubt
         self.next_account = 0  # account number to give next, 0 = not asked for yet
+        self.works: dict[int, Work] = {self.partition: self}  # of the whole batch, by partition
         self._chain_key = chain_key
         self._touched: dict[int, AccountRow] = {}  # accounts to write, in order
         self._absent: set[str] = set()
@@ -150,10 +159,23 @@ class Work(Fold):
     def card(self, number: str) -> CardRow | None:
         """A card by number; read now if the batch did not name it."""
         row = self.cards.get(number)
-        if row is None and number not in self._absent and home(number, self.partitions) == self.partition:
+        if row is None and self.partitions > 1 and home(number, self.partitions) != self.partition:
+            return self.at(home(number, self.partitions)).card(number)
+        if row is None and number not in self._absent:
             self.take_in({number}, self.store.read([number]).values())
             row = self.cards.get(number)
         return row
+
+    def at(self, partition: int) -> Work:
+        """The working set of another partition of this batch. Raises Elsewhere when the batch does not hold it."""
+        work = self.works.get(partition)
+        if work is None:
+            raise Elsewhere(partition)
+        return work
+
+    def account(self, account_id: int) -> Account:
+        """An account that was read with its card. Raises KeyError, Elsewhere."""
+        return self.at(account_id >> ACCOUNT_BITS).accounts[account_id]
 
     def card_anywhere(self, number: str) -> CardRow | None:
         """A card as it stands now, whichever partition it lives in: to name it, not to decide about its value."""
@@ -163,7 +185,9 @@ class Work(Fold):
         return found.card if found is not None else None
 
     def card_of(self, account_id: int) -> CardRow | None:
-        """The card that stands for an account (`Store.read_accounts`)."""
+        """The card that stands for an account (`Store.read_accounts`). Raises Elsewhere."""
+        if account_id >> ACCOUNT_BITS != self.partition:
+            return self.at(account_id >> ACCOUNT_BITS).card_of(account_id)
         found = self.store.read_accounts([account_id]).get(account_id)
         if found is not None:
             self.admit(found)
@@ -173,12 +197,13 @@ class Work(Fold):
         return min(on_it, key=lambda row: (row.state in GONE, -row.changed_at, row.number), default=None)
 
     def named(self, request: Request) -> Entry | None:
-        """The entry that `ref` or `ref_key` names, None when there is none."""
+        """The entry that `ref` or `ref_key` names, None when there is none. The further leg of a movement is named by its first."""
         if request.ref_key:
             return self.keys.get(request.ref_key)
         if request.partition != self.partition:
             return None
-        return self.entry_at(request.ref)
+        entry = self.entry_at(request.ref)
+        return None if entry is None or is_leg(entry.client, entry.client_key) else entry
 
     def entry_at(self, position: int) -> Entry | None:
         """An entry of this partition, of this batch or the store; None when there is none."""
@@ -267,24 +292,51 @@ class Work(Fold):
 
         Raises AmountOutOfRange, and changes nothing, where the liability would leave what a store can keep.
         """
-        position = self.position + 1
-        liability_fen = self.liability_fen
-        further = b""
+        others: dict[int, list[int]] = {}
         if settlement is not None:
-            liability_fen += settlement.liability_delta_fen
-            if liability_fen > LIABILITY_MAX:
-                raise AmountOutOfRange("all customers' money together leaves its bound", limit=LIABILITY_MAX)
-            others = settlement.further_accounts
-            if others:
-                further = pack_further([(other, self.changed[other]) for other in others])
+            for other in settlement.further_accounts:
+                others.setdefault(other >> ACCOUNT_BITS, []).append(other)
+            self._bounded(settlement, others)
         client, client_key = key or (request.client, request.client_key)
+        entry = self._chain(
+            (verb or request.verb, "refused" if code else "applied", code), account_id, card,
+            (client, client_key, fingerprint or request.fingerprint), request, ref, others.pop(self.partition, []), body, settlement,
+        )  # fmt: skip
+        self.keys[client, client_key] = entry
+        for partition, accounts in others.items():
+            # The same body once more in the journal of each further partition: what it does there, in the same commit (M5, M6).
+            leg = (*leg_key(self.partition, entry.position, partition), _NO_FINGERPRINT)
+            self.at(partition)._chain((entry.verb, "applied", ""), accounts[0], card, leg, request, 0, accounts[1:], body, settlement)
+        return entry
+
+    def _bounded(self, settlement: Settlement | Cleared, partitions: Iterable[int]) -> None:
+        """Raise AmountOutOfRange where a partition's liability would leave its bound, Elsewhere for one that is not held."""
+        for partition in {self.partition, *partitions}:
+            if self.at(partition).liability_fen + liability_delta(settlement, partition) > LIABILITY_MAX:
+                raise AmountOutOfRange("all customers' money together leaves its bound", limit=LIABILITY_MAX)
+
+    def _chain(
+        self,
+        what: tuple[str, str, str],
+        account_id: int,
+        card: str,
+        key: tuple[str, str, bytes],
+        request: Request,
+        ref: int,
+        further: list[int],
+        body: bytes,
+        settlement: Settlement | Cleared | None,
+    ) -> Entry:
+        """Seal an entry after the last one of this partition, and fold it. `what`: verb, outcome, code."""
+        position = self.position + 1
+        delta = liability_delta(settlement, self.partition) if settlement is not None else 0
         entry = seal(
             self._chain_key,
             self.mac,
             (
-                self.partition, position, self.at_us, verb or request.verb, "refused" if code else "applied", code, account_id, card,
-                client, client_key, fingerprint or request.fingerprint, request.unit, request.terminal, request.operator,
-                request.approver, request.reason, ref, self.changed.get(account_id, 0), further, liability_fen, body,
+                self.partition, position, self.at_us, *what, account_id, card, *key, request.unit, request.terminal, request.operator,
+                request.approver, request.reason, ref, self.changed.get(account_id, 0),
+                pack_further([(other, self.changed[other]) for other in further]) if further else b"", self.liability_fen + delta, body,
             ),
         )  # fmt: skip
         self.recording = True
@@ -292,20 +344,18 @@ class Work(Fold):
         self.recording = False
         if account_id:
             self._touched[account_id] = self.account_row(account_id)  # now, while it is at hand; a later entry does it again
-        if settlement is not None:
-            if isinstance(settlement, Settlement):
-                self.settlements[position] = settlement
-            else:
-                self._records_touched.update(("case", case.id) for case in settlement.cases)
-                if settlement.batch is not None:
-                    self._records_touched.add(("clearing-batch", settlement.batch.id))
-            for other in settlement.further_accounts:
-                self._touched[other] = self.account_row(other)
+        for other in further:
+            self._touched[other] = self.account_row(other)
+        if isinstance(settlement, Settlement):
+            self.settlements[position] = settlement
+        elif settlement is not None:
+            self._records_touched.update(("case", case.id) for case in settlement.cases)
+            if settlement.batch is not None:
+                self._records_touched.add(("clearing-batch", settlement.batch.id))
         self.position = position
         self.mac = entry.mac
-        self.liability_fen = liability_fen
+        self.liability_fen += delta
         self.entries.append(entry)
-        self.keys[client, client_key] = entry
         return entry
 
     def add_records(self, request: Request, after: list[Record], *, kept: tuple[Record, ...] = (), facts: dict[str, Any] | None = None,

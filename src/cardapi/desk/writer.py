@@ -22,7 +22,7 @@ from cardapi.desk.facts import facts
 from cardapi.desk.money import money
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.sides import Sides
-from cardapi.desk.work import Work
+from cardapi.desk.work import Elsewhere, Work
 from cardapi.people.registry import Registry
 from cardapi.store.fold import MONEY_VERBS
 from cardapi.store.port import Batch, Entry, Head, KeyTaken, Record, Store
@@ -34,7 +34,7 @@ T = TypeVar("T")
 Answer = Entry | CardcoreError
 
 _log = logging.getLogger("cardcore.desk")
-KEY_TRIES = 5  # of a batch whose client keys meet their effect in another partition
+BATCH_TRIES = 6  # a client key met elsewhere, a partition missing: each is known from then on
 BATCH_MAX = 4_096  # requests in one commit; a queue item is never split
 READERS = 2
 QUESTIONS_MAX = 1_000  # reads waiting or running before `busy` (F4)
@@ -342,29 +342,43 @@ class Desk:
                 pass
 
     def _work(self, requests: list[Request]) -> list[Answer]:
-        """Decide and commit. Decided again when a client key turned out to have its effect in another partition (O1)."""
-        for left in reversed(range(KEY_TRIES)):
+        """Decide and commit.
+
+        Decided again when a client key turned out to have its effect in another partition (O1), or a request to need a partition
+        that nothing in the batch told of.
+        """
+        everywhere, extra = False, frozenset[int]()
+        for left in reversed(range(BATCH_TRIES)):
             try:
-                return self._batches(requests, everywhere=left < KEY_TRIES - 1)
+                return self._batches(requests, everywhere=everywhere, extra=extra)
             except KeyTaken:
                 if not left:
                     raise
+                everywhere = True
+            except Elsewhere as missing:
+                self._store.abandon()
+                assert left, "a batch that holds every partition needs no other"
+                extra = self._sides.partitions if extra else frozenset((missing.partition,))
             except BaseException:
                 self._store.abandon()
                 raise
         raise AssertionError("the last try returns or raises")
 
-    def _batches(self, requests: list[Request], *, everywhere: bool) -> list[Answer]:
+    def _batches(self, requests: list[Request], *, everywhere: bool, extra: frozenset[int]) -> list[Answer]:
         """One commit, unless a registry change must be seen by what follows it."""
         answers: list[Answer] = []
         while len(answers) < len(requests):
             rest = requests[len(answers) :]
-            works = self._sides.open(rest, self._clock(), everywhere=everywhere)
-            for work, request in zip(works, rest, strict=True):
-                answers.append(_one(work, request))
-                if work.documents:
-                    break
-            self._commit({work.partition: work for work in works}.values())
+            works = self._sides.open(rest, self._clock(), everywhere=everywhere, extra=extra)
+            try:
+                for work, request in zip(works, rest, strict=True):
+                    answers.append(_one(work, request))
+                    if work.documents:
+                        break
+            except Elsewhere:
+                self._sides.forget(works[0].works.values())
+                raise
+            self._commit(works[0].works.values())
         return answers
 
     def _commit(self, works: Collection[Work]) -> None:
@@ -391,8 +405,10 @@ def _one(work: Work, request: Request) -> Answer:
         if request.verb in MONEY_VERBS:
             return money(work, request)
         return card_verb(work, request)
+    except Elsewhere:
+        raise
     except Exception as error:
-        if work.recording:  # half way through the fold: the working set is no longer to be trusted
+        if any(each.recording for each in work.works.values()):  # half way through the fold: the working set is no longer to be trusted
             raise
         if isinstance(error, CardcoreError):
             return error

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from cardapi.ids import is_leg
 from cardapi.store.port import Entry, Head
 from cardcore.clearing.body import Cleared
 from cardcore.clearing.reasons import ACCEPTED
@@ -158,7 +159,12 @@ def drawer_change(done: Settlement) -> int:
 
 
 def settled(entry: Entry) -> Settlement | None:
-    """The decoded body of an applied money entry, else None. Raises InvalidRecord on damaged bytes."""
+    """The decoded body of an applied money entry, else None. Raises InvalidRecord on damaged bytes.
+
+    A movement between partitions is counted once, where its first entry stands: its further legs say the same again.
+    """
+    if is_leg(entry.client, entry.client_key):
+        return None
     if entry.outcome == "applied" and entry.verb in MONEY_VERBS and entry.body:  # the void of an unseen key has none (O6)
         return Settlement.unpack(entry.body)
     return None

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from cardapi.ids import ACCOUNT_BITS
 from cardapi.store import media
 from cardapi.store.port import AccountRow, CardRow, Entry, MediumRow, Record
 from cardcore.clearing.body import BatchCount, Case, Cleared, Row, case_order
@@ -92,6 +93,33 @@ def is_settlement(entry: Entry) -> bool:
     return entry.outcome == "applied" and entry.body != b"" and entry.verb in MONEY_VERBS
 
 
+def accounts_in(settlement: Settlement, partition: int) -> list[int]:
+    """The accounts of this partition that a settlement touches, its own first if it is one of them."""
+    if not settlement.further_accounts:
+        return [settlement.account_id]
+    return [account for account in (settlement.account_id, *settlement.further_accounts) if account >> ACCOUNT_BITS == partition]
+
+
+def liability_delta(settlement: Settlement | Cleared, partition: int) -> int:
+    """What a settlement adds to the customers' money of one partition: all it adds, unless it touches accounts of others (M10)."""
+    if isinstance(settlement, Cleared):
+        return settlement.liability_delta_fen
+    if not settlement.further_accounts or len(accounts_in(settlement, partition)) == 1 + len(settlement.further_accounts):
+        return settlement.liability_delta_fen
+    delta = 0
+    for posting in settlement.postings():
+        if posting.unit == "fen":
+            # A hold is an item of the account it was asked of, whichever account's lots it keeps.
+            source = settlement.account_id if posting.source == "held" else posting.source_account
+            target = settlement.account_id if posting.target == "held" else posting.target_account
+            delta += posting.amount * (_is_in(target, partition) - _is_in(source, partition))
+    return delta
+
+
+def _is_in(account_id: int, partition: int) -> bool:
+    return account_id != 0 and account_id >> ACCOUNT_BITS == partition
+
+
 class Fold:
     """Cards, accounts, media and documents as their entries made them: all of them in `verify`, those of one batch in the desk."""
 
@@ -129,11 +157,10 @@ class Fold:
             if entry.body:
                 if not isinstance(settlement, Settlement):
                     settlement = Settlement.unpack(entry.body)
-                self.accounts[settlement.account_id].apply(settlement, entry.position)
-                for account_id in settlement.further_accounts:
+                for account_id in accounts_in(settlement, entry.partition):
                     self.accounts[account_id].apply(settlement, entry.position)
                     self.changed[account_id] = entry.position
-                if verb in media.VERBS:
+                if verb in media.VERBS and entry.account_id == settlement.account_id:
                     self._show(entry, settlement)
         elif verb == "change":
             self._change(unpack_change(entry.body))

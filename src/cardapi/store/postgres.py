@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import os
 import secrets
-import struct
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,12 +23,14 @@ from cardapi.ids import home
 from cardapi.store import postgres_arrays as arrays
 from cardapi.store import postgres_clearing as clearing
 from cardapi.store import postgres_records as records
+from cardapi.store import postgres_rows as rows
 from cardapi.store import postgres_sql as sql
 from cardapi.store import schema
 from cardapi.store.chain import unpack_further
 from cardapi.store.port import AccountRow, Batch, Begun, CardRow, Entry, Found, Head, KeyTaken, MediumRow, Record, StoreError
 from cardapi.store.postgres_safety import refuse_unsafe
 from cardcore.clearing.body import Row
+from cardcore.errors import CardcoreError
 
 POSITION_MAX = (1 << 48) - 1
 CHUNK = 1_000
@@ -84,23 +85,29 @@ class PostgresStore:
         self._tokens: dict[int, int] = {}  # partition -> its token when we wrote last
         self._taken: list[int] = []  # partitions taken over since the last commit
         self._warnings: list[str] = []
-        self._connection = connect(url, sql.READER_SETTINGS if read_only else sql.SETTINGS)
+        self._standby = standby
+        self._connection = self._connect()
+        self._count = len(self.partitions())
+
+    def _connect(self) -> psycopg.Connection:
+        """A connection that was checked: nothing else is written through."""
+        connection = connect(self._url, sql.READER_SETTINGS if self._read_only else sql.SETTINGS)
         try:
-            found = schema.current_postgres(self._connection)
+            found = schema.current_postgres(connection)
             if found != schema.HEAD:
                 raise schema.SchemaError(
                     f"the database is at schema {found or 'none'}, this release needs {schema.HEAD}: cardcore migrate", found=found
                 )
-            if not read_only:
-                refuse_unsafe(self._connection, standby)
-                self._connection.add_notice_handler(self._noticed)
-            self._count = len(self.partitions())
+            if not self._read_only:
+                refuse_unsafe(connection, self._standby)
+                connection.add_notice_handler(self._noticed)
         except psycopg.Error as error:
-            self._connection.close()
+            connection.close()
             raise StoreError(f"cannot read the database: {_said(error)}") from error
         except BaseException:
-            self._connection.close()
+            connection.close()
             raise
+        return connection
 
     def _noticed(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         self._warnings.append(diagnostic.message_primary or "")
@@ -254,6 +261,8 @@ class PostgresStore:
     # ------------------------------------------------------------ writes
     def begin(self, partitions: Collection[int], keys: Sequence[tuple[str, str]], numbers: Sequence[str]) -> Begun:
         """Lock, find and read in one round trip. Raises StoreError; then nothing is locked."""
+        if self._connection.closed:
+            self._connection = self._connect()
         connection = self._connection
         try:
             with connection.pipeline():
@@ -269,10 +278,10 @@ class PostgresStore:
                 raise StoreError(f"partitions {sorted(set(partitions) - set(tokens))} are not there")
             heads = self._take_over([number for number, token in tokens.items() if self._tokens.get(number) != token], tokens)
         except psycopg.Error as error:
-            self.abandon()
+            self._undo()
             raise StoreError(f"cannot begin: {_said(error)}") from error
         except BaseException:
-            self.abandon()
+            self._undo()
             raise
         return Begun(
             heads,
@@ -294,26 +303,38 @@ class PostgresStore:
         return {row[0]: _head(row) for row in heads.fetchall()}
 
     def abandon(self) -> None:
-        """End what `begin` began without writing. What was taken over in it is not ours then, and is asked for again."""
+        """End what `begin` began without writing. What was taken over in it stays ours: the caller was told where it ends."""
+        if self._connection.info.transaction_status != psycopg.pq.TransactionStatus.INTRANS:
+            self._undo()
+            return
+        self._taken = []
+        try:
+            self._connection.execute("COMMIT")
+        except psycopg.Error:
+            self._undo()
+
+    def _undo(self) -> None:
+        """After an error: forget what was taken over, and the connection too when it is not idle and sound."""
         for number in self._taken:
             self._tokens.pop(number, None)
         self._taken = []
-        if self._connection.closed or self._connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
-            return
-        try:
-            self._connection.execute("ROLLBACK")
-        except psycopg.Error:  # the connection is gone, and the transaction with it
-            pass
+        connection = self._connection
+        if connection.closed or connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            connection.close()  # which ends its transaction
+            try:
+                self._connection = self._connect()
+            except CardcoreError:  # the error that brought us here is the one to report; `begin` tries again
+                pass
 
     def commit(self, batch: Batch) -> None:
         """Raises KeyTaken when nothing was written because a client key has its effect elsewhere; any other StoreError
         means nothing was written, or it is unknown (F2)."""
-        connection = self._connection
         unasked: list[int] = []
+        connection = self._connection
         if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
-            self.begin(_partitions_of(batch), (), ())
+            self.begin(rows.partitions_of(batch), (), ())
             unasked = self._taken  # nobody was told what others wrote there: the next `begin` has to
-        columns = _columns_of(batch)
+        columns = rows.columns_of(batch)
         self._warnings.clear()
         for left in reversed(range(TRIES)):
             try:
@@ -326,20 +347,27 @@ class PostgresStore:
                     self._tokens.pop(number, None)
                 break
             except _REPEAT as error:
-                self.abandon()
-                if not left or self.begin(_partitions_of(batch), (), ()).heads:
+                if not left or not self._again(batch):
                     raise StoreError(f"commit failed: {_said(error)}") from error
+                connection = self._connection
             except psycopg.errors.UniqueViolation as error:
-                self.abandon()
+                self._undo()
                 if error.diag.constraint_name == "entry_client_key":
                     raise KeyTaken("a client key has its effect in another partition") from error
                 raise StoreError(f"commit failed: {_said(error)}") from error
             except (psycopg.Error, OSError) as error:
-                self.abandon()
+                self._undo()
                 raise StoreError(f"commit failed: {_said(error)}") from error
         if self._warnings:
             # A wait for the synchronous standby that was cancelled is a warning and no error: written here, perhaps not there (O3, O4).
             raise StoreError(f"the outcome of a commit is unknown: {self._warnings[0]}")
+
+    def _again(self, batch: Batch) -> bool:
+        """Begin once more what the server rolled back; False when somebody else has written there since, so it was decided in vain."""
+        held = dict(self._tokens)
+        self._undo()
+        self._tokens = held
+        return not self.begin(rows.partitions_of(batch), (), ()).heads
 
     def rebuild(
         self,
@@ -355,19 +383,19 @@ class PostgresStore:
             connection.execute(sql.LOCK, (arrays.int8s(list(self.partitions())),))
             for statement in (*sql.DELETE_PROJECTIONS, *records.DELETE_JOURNALED):
                 connection.execute(statement)
-            for part in _parts(accounts):
-                connection.execute(sql.UPSERT_ACCOUNTS, _account_columns(part))
-            for cards_part in _parts(cards):
-                connection.execute(sql.UPSERT_CARDS, _row_columns(cards_part, _CARD_KINDS))
-            for media_part in _parts(media):
-                connection.execute(sql.UPSERT_MEDIA, _row_columns(media_part, _MEDIUM_KINDS))
-            for cleared_part in _parts(cleared):
+            for part in rows.parts(accounts):
+                connection.execute(sql.UPSERT_ACCOUNTS, rows.account_columns(part))
+            for cards_part in rows.parts(cards):
+                connection.execute(sql.UPSERT_CARDS, rows.row_columns(cards_part, rows.CARD_KINDS))
+            for media_part in rows.parts(media):
+                connection.execute(sql.UPSERT_MEDIA, rows.row_columns(media_part, rows.MEDIUM_KINDS))
+            for cleared_part in rows.parts(cleared):
                 connection.execute(clearing.UPSERT, clearing.columns(cleared_part))
-            for records_part in _parts(journaled):
+            for records_part in rows.parts(journaled):
                 for statement, parameters in records.steps(records_part):
                     connection.execute(statement, parameters)
-            for documents_part in _parts(documents):
-                connection.execute(sql.UPSERT_DOCUMENTS, _document_columns(documents_part))
+            for documents_part in rows.parts(documents):
+                connection.execute(sql.UPSERT_DOCUMENTS, rows.document_columns(documents_part))
             # Whoever else has the store open forgets what it remembers of these rows.
             connection.execute(sql.TAKE_OVER, (self._holder, arrays.int8s(list(self.partitions()))))
         self._tokens.clear()
@@ -415,81 +443,3 @@ def _prior(account_id: int, entry: Entry | None) -> int:
     if entry.account_id == account_id:
         return entry.prior
     return dict(unpack_further(entry.further)).get(account_id, 0)
-
-
-# ---------------------------------------------------------------- rows as columns
-def _partitions_of(batch: Batch) -> list[int]:
-    numbers = {entry.partition for entry in batch.entries} | {row.account_id >> 40 for row in batch.accounts}
-    numbers |= {row.account_id >> 40 for row in batch.cards} | {row.account_id >> 40 for row in batch.media}
-    if batch.documents or batch.records or batch.cleared or batch.uncleared:
-        numbers.add(0)
-    return sorted(numbers or {0})
-
-
-_INTEGERS = {
-    "partition", "position", "at_us", "account_id", "ref", "prior", "liability_fen", "state_from", "valid_until", "flags", "pin_tries",
-    "changed_at", "purse", "online_counter", "offline_counter", "balance_fen", "in_flight",
-}  # fmt: skip
-_BYTES = {"fingerprint", "further", "body", "mac", "pin_value", "keys"}
-
-
-def _kinds(fields: Sequence[str]) -> list[Callable[[Any], bytes]]:
-    """The kind of column of each field of a row."""
-    return [arrays.int8s if name in _INTEGERS else arrays.byteas if name in _BYTES else arrays.texts for name in fields]
-
-
-_ENTRY_KINDS = _kinds(Entry.__struct_fields__)
-_CARD_KINDS = _kinds(CardRow.__struct_fields__)
-_MEDIUM_KINDS = _kinds(MediumRow.__struct_fields__)
-
-
-def _columns_of(batch: Batch) -> list[tuple[str, Sequence[Any]]]:
-    columns: list[tuple[str, Sequence[Any]]] = []
-    try:
-        if batch.entries:
-            rows = zip(*map(_astuple, batch.entries), strict=True)
-            columns.append((sql.INSERT_ENTRIES, [kind(column) for kind, column in zip(_ENTRY_KINDS, rows, strict=True)]))
-        if batch.accounts:
-            columns.append((sql.UPSERT_ACCOUNTS, _account_columns(batch.accounts)))
-        if batch.cards:
-            columns.append((sql.UPSERT_CARDS, _row_columns(batch.cards, _CARD_KINDS)))
-        if batch.media:
-            columns.append((sql.UPSERT_MEDIA, _row_columns(batch.media, _MEDIUM_KINDS)))
-        columns += clearing.steps(batch.uncleared, batch.cleared)
-        if gone := [row for row in batch.documents if not row[2]]:
-            columns.append((sql.DELETE_DOCUMENTS, _document_columns(gone)[:2]))
-        if put := [row for row in batch.documents if row[2]]:
-            columns.append((sql.UPSERT_DOCUMENTS, _document_columns(put)))
-        columns += records.steps(batch.records)
-    except (ValueError, TypeError, struct.error) as error:
-        raise StoreError(f"a row cannot be written: {error}") from error
-    return columns
-
-
-def _account_columns(rows: Sequence[AccountRow]) -> list[Any]:
-    ids = [row.account_id for row in rows]
-    return [
-        arrays.int8s([account_id >> 40 for account_id in ids]), arrays.int8s(ids), arrays.byteas([row.state for row in rows]),
-        arrays.int8s([row.changed_at for row in rows]),
-    ]  # fmt: skip
-
-
-def _row_columns(rows: Sequence[CardRow] | Sequence[MediumRow], kinds: Sequence[Callable[[Any], bytes]]) -> list[Any]:
-    columns = zip(*map(_astuple, rows), strict=True)
-    partitions = arrays.int8s([row.account_id >> 40 for row in rows])
-    return [partitions, *(kind(column) for kind, column in zip(kinds, columns, strict=True))]
-
-
-def _document_columns(rows: Sequence[tuple[str, str, bytes]]) -> list[Any]:
-    return [arrays.texts([row[0] for row in rows]), arrays.texts([row[1] for row in rows]), arrays.byteas([row[2] for row in rows])]
-
-
-def _parts(rows: Iterable[Any]) -> Iterator[list[Any]]:
-    part: list[Any] = []
-    for row in rows:
-        part.append(row)
-        if len(part) == CHUNK:
-            yield part
-            part = []
-    if part:
-        yield part

@@ -8,14 +8,27 @@ and indexes sound (the adapter's own check).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
 
+from cardapi.ids import ACCOUNT_BITS, is_leg, leg_key
 from cardapi.store.chain import genesis_mac, holds, unpack_further
 from cardapi.store.checkpoint import Checkpoint
-from cardapi.store.fold import CLEARING_VERBS, JOURNALED_KINDS, MONEY_VERBS, SEALED_KINDS, Fold, digest, is_settlement, unpack_facts
+from cardapi.store.fold import (
+    CLEARING_VERBS,
+    JOURNALED_KINDS,
+    MONEY_VERBS,
+    SEALED_KINDS,
+    Fold,
+    accounts_in,
+    digest,
+    is_settlement,
+    liability_delta,
+    unpack_facts,
+)
 from cardapi.store.port import AccountRow, CardRow, Entry, MediumRow, Record, Store
 from cardcore.clearing.body import Cleared, Row
 from cardcore.errors import CardcoreError
@@ -81,14 +94,15 @@ def verify(
         if not partitions:
             raise _Found(Bad("partition", 0, 0, "", "there is no partition"))
         total = store.counts()["entries"]
-        marks = _marks(checkpoints)
+        marks, legs = _marks(checkpoints), _Legs()
         for number, genesis in partitions.items():
-            replay = _Replay(store, fold, number, marks.pop(number, {}))
+            replay = _Replay(store, fold, number, marks.pop(number, {}), legs)
             for entry in replay.run(chain_key(number), genesis):
                 report.entries += 1
                 if progress is not None and entry.position % PROGRESS_STEP == 0:
                     progress(report.entries, total)
             report.liability_fen += replay.liability_fen
+        legs.check()
         if marks:
             raise _Found(Bad("checkpoint", min(marks), 0, "", "a checkpoint names a partition that is not there"))
         if rebuilt is None:
@@ -118,14 +132,41 @@ def _marks(checkpoints: Iterable[Checkpoint]) -> dict[int, dict[int, Checkpoint]
     return marks
 
 
+class _Legs:
+    """Movements between partitions: the same body stands in the journal of each partition it touches (M5, M6)."""
+
+    def __init__(self) -> None:
+        self._owed: dict[tuple[int, str], bytes] = {}  # partition, client key of the leg -> digest of its body
+        self._found: dict[tuple[int, str], tuple[int, bytes]] = {}
+
+    def see(self, entry: Entry, settlement: Settlement) -> None:
+        """A settlement's entry: the first of its movement, or a further leg of one."""
+        accounts = (settlement.account_id, *settlement.further_accounts)
+        partitions = {account_id >> ACCOUNT_BITS for account_id in accounts} - {entry.partition}
+        if is_leg(entry.client, entry.client_key):
+            self._found[entry.partition, entry.client_key] = entry.position, hashlib.sha256(entry.body).digest()
+        elif partitions:
+            body = hashlib.sha256(entry.body).digest()
+            self._owed |= {(into, leg_key(entry.partition, entry.position, into)[1]): body for into in partitions}
+
+    def check(self) -> None:
+        """Every movement has all its legs, and no leg is without its first entry."""
+        for (partition, key), (position, body) in self._found.items():
+            if self._owed.pop((partition, key), None) != body:
+                raise _Found(Bad("entry", partition, position, "", "the leg of a movement whose first entry is another, or not there"))
+        for partition, key in self._owed:
+            raise _Found(Bad("entry", partition, 0, key, "missing: this leg of a movement is not in the journal"))
+
+
 class _Replay:
     """One partition's journal from its start."""
 
-    def __init__(self, store: Store, fold: Fold, partition: int, marks: dict[int, Checkpoint]) -> None:
+    def __init__(self, store: Store, fold: Fold, partition: int, marks: dict[int, Checkpoint], legs: _Legs) -> None:
         self._store = store
         self._fold = fold
         self._partition = partition
         self._marks = marks
+        self._legs = legs
         self._tickets: dict[int, _Ticket] = {}
         self.money: dict[tuple[int, int], None] = {}  # lots whose unit is fen, by (account, lot)
         self.liability_fen = 0
@@ -164,11 +205,13 @@ class _Replay:
             expected_further = []
             if is_settlement(entry):
                 settlement = Settlement.unpack(entry.body)
-                expected_further = [(other, self._fold.changed.get(other, 0)) for other in settlement.further_accounts]
-                if settlement.account_id != entry.account_id or settlement.pack() != entry.body:
+                touched = accounts_in(settlement, self._partition)
+                expected_further = [(other, self._fold.changed.get(other, 0)) for other in touched[1:]]
+                if touched[:1] != [entry.account_id] or settlement.pack() != entry.body:
                     self._bad(entry.position, "the body is another account's, or not in canonical form")
+                self._legs.see(entry, settlement)
                 self._fold.apply(entry, settlement)
-                self.liability_fen += settlement.liability_delta_fen
+                self.liability_fen += liability_delta(settlement, self._partition)
                 self._postings(entry, settlement)
             elif entry.verb in CLEARING_VERBS and entry.outcome == "applied":
                 body = Cleared.unpack(entry.body)
