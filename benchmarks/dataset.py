@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cardapi.app import Shop, create_shop, open_shop
 from cardapi.desk import Request
+from cardapi.ids import ACCOUNT_BITS, home
 from cardapi.store.port import AccountRow, Batch, CardRow
 from cardcore.settlement import Account, Adjust, Command, Line, Programme, Sale, Snapshot, TopUp, decide, pack
 
@@ -74,44 +75,57 @@ class Dataset:
             yield from [card_number(next(places) + 1) for _ in range(STRETCH)]
 
 
-def build(directory: Path, cards: int) -> Dataset:
+def build(directory: Path, cards: int, *, store: str = "", owner: str = "", partitions: int = 0) -> Dataset:
     """Create a shop with one store, one terminal, the benchmark's programme and `cards` active cards."""
-    create_shop(directory, name="benchmark", password="benchmark-only")
+    create_shop(directory, name="benchmark", password="benchmark-only", store=store, owner=owner, partitions=partitions)
     with open_shop(directory) as shop:
         _change(shop, "unit", UNIT, {"id": UNIT, "name": "Store 1", "kind": "store", "parent": "issuer"})
         _change(shop, "terminal", TERMINAL, {"unit": UNIT, "name": "Till 1", "state": "active", "key_version": 1})
         _change(shop, "programme", f"{PROGRAMME}@1", {"pack": PACK, "valid_from": 0})
-        _reserve(shop)
+        count = len(shop.store.partitions())
+        for partition in range(count):
+            _reserve(shop, _number_in(partition, count, cards))
         rules = programme()
         for first in range(1, cards + 1, BULK):
-            shop.store.commit(_bulk(rules, range(first, min(first + BULK, cards + 1))))
+            shop.store.commit(_bulk(rules, range(first, min(first + BULK, cards + 1)), count))
     return Dataset(directory, cards)
 
 
-def _bulk(rules: Programme, numbers: range) -> Batch:
+def _number_in(partition: int, partitions: int, cards: int) -> int:
+    """A place no other card has, whose number belongs to this partition."""
+    if partitions == 1:
+        return 0
+    return next(place for place in range(cards + 1, cards + 1 + 2 * partitions) if home(card_number(place), partitions) == partition)
+
+
+def _account_id(place: int, partitions: int) -> int:
+    return home(card_number(place), partitions) << ACCOUNT_BITS | place + 1
+
+
+def _bulk(rules: Programme, numbers: range, partitions: int) -> Batch:
     cards = [
         CardRow(
-            number=card_number(number), account_id=number + 1, programme=PROGRAMME, state="active", state_from=0, unit=UNIT, kind="primary",
+            number=card_number(number), account_id=_account_id(number, partitions), programme=PROGRAMME, state="active", state_from=0, unit=UNIT, kind="primary",
             valid_until=0, flags=0, pin_value=b"", pin_tries=0, changed_at=1,
         )
         for number in numbers
     ]  # fmt: skip
-    rich = (account(rules, number + 1, scenarios.RICH_FEN, scenarios.RICH_POINTS) for number in numbers)
+    rich = (account(rules, _account_id(number, partitions), scenarios.RICH_FEN, scenarios.RICH_POINTS) for number in numbers)
     accounts = [AccountRow(value.account_id, value.pack(), 1) for value in rich]
     return Batch(entries=[], cards=cards, accounts=accounts, documents=[])
 
 
-def _reserve(shop: Shop) -> None:
-    """Card 0, issued and topped up by the ordinary path: its value is what the journal's liability starts from."""
-    number = card_number(0)
+def _reserve(shop: Shop, place: int) -> None:
+    """A card issued and topped up by the ordinary path: its value is what its partition's liability starts from."""
+    number = card_number(place)
     payload = {"programme": PROGRAMME, "kind": "primary", "valid_until": 0}
     steps: list[tuple[str, Command | None, dict[str, object]]] = [
         ("issue", None, payload), ("activate", None, {}), ("topup", TopUp(scenarios.RESERVE_FEN), {}),
     ]  # fmt: skip
     for verb, command, facts in steps:
         request = Request(
-            verb=verb, client=CLIENT, client_key=f"benchmark-{verb}", fingerprint=bytes(16), card=number, command=command, unit=UNIT,
-            terminal=TERMINAL, payload=facts,
+            verb=verb, client=CLIENT, client_key=f"benchmark-{verb}-{place}", fingerprint=bytes(16), card=number, command=command,
+            unit=UNIT, terminal=TERMINAL, payload=facts,
         )  # fmt: skip
         entry = shop.desk.call(request)
         if entry.outcome != "applied":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import line_batch, line_clearing, line_core, line_crypto, line_growth, line_http, line_pcsc, line_store
+from . import line_batch, line_clearing, line_core, line_crypto, line_growth, line_http, line_pcsc, line_postgres, line_store
 from .harness import Opener
 
 LINES: dict[str, Opener] = {
@@ -12,6 +12,8 @@ LINES: dict[str, Opener] = {
     "http": line_http.settle,
     "http_batch": line_http.settle_batch,
     "growth": line_growth.growth,
+    "postgres": line_postgres.store,
+    "postgres_http": line_postgres.http,
     "tac": line_crypto.tacs,
     "diversify": line_crypto.diversification,
     "clearing": line_clearing.clearing,

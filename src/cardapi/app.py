@@ -22,7 +22,7 @@ from argon2 import PasswordHasher
 
 from cardapi import stores
 from cardapi.custody import Custody
-from cardapi.desk import Desk, Request
+from cardapi.desk import Desk, Lanes, Request
 from cardapi.jobs.background import Background
 from cardapi.messages.settings import MessageSettings
 from cardapi.people.follow import Follower
@@ -63,6 +63,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
 
     store: str = ""  # "" = DIR/cardcore.db; "postgresql://..." or "local-postgres" (see cardapi.stores)
     standby: Literal["none", "synchronous", "reports"] = "none"  # what the server's standbys must be (store.postgres_safety)
+    lanes: int = 2  # writers of one process on a server store: one decides while another waits for its commit
     checkpoints: str = ""  # path of the checkpoint file, outside the host if possible; "" = DIR/checkpoints/checkpoints.jsonl
     queue_max: int = 20_000  # requests waiting at the desk before it answers busy
     pin_tries_max: int = 3
@@ -171,10 +172,12 @@ class Shop:
         self.follower: Follower | None = None
         checkpointer = None if lock is None else Checkpointer(checkpoints, self._checkpoint_failed)
         self._checkpointer = checkpointer
-        self.desk = Desk(
-            store, custody, registry, clock, checkpointer,
-            queue_max=settings.queue_max, pin_tries_max=settings.pin_tries_max,
-        )  # fmt: skip
+        bounds = {"queue_max": settings.queue_max, "pin_tries_max": settings.pin_tries_max}
+        if self.embedded or lock is None:
+            self.desk = Desk(store, custody, registry, clock, checkpointer, **bounds)
+        else:
+            more = [stores.open_store(directory, settings.store, settings.standby) for _ in range(settings.lanes - 1)]
+            self.desk = Lanes([store, *more], custody, registry, clock, checkpointer, **bounds)
 
         self.background = Background(self.desk, store.reader, registry, custody, clock, settings.messages, directory)
 

@@ -67,7 +67,7 @@ def _holds(work: Work, card: CardRow | None, account_id: int) -> int:
     row = card or work.card_of(account_id)
     assert row is not None, "an account that is posted to has a card"
     units = work.version(row).programme.purse_units
-    account = work.accounts[account_id]
+    account = work.account(account_id)
     lots = sum(lot.amount for lot in account.lots() if units[lot.purse] == "fen")
     return lots + sum(hold.amount_fen for hold in account.holds()) + account.on_card_fen + sum(f.amount_fen for f in account.flights())
 

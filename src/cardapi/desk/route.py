@@ -22,7 +22,7 @@ def partitions_of(requests: Sequence[Request], partitions: int, store: Store) ->
     """The partition of each request. Reads the store only for those that name their entry by key, or a medium and no card."""
     if partitions == 1:
         return [0] * len(requests)
-    places = [_known(request, partitions) for request in requests]
+    places = [hint(request, partitions) for request in requests]
     if -1 in places:
         keys = {request.ref_key for request, place in zip(requests, places, strict=True) if place < 0 and request.ref_key}
         media = {_medium(request) for request, place in zip(requests, places, strict=True) if place < 0 and not request.ref_key}
@@ -34,8 +34,8 @@ def partitions_of(requests: Sequence[Request], partitions: int, store: Store) ->
     return places
 
 
-def _known(request: Request, partitions: int) -> int:
-    """-1 when the store has to be asked."""
+def hint(request: Request, partitions: int) -> int:
+    """The partition of a request as far as the request itself tells; -1 when the store has to be asked."""
     if request.verb in REGISTRY_VERBS:
         return REGISTRY
     if request.ref:

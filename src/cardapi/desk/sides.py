@@ -61,6 +61,11 @@ class Sides:
         return head if head.position else start_head(chain_key, head.partition, self._genesis[head.partition])
 
     @property
+    def count(self) -> int:
+        """How many partitions there are."""
+        return len(self._sides)
+
+    @property
     def partitions(self) -> frozenset[int]:
         """The numbers of all partitions."""
         return frozenset(self._sides)

@@ -193,9 +193,13 @@ class Desk:
                     return self._answers(list(requests))
             finally:
                 self._writing.release()
+        return self.begin(requests).result()
+
+    def begin(self, requests: Sequence[Request]) -> Future[list[Answer]]:
+        """Queue these and return at once. Raises Problem busy, not_ready."""
         future: Future[list[Answer]] = Future()
         self._put(_Item(requests, future, None))
-        return future.result()
+        return future
 
     def keep(self, records: Sequence[Record]) -> None:
         """Write records beside the journal (`Record.changed_at` 0), durably, between two batches. Raises Problem not_ready.

@@ -1,0 +1,186 @@
+"""Lines `postgres` and `postgres_http`: the server store, durable, beside pgbench on the same server in the same rounds.
+
+A server of our own on the disk that is measured, `fsync` and `synchronous_commit` on. pgbench runs its own tables in another
+database: `-N` is update, select and insert in one transaction, TPC-B-like adds two rows that all clients share.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cardapi.app import Shop
+from cardapi.desk import Request
+from cardapi.store.port import StoreError
+from cardapi.store.postgres_local import OWNER, ROLE, LocalServer
+from cardcore.settlement import Sale
+
+from . import dataset, servers
+from .harness import Line, LineFailed, Options, Subject, Target
+from .line_http import BATCH, BATCH_CONNECTIONS, CONNECTIONS, Load, Requests, cardcore
+from .line_store import raw_sync
+from .scenarios import TICKET
+
+CALLERS = 16
+PARTITIONS = 64
+SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "8GB", "checkpoint_timeout": "30min", "max_connections": "60"}
+
+
+@contextmanager
+def server(options: Options) -> Iterator[LocalServer]:
+    """A PostgreSQL on the disk that is measured. Raises LineFailed where there is none installed."""
+    room = Path(tempfile.mkdtemp(prefix="cardcore-bench-", dir=options.work if options.work.stat().st_uid else "/var/tmp"))
+    room.chmod(0o755)
+    try:
+        local = LocalServer(room / "server", SETTINGS)
+        local.create()
+        local.start()
+    except StoreError as error:
+        shutil.rmtree(room, ignore_errors=True)
+        raise LineFailed(error.detail) from error
+    try:
+        yield local
+    finally:
+        local.stop("immediate")
+        shutil.rmtree(room, ignore_errors=True)
+
+
+def database(local: LocalServer, name: str) -> tuple[str, str]:
+    """An empty database; its addresses for who serves and who owns it."""
+    local.sql(f"CREATE DATABASE {name} OWNER {OWNER}")
+    return local.url(ROLE, name), local.url(OWNER, name)
+
+
+class Pgbench:
+    """PostgreSQL's own benchmark, 16 clients, prepared statements."""
+
+    def __init__(self, local: LocalServer, scale: int) -> None:
+        self._local = local
+        local.sql("CREATE DATABASE pgbench")
+        local.run("pgbench", "-h", str(local.directory), "-i", "-q", "-s", str(scale), "pgbench")
+
+    def rate(self, seconds: float, *options: str) -> Callable[[], float]:
+        """Transactions a second of one run."""
+
+        def run() -> float:
+            words = ["-n", "-M", "prepared", "-c", str(CALLERS), "-j", "1", "-T", str(max(1, round(seconds))), *options]
+            said = self._local.run("pgbench", "-h", str(self._local.directory), *words, "pgbench")
+            found = re.search(r"tps = ([0-9.]+) \(without", said)
+            if found is None:
+                raise LineFailed(f"pgbench said nothing of its rate: {said[-200:]}")
+            return float(found[1])
+
+        return run
+
+
+class Callers:
+    """Threads that settle one at a time each, through the desk and the store."""
+
+    def __init__(self, shop: Shop, data: dataset.Dataset, command: Sale, seed: int) -> None:
+        self._shop, self._command = shop, command
+        self._caller = dataset.Caller(shop, data, seed)
+        self._lock = threading.Lock()
+
+    def _next(self) -> Request:
+        with self._lock:
+            return self._caller.request(self._command)
+
+    def rate(self, seconds: float) -> Callable[[], float]:
+        def run() -> float:
+            done = [0] * CALLERS
+            failed: list[str] = []
+            ends = time.perf_counter() + seconds
+
+            def settle(place: int) -> None:
+                while time.perf_counter() < ends:
+                    entry = self._shop.desk.call(self._next())
+                    if entry.outcome != "applied":
+                        failed.append(entry.code)
+                    done[place] += 1
+
+            threads = [threading.Thread(target=settle, args=(place,)) for place in range(CALLERS)]
+            started = time.perf_counter()
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            if failed:
+                raise LineFailed(f"a settle was refused: {failed[0]}")
+            return sum(done) / (time.perf_counter() - started)
+
+        return run
+
+    def batches(self, seconds: float) -> Callable[[], float]:
+        def run() -> float:
+            started = now = time.perf_counter()
+            done = 0
+            while now < started + seconds:
+                self._caller.settle_many(self._command, BATCH)
+                done += BATCH
+                now = time.perf_counter()
+            return done / (now - started)
+
+        return run
+
+
+@contextmanager
+def store(options: Options) -> Iterator[Line]:
+    """16 callers, and batches of 1,000, in process."""
+    cards = 10_000 if options.quick else 100_000
+    seconds = options.seconds(3, 1)
+    with server(options) as local:
+        url, owner = database(local, "shop")
+        pgbench = Pgbench(local, 2 if options.quick else 20)
+        data = dataset.build(options.work / "postgres", cards, store=url, owner=owner, partitions=PARTITIONS)
+        local.sql("VACUUM ANALYZE", "shop")
+        with dataset.opened(data) as shop:
+            callers = Callers(shop, data, dataset.sale(TICKET), options.seed)
+            settle = Subject(f"settle through the store, {CALLERS} callers", "/s", callers.rate(seconds))
+            batch = Subject(f"settleBatch through the store, {BATCH:,} a call", "/s", callers.batches(seconds))
+            simple = Subject(f"pgbench -N, {CALLERS} clients", "/s", pgbench.rate(seconds, "-N"))
+            tpcb = Subject(f"pgbench TPC-B-like, {CALLERS} clients", "/s", pgbench.rate(seconds))
+            targets = [
+                Target("PostgreSQL: settle vs pgbench -N", settle.name, simple.name, 1.0),
+                Target("PostgreSQL: settle vs pgbench TPC-B-like", settle.name, tpcb.name, 1.5),
+                Target("PostgreSQL: settleBatch vs settle", batch.name, settle.name, 2.5),
+                Target("PostgreSQL: settleBatch vs pgbench -N", batch.name, simple.name, 3),
+            ]
+            notes = [f"{cards:,} cards in {PARTITIONS} partitions; fsync, synchronous_commit and full_page_writes on; unix socket"]
+            subjects = [settle, batch, simple, tpcb, raw_sync(options, seconds / 3)]
+            yield Line("postgres", "server store, in process", subjects, targets, notes)
+
+
+@contextmanager
+def http(options: Options) -> Iterator[Line]:
+    """64 connections over HTTP: one process, and two."""
+    cards = 10_000 if options.quick else 100_000
+    seconds = options.seconds(2, 1)
+    with server(options) as local:
+        url, owner = database(local, "shop")
+        pgbench = Pgbench(local, 2 if options.quick else 20)
+        data = dataset.build(options.work / "postgres-http", cards, store=url, owner=owner, partitions=PARTITIONS)
+        local.sql("VACUUM ANALYZE", "shop")
+        made = Requests(data, options.seed)
+        with (
+            servers.serving(cardcore(data), options.work / "postgres-1.log") as one,
+            servers.serving([*cardcore(data), "--workers", "2"], options.work / "postgres-2.log") as two,
+        ):
+            gathered = Subject("settle over HTTP, 1 process", "/s", Load(one, made.settles, seconds, CONNECTIONS, 6_000))
+            pair = Subject("settle over HTTP, 2 processes", "/s", Load(two, made.settles, seconds, CONNECTIONS, 6_000))
+            batch = Subject(
+                f"settleBatch over HTTP, {BATCH:,} a call", "/s", Load(one, made.batches, seconds, BATCH_CONNECTIONS, 20_000, items=BATCH)
+            )
+            simple = Subject(f"pgbench -N, {CALLERS} clients", "/s", pgbench.rate(seconds, "-N"))
+            targets = [
+                Target("PostgreSQL over HTTP, gathered, vs pgbench -N", gathered.name, simple.name, 1.0),
+                Target("PostgreSQL over HTTP, 2 processes vs 1", pair.name, gathered.name, 0.5),
+            ]
+            notes = [f"{CONNECTIONS} connections, {cards:,} cards in {PARTITIONS} partitions, every request signed"]
+            subjects = [gathered, pair, batch, simple]
+            yield Line("postgres_http", "server store over HTTP", subjects, targets, notes)
