@@ -105,8 +105,8 @@ def _account_id(place: int, partitions: int) -> int:
 def _bulk(rules: Programme, numbers: range, partitions: int) -> Batch:
     cards = [
         CardRow(
-            number=card_number(number), account_id=_account_id(number, partitions), programme=PROGRAMME, state="active", state_from=0, unit=UNIT, kind="primary",
-            valid_until=0, flags=0, pin_value=b"", pin_tries=0, changed_at=1,
+            number=card_number(number), account_id=_account_id(number, partitions), programme=PROGRAMME, state="active", state_from=0,
+            unit=UNIT, kind="primary", valid_until=0, flags=0, pin_value=b"", pin_tries=0, changed_at=1,
         )
         for number in numbers
     ]  # fmt: skip
