@@ -7,7 +7,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 0
 HOST ?= 127.0.0.1
-DATA ?= var/shop
+STORE ?=
+OWNER ?=
+WORKERS ?= 1
+DATA ?= $(if $(STORE),var/shop-server,var/shop)
 JOBS ?= 2
 TESTS ?= tests
 BENCH ?=
@@ -20,7 +23,7 @@ LINTED := setup.py src tools firmware_sim tests benchmarks
 .PHONY: help
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
-	@echo "  settings: PORT=8080 HOST=0.0.0.0 DATA=/path/of/a/shop PYTHON=python3.12 TESTS=tests/desk BENCH=--quick"
+	@echo "  settings: PORT=8080 HOST=0.0.0.0 DATA=/path/of/a/shop STORE=postgres WORKERS=2 PYTHON=python3.12 TESTS=tests/desk BENCH=--quick"
 
 # ---------------------------------------------------------------- install and build
 $(VENV)/.run-installed: requirements/run.lock tools/install.sh
@@ -60,8 +63,10 @@ debug: dev ## compile the core with bounds checks and line tracing (CARDCORE_DEB
 # ---------------------------------------------------------------- run
 .PHONY: run
 run: build ## open a demo shop: API on a free port (or PORT=), prints address, credentials and a first purchase
-	@test -e "$(DATA)" || $(BIN)/cardcore init --data "$(DATA)" --demo
-	@exec $(BIN)/cardcore serve --data "$(DATA)" --host "$(HOST)" --port "$(PORT)"
+	@$(if $(filter postgres,$(STORE)),tools/postgres.sh)
+	@test -e "$(DATA)" || $(BIN)/cardcore init --data "$(DATA)" --demo \
+		$(if $(STORE),--store "$(if $(filter postgres,$(STORE)),local-postgres,$(STORE))") $(if $(OWNER),--owner "$(OWNER)")
+	@exec $(BIN)/cardcore serve --data "$(DATA)" --host "$(HOST)" --port "$(PORT)" --workers "$(WORKERS)"
 
 # ---------------------------------------------------------------- check
 .PHONY: lint types stubs test test-long bench

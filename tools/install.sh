@@ -89,8 +89,8 @@ if [ "$(basename "$LOCK")" = pcsc.lock ]; then
         exit 0
     fi
 fi
-if [ "$(basename "$LOCK")" = dev.lock ] && ! command -v initdb >/dev/null 2>&1 && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
-    (install_packages postgresql) || say "continuing without PostgreSQL"
+if [ "$(basename "$LOCK")" = dev.lock ]; then
+    tools/postgres.sh || say "continuing without PostgreSQL"
 fi
 
 say "installing $LOCK"
