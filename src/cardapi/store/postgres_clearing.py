@@ -17,7 +17,7 @@ UPSERT = (
 DELETE = "DELETE FROM clearing_record WHERE partition = 0 AND key = any(%b)"
 BY_KEY = f"SELECT {COLUMNS} FROM clearing_record WHERE partition = 0 AND key = any(%b)"
 ALL = f"SELECT {COLUMNS} FROM clearing_record WHERE partition = 0 AND key > %s ORDER BY key"
-BY_CARD = f"SELECT {COLUMNS} FROM clearing_record WHERE partition = 0 AND card > '' AND card > %s ORDER BY card, counter, key"
+BY_CARD = f"SELECT {COLUMNS} FROM clearing_record WHERE partition = 0 AND card > %s ORDER BY card, counter, key"
 
 
 def columns(rows: Sequence[Row]) -> list[Any]:

@@ -57,7 +57,7 @@ IN_FLIGHT = f"SELECT {MEDIUM_COLUMNS} FROM medium WHERE in_flight > max(0, ?) OR
 MEDIA = f"SELECT {MEDIUM_COLUMNS} FROM medium ORDER BY medium"
 READ_CLEARED = f"SELECT {CLEARED_COLUMNS} FROM clearing_record WHERE key = ?"
 CLEARED = f"SELECT {CLEARED_COLUMNS} FROM clearing_record WHERE key > ? ORDER BY key"
-CLEARED_BY_CARD = f"SELECT {CLEARED_COLUMNS} FROM clearing_record WHERE card > x'' AND card > ? ORDER BY card, counter, key"
+CLEARED_BY_CARD = f"SELECT {CLEARED_COLUMNS} FROM clearing_record WHERE card > ? ORDER BY card, counter, key"
 PARTITIONS = "SELECT number, genesis FROM partition ORDER BY number"
 STRAYS = "SELECT DISTINCT id >> 48 FROM entry WHERE id >> 48 NOT IN (SELECT number FROM partition)"
 LAST_ACCOUNT = "SELECT max(account_id) FROM account WHERE account_id BETWEEN ? AND ?"

@@ -1,6 +1,7 @@
 """Off-line clearing: what each uploaded record came to. Cases and batches are records (0004).
 
-`clearing_record.key` is what may come once, for ever (K2); records of one terminal stand beside each other in it.
+`clearing_record.key` is what may come once, for ever (K2); records of one terminal stand beside each other in it. There is no index
+by card: uploads come by terminal, so it would touch another page for nearly every record, and only reports ask in that order.
 """
 
 from alembic import op
@@ -24,7 +25,6 @@ SQLITE = (
         entry INTEGER NOT NULL CHECK (entry & 0xffffffffffff > 0),
         place INTEGER NOT NULL CHECK (place >= 0)
     ) STRICT, WITHOUT ROWID""",
-    "CREATE INDEX clearing_card ON clearing_record (card, counter) WHERE card > x''",
 )
 
 POSTGRES = (
@@ -43,7 +43,6 @@ POSTGRES = (
         place bigint NOT NULL CHECK (place >= 0),
         PRIMARY KEY (partition, key)
     )""",
-    "CREATE INDEX clearing_card ON clearing_record (partition, card, counter) WHERE card > ''",
 )
 
 
