@@ -169,6 +169,7 @@ def test_a_card_used_by_another_program(pcscd: Daemon, watcher: Watcher):
         expect(watcher, CARD)
         with context.connect(pcscd.reader), Context() as other, pytest.raises(CardLocked):
             other.connect(pcscd.reader, patience_s=0.1)
+        assert watcher.next(0.7) is None, "that a card is used is no coming and going"
     expect(watcher, CARD_GONE)
 
 
