@@ -256,3 +256,32 @@ def test_no_fen_is_lost_wherever_a_card_is_torn_out(scene: Scene, flow: str) -> 
     assert count >= sized(34, 223), "300 cuts in CI, 2,000 in the long run"
     assert ends == {(False, False), (False, True), (True, False), (True, True)}, "done and undone, settled and still open"
     scene.till.sound()
+
+
+@pytest.mark.parametrize("flow", ["purchase", "load", "unload", "credit", "debit-ev1"])
+@pytest.mark.parametrize("done", [True, False])
+def test_torn_again_while_it_is_being_settled(scene: Scene, flow: str, done: bool) -> None:
+    """The tap that settles is cut before every command and after every answer, one after the other on one card: the end comes once."""
+    purpose, profile, more = FLOWS[flow]
+    card = scene.fresh(profile)
+    number = scene.number
+    rehearsal = Hands(scene.fresh(profile))
+    assert scene.tap(rehearsal.card, purpose, AMOUNT, send=rehearsal, **more).outcome == "done"
+    last = max(nth for nth, (written, _) in enumerate(rehearsal.sent) if written)
+    scene.number = number
+    torn = Hands(card, Cut(last, "answer", 0) if done else Cut(last, "command", 0))
+    assert scene.tap(card, purpose, AMOUNT, send=torn, **more).outcome == "in_flight"
+    for nth in range(100):
+        for place in ("command", "answer"):
+            hands = Hands(card, Cut(nth, place, 0))
+            told = scene.tap(card, "recover", send=hands, station=f"t{1 + nth % 2}")
+            scene.constant(card, number)
+            if told.outcome != "in_flight" or not hands.fired:
+                break
+            scene.restart()
+        if not hands.fired:
+            break
+    assert nth >= 3
+    assert (told.outcome, told.happened) == ("settled", done)
+    assert scene.places(number)["open"] == 0
+    assert scene.chip(card) == CHIP + done * (AMOUNT if purpose == "load" else -AMOUNT)
