@@ -276,6 +276,24 @@ def test_the_oracle_signs_as_the_simulator_does(yard: Yard) -> None:
     assert tac(record, tamper=1) != record.tac
 
 
+def test_the_fold_refuses_what_the_desk_never_writes(yard: Yard) -> None:
+    """K2 and M4 hold for whoever writes the journal: `verify` folds with the same code and stops there."""
+    from cardapi.store.fold import Fold
+
+    card = yard.card(10_00)
+    entry = yard.upload_entry([yard.pay(card, 4_00)])
+    store = yard.till.shop.store
+    fold = Fold()
+    for before in store.journal(0, 0, entry.position):
+        fold.apply(before)
+    assert fold.accounts[card.account_id].on_card_fen == 6_00
+    with pytest.raises(AssertionError, match="a second time"):
+        fold.apply(entry)
+    fold.cleared.clear()
+    with pytest.raises(AssertionError, match="on its card"):
+        fold.apply(entry)
+
+
 def test_the_tables_are_made_again_from_the_journal(yard: Yard) -> None:
     from cardapi.store.verify import rebuild
 
