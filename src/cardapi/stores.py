@@ -62,12 +62,13 @@ def _address(directory: Path, store: str) -> str:
     return server.url()
 
 
-def make(directory: Path, store: str, owner: str, partitions: int, *, again: bool = False) -> None:
+def make(directory: Path, store: str, owner: str, partitions: int | dict[int, bytes], *, again: bool = False) -> None:
     """Make an empty store. `owner` is the address to make the tables with, for a given server; `again`: the last try was killed.
 
     Raises StoreError, SchemaError, NoStore.
     """
     if is_embedded(store):
+        assert isinstance(partitions, int), "a journal is moved to a server only"
         sqlite.create(directory / DATABASE, partitions or 1)
         return
     if store == LOCAL:
@@ -77,6 +78,19 @@ def make(directory: Path, store: str, owner: str, partitions: int, *, again: boo
     if not owner:
         raise NoStore("a shop on a PostgreSQL server is made with two addresses: --store of who serves, --owner of who owns the tables")
     _postgres().create(owner, _role(_address(directory, store)), partitions or SERVER_PARTITIONS, again=again)
+
+
+def has_shop(directory: Path, store: str, owner: str) -> bool:
+    """Whether the server's database has partitions already. Raises StoreError, NoStore."""
+    if store == LOCAL:
+        server = server_of(directory)
+        server.create()
+        if not server.running:
+            server.start()
+        owner = server.url(OWNER)
+    if not owner:
+        raise NoStore("name the address of the tables' owner: --owner postgresql://...")
+    return bool(_postgres().has_shop(owner))
 
 
 def _role(store: str) -> str:

@@ -52,12 +52,13 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cardapi.cli": ("cardcore", "cardapi"),
     "cardapi.app": ("*",),
     "cardapi.copies": ("*",),
+    "cardapi.move": ("*",),
     "cardapi.stores": ("cardcore.errors", "cardapi.store"),
     "firmware_sim": ("firmware_sim",),
 }  # fmt: skip
 
 # The composition root: puts shops together, chooses and opens their stores, copies them.
-ROOTS = ("cardapi.app", "cardapi.stores", "cardapi.copies")
+ROOTS = ("cardapi.app", "cardapi.stores", "cardapi.copies", "cardapi.move")
 # Adapters only the composition root may name (and the adapters' own room).
 CONCRETE = ("cardapi.store.sqlite", "cardapi.store.postgres", "cardapi.store.postgres_local")
 # The core decides from its arguments: no I/O, clock, randomness or threads. The simulator uses another crypto library.

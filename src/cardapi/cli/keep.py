@@ -89,3 +89,29 @@ def migrate(
         emit_json({"schema": found})
     else:
         say(f"the database is at schema {found}")
+
+
+def migrate_store(
+    store: Annotated[str, typer.Option("--store", help="Where to: postgresql://USER@HOST/DATABASE, or local-postgres.")],
+    data: DataDir = DEFAULT_DATA,
+    owner: Annotated[str, typer.Option("--owner", help="For a given server: the address of the role that owns the tables.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Move a stopped shop from its file to a PostgreSQL server. Can be stopped at any point and run again.
+
+    The journal is copied as it is and proved there; everything else is made from it again; the totals of both sides are compared.
+    Only then the shop uses the server. The file is set aside, not deleted.
+
+    Example: cardcore migrate-store --data /srv/shop --store postgresql://cardcore@db/cardcore --owner postgresql://cardcore_owner@db/cardcore
+    """
+    from cardapi.move import move_shop
+
+    with progress("copying the journal") as advance:
+        done = move_shop(data, store, owner, steps(advance))
+    if as_json:
+        emit_json(done)
+        return
+    liability = done["liability_fen"]
+    assert isinstance(liability, int)
+    say(f"moved {data}: {done['entries']} entries, {done['cards']} cards, customers' money {yuan(liability)}; both sides agree")
+    say(f"the file that was used until now is kept as {done['set_aside']}")

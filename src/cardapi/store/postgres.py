@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import msgspec
@@ -53,10 +53,11 @@ def connect(url: str, settings: dict[str, str]) -> psycopg.Connection:
     return connection
 
 
-def create(owner: str, role: str, partitions: int, *, again: bool = False) -> None:
+def create(owner: str, role: str, partitions: int | dict[int, bytes], *, again: bool = False) -> None:
     """Make the tables and their partitions in an empty database, as its owner. Raises StoreError, SchemaError.
 
-    `again`: a database that a killed try left is emptied first, as long as nobody has sold anything in it.
+    `partitions`: how many, or number -> genesis for a journal that is moved here. `again`: a database that a killed try left is
+    emptied first, as long as nobody has sold anything in it.
     """
     connection = connect(owner, {"client_min_messages": "warning"})
     try:
@@ -66,12 +67,20 @@ def create(owner: str, role: str, partitions: int, *, again: bool = False) -> No
             with _errors("create"):
                 connection.execute(sql.DROP_ALL)
         schema.upgrade_postgres(owner, role)
-        numbers = range(partitions)
-        genesis = [secrets.token_bytes(16) for _ in numbers]
+        if isinstance(partitions, int):
+            partitions = {number: secrets.token_bytes(16) for number in range(partitions)}
         with _errors("create"):
-            connection.execute(sql.INSERT_PARTITIONS, (arrays.int8s(numbers), arrays.byteas(genesis)))
+            columns = arrays.int8s(list(partitions)), arrays.byteas(list(partitions.values()))
+            connection.execute(sql.INSERT_PARTITIONS, columns)
     finally:
         connection.close()
+
+
+def has_shop(owner: str) -> bool:
+    """Whether a database has its tables and partitions, asked as their owner. Raises StoreError."""
+    connection = connect(owner, {"client_min_messages": "warning"})
+    with closing(connection), _errors("read"):
+        return bool(schema.current_postgres(connection)) and connection.execute("SELECT count(*) FROM partition").fetchone() != (0,)
 
 
 class PostgresStore:

@@ -1,0 +1,114 @@
+"""Moving a shop from the embedded store to a PostgreSQL server, with control totals, and stoppable at any point (F6, V).
+
+The journal is copied entry by entry as it is: the same partitions, positions and macs, so the chain proves the copy. Projections
+are made from it again. The shop changes its store in one rename of its settings, after everything was compared; until then it is
+what it was, and a second call goes on where the first one ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from cardapi import stores
+from cardapi.app import Lock, ShopError, checkpoint_path, read_settings, write_store
+from cardapi.custody import Custody
+from cardapi.store import backup, sqlite, verify
+from cardapi.store.checkpoint import Checkpoint, CheckpointFile
+from cardapi.store.port import Batch, Store
+from cardapi.stores import DATABASE
+
+T = TypeVar("T")
+CHUNK = 2_000  # entries of one commit
+Progress = Callable[[int, int], None]
+
+
+def move_shop(directory: Path | str, store: str, owner: str = "", progress: Progress | None = None) -> dict[str, object]:
+    """Move a stopped shop to `store`, whose tables are made by `owner`. Returns the control totals and where the old file is.
+
+    Raises ShopError absent, locked, bad_chain, exists (the target holds another shop), settings; StoreError, SchemaError, NoStore.
+    """
+    directory = Path(directory)
+    settings = read_settings(directory)
+    if not stores.is_embedded(settings.store):
+        raise ShopError("settings", f"{directory} is on a server already")
+    if stores.is_embedded(store):
+        raise ShopError("settings", "name the server to move to: --store postgresql://... or local-postgres")
+    if not (directory / DATABASE).is_file():
+        raise ShopError("absent", f"{directory} holds no shop")
+    lock = Lock(directory)
+    try:
+        custody = Custody.load(directory / "secrets")
+        marks = list(CheckpointFile(checkpoint_path(directory, settings), custody.checkpoint_signer()).read())
+        source: Store = sqlite.SqliteStore(directory / DATABASE)
+        try:
+            before = _proved(source, custody, marks, "the shop's own database")
+            target = _target(directory, store, owner, source)
+            try:
+                _copy(source, target, progress)
+                report = verify.rebuild(target, custody.chain_key, checkpoints=marks)
+                if report.first_bad is not None:
+                    raise ShopError("bad_chain", f"the copy is not the journal: {report.first_bad.text()}")
+                after = _totals(target, report)
+            finally:
+                target.close()
+        finally:
+            source.close()
+        if before != after:
+            raise ShopError("bad_chain", f"the copy differs: {before} here, {after} there")
+        write_store(directory, store)
+        aside = backup.set_aside(directory / DATABASE)
+    finally:
+        lock.release()
+    return {"store": store.rsplit("@", maxsplit=1)[-1], **after, "set_aside": str(aside or "")}
+
+
+def _totals(store: Store, report: verify.Report) -> dict[str, object]:
+    heads = [f"{head.partition}:{head.position}:{head.mac.hex()[:16]}" for head in store.heads()]
+    return {**store.counts(), "liability_fen": report.liability_fen, "heads": heads}
+
+
+def _proved(store: Store, custody: Custody, marks: list[Checkpoint], what: str) -> dict[str, object]:
+    report = verify.verify(store, custody.chain_key, checkpoints=marks)
+    if report.first_bad is not None:
+        raise ShopError("bad_chain", f"{what} is damaged: {report.first_bad.text()}")
+    return _totals(store, report)
+
+
+def _target(directory: Path, store: str, owner: str, source: Store) -> Store:
+    """The server's store: made now, or by a try before this one."""
+    genesis = source.partitions()
+    if not stores.has_shop(directory, store, owner):
+        stores.make(directory, store, owner, genesis)
+    target = stores.open_store(directory, store, "none")
+    if target.partitions() != genesis:
+        target.close()
+        raise ShopError("exists", "the server holds another shop")
+    return target
+
+
+def _copy(source: Store, target: Store, progress: Progress | None) -> None:
+    total = sum(head.position for head in source.heads())
+    reached = {head.partition: head.position for head in target.heads()}
+    done = sum(reached.values())
+    for partition, position in reached.items():
+        for entries in _parts(source.journal(partition, position)):
+            target.commit(Batch(entries, [], [], []))
+            done += len(entries)
+            if progress is not None:
+                progress(done, total)
+    beside = (record for record in source.all_records() if not record.changed_at)
+    for records in _parts(beside):
+        target.commit(Batch([], [], [], [], [], records))
+
+
+def _parts(rows: Iterator[T]) -> Iterator[list[T]]:
+    part: list[T] = []
+    for row in rows:
+        part.append(row)
+        if len(part) == CHUNK:
+            yield part
+            part = []
+    if part:
+        yield part

@@ -1,0 +1,48 @@
+"""An embedded shop with several partitions, as one is made that is to grow: the same books, whatever partition a card lives in.
+
+The suite of the server store (`tests/postgres/test_partitions.py`) has the same on PostgreSQL; here is what needs no server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cardapi.app import create_shop
+from cardapi.ids import home
+from cardapi.reports.trial import trial_balance
+from cardcore.settlement import Refund, Reverse, Transfer
+from tests.desk.till import Till
+
+PARTITIONS = 4
+
+
+@pytest.fixture
+def till(tmp_path: Path) -> Iterator[Till]:
+    create_shop(tmp_path / "shop", password="correct horse", partitions=PARTITIONS)
+    till = Till(tmp_path / "shop")
+    yield till
+    till.shop.close()
+
+
+def test_money_moves_between_partitions(till: Till) -> None:
+    cards: dict[int, str] = {}
+    while len(cards) < PARTITIONS:
+        number = till.card(20_00)
+        cards[home(number, PARTITIONS)] = number
+    issued = len(list(till.shop.store.reader().cards()))
+    one, two, three = (cards[partition] for partition in (2, 0, 3))
+    moved = till.done("transfer", card=one, further=(two,), command=Transfer(5_00))
+    sale = till.sale(one, 50_00, further=(two, three))
+    assert sale.outcome == "applied"
+    assert [till.balance(card) for card in (one, two, three)] == [0, 0, 10_00]
+    till.done("refund", card=one, ref=sale.position, partition=sale.partition, command=Refund())
+    till.done("reverse", card=one, ref=moved.position, partition=moved.partition, command=Reverse())
+    assert [till.balance(card) for card in (one, two, three)] == [20_00, 20_00, 20_00]
+    till.reopen()
+    till.sound()
+    trial = trial_balance(till.shop.store.reader())
+    assert trial["ok"]
+    assert trial["liability_fen"] == issued * 20_00
