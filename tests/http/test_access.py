@@ -42,7 +42,9 @@ MAY: dict[str, set[str]] = {
     "mergeMember": {M, H, A}, "splitMember": {M, H, A}, "disqualifyMember": {M, H, A}, "exportMember": {M, H, A}, "eraseMember": {M, H, A},
     "listKeys": {H, A, U}, "retireKey": {A},
     "listJobs": {M, H, A, U}, "runJob": {H, A}, "listMessages": {M, H, A, U}, "sendMessages": {H, A}, "retryMessage": {H, A},
-    "getLaw": {C, M, H, A, U}, "setLaw": {A}, "escrowFigures": {H, A, U}, "quoteCardRefund": {M, H, A},
+    "getLaw": {C, M, H, A, U}, "setLaw": {A}, "escrowFigures": {H, A, U}, "createImport": {H, A}, "getImport": {H, A, U},
+    "importRows": {H, A}, "closeImport": {H, A}, "undoImport": {H, A}, "undoImportRows": {H, A},
+    "quoteCardRefund": {M, H, A},
     "logout": {C, M, H, A, U}, "createUnit": {H, A}, "listUnits": {M, H, A, U}, "createTerminal": {M, H, A}, "listTerminals": {M, H, A, U},
     "revokeTerminal": {M, H, A}, "rotateTerminalKey": {M, H, A}, "createOperator": {M, H, A}, "listOperators": {M, H, A, U},
     "grantRole": {M, H, A}, "revokeOperator": {M, H, A}, "listApprovals": {M, H, A, U}, "approve": {M, H, A},
@@ -57,7 +59,8 @@ MAY: dict[str, set[str]] = {
 PUBLIC = {"login", "health", "ready", "openapi", "docs", "docsFile"}
 # Operations a person's role must hold at the topmost unit for, and not merely in a store.
 ISSUER_WIDE = {"publishScheme", "closeDay", "trialBalance", "exportJournal", "verifyLedger", "metrics", "listJobs", "runJob",
-               "listMessages", "sendMessages", "retryMessage", "setLaw", "escrowFigures", "listKeys", "retireKey"}
+               "listMessages", "sendMessages", "retryMessage", "setLaw", "escrowFigures", "listKeys", "retireKey",
+               "createImport", "getImport", "importRows", "closeImport", "undoImport", "undoImportRows"}
 NUMBERS = itertools.count(1)
 
 
@@ -144,6 +147,15 @@ class Things:
         assert self.chain.loop.run_until_complete(self.chain.shop.desk.execute(request)).outcome == "applied"
         return name
 
+    def imported(self) -> str:
+        """An import that is open for its rows."""
+        name = f"i{next(NUMBERS)}"
+        document = {"id": name, "programme": "mall-vip", "rows": 1, "principal_fen": 0, "bonus_fen": 0, "points": 0, "digest": "",
+                    "unit": "issuer", "state": "open"}  # fmt: skip
+        payload = {"kind": "import", "id": name, "document": document}
+        self.chain.shop.desk.call(Request("change", "system", name, bytes(16), payload=payload))
+        return name
+
     def approval(self) -> str:
         body = {"card": self.card(), "purse": "principal", "amount": 1, "reason": "test"}
         return str(self.chain.made2(self.manager.post("/v1/adjust", body))["approval_id"])
@@ -179,6 +191,8 @@ def body_of(operation: Operation, things: Things) -> Any:
     if name in ("linkCard", "unlinkCard"):
         return {"card": things.card()}
     return {
+        "createImport": {"id": f"i{number}", "programme": "mall-vip", "rows": 1}, "undoImportRows": {"first": 1, "count": 1},
+        "importRows": {"first": 1, "rows": [{"card": "6200000000000018"}]},
         "setLaw": {"pack": shipped.law_text("cn-prepaid"), "issuer_class": "scale", "reason": "test"},
         "quoteCardRefund": {"ground": "merchant"},
         "createMember": {"name": "Li"}, "searchMembers": {"name": "Li"}, "updateMember": {"name": "Lin"}, "setConsent": {"consents": []},
@@ -202,6 +216,7 @@ def target_of(operation: Operation, things: Things) -> str:
         ("{terminal}", things.suspended if operation.id == "releaseTerminal" else things.terminal),
         ("{operator}", things.operator), ("{member}", things.member), ("{job}", lambda: "pruning"), ("{key}", lambda: "none"),
         ("{message}", lambda: "none"),
+                       ("{import}", things.imported),
                        ("{approval}", things.approval), ("{session}", lambda: "00" * 16), ("{batch}", things.batch)):  # fmt: skip
         if name in path:
             path = path.replace(name, made())

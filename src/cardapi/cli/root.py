@@ -7,6 +7,7 @@ from cardapi.cli import (
     books,
     card,
     clearing,
+    imports,
     jobs,
     keep,
     keys,
@@ -43,6 +44,7 @@ app.add_typer(member.app, name="member")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(messages.app, name="messages")
 app.add_typer(law.app, name="law")
+app.add_typer(imports.app, name="import")
 app.add_typer(terminal.app, name="terminal")
 app.add_typer(unit.app, name="unit")
 app.add_typer(user.app, name="user")

@@ -22,6 +22,7 @@ from cardapi.http import (
     cards,
     clearing,
     corrections,
+    imports,
     jobs,
     keys,
     laws,
@@ -37,6 +38,7 @@ from cardapi.http import (
 )  # fmt: skip
 from cardapi.http import card_schemas as card
 from cardapi.http import clearing_schemas as clear
+from cardapi.http import import_schemas as moving
 from cardapi.http import job_schemas as job
 from cardapi.http import key_schemas as key
 from cardapi.http import law_schemas as law
@@ -262,7 +264,7 @@ _PEOPLE = (
               "people", told=people.Approvals, query=PAGED),
     Operation("approve", "POST", "/v1/approvals/{approval}/approve", approve.approve, _MANAGER, "reached",
               "Approve and execute somebody else's request", "people", people.Approve, money.Ticket, keyed=True,
-              or_told=(law.LawView, member.MemberStep, tap.BatchStatus),
+              or_told=(law.LawView, moving.ImportView, member.MemberStep, tap.BatchStatus),
               problems=("not_found", "maker_is_checker", "approval_closed", "approval_expired", "insufficient_funds", "limit_exceeded")),
 )  # fmt: skip
 
@@ -360,6 +362,25 @@ _LAWS = (
               problems=("unknown_card", "no_law", "no_refund")),
 )  # fmt: skip
 
+_IMPORTS = (
+    Operation("createImport", "POST", "/v1/imports", imports.create, _HQ, "issuer", "Ask to move in with these control totals; a second "
+              "person approves", "imports", moving.CreateImport, people.PendingApproval, 202, keyed=True,
+              problems=("exists", "unknown_programme")),
+    Operation("getImport", "GET", "/v1/imports/{import}", imports.get, _AUDIT, "issuer", "What an import must come to, and came to",
+              "imports", told=moving.ImportView, problems=("not_found",)),
+    Operation("importRows", "POST", "/v1/imports/{import}/rows", imports.import_rows, _HQ, "issuer",
+              "Import rows; sending them again changes nothing", "imports", moving.ImportRows, moving.RowResults,
+              problems=("not_found", "import_state")),
+    Operation("closeImport", "POST", "/v1/imports/{import}/close", imports.close, _HQ, "issuer", "End an import whose totals come out",
+              "imports", told=moving.ImportView, keyed=True, problems=("not_found", "totals_differ")),
+    Operation("undoImport", "POST", "/v1/imports/{import}/undo", imports.undo, _HQ, "issuer", "Ask to take an import back; a second "
+              "person approves", "imports", moving.UndoImport, people.PendingApproval, 202, keyed=True,
+              problems=("not_found", "import_state")),
+    Operation("undoImportRows", "POST", "/v1/imports/{import}/undo-rows", imports.undo_rows, _HQ, "issuer",
+              "Take back rows; sending them again changes nothing", "imports", moving.UndoRows, moving.RowResults,
+              problems=("not_found", "import_state")),
+)  # fmt: skip
+
 _SERVICE = (
     Operation("health", "GET", "/health", status.health, _PUBLIC, "public", "Alive and able to acknowledge", "service", told=people.Health,
               problems=("not_ready",)),
@@ -374,7 +395,7 @@ _SERVICE = (
 )  # fmt: skip
 
 OPERATIONS: tuple[Operation, ...] = (
-    *_MONEY, *_CARDS, *_MEDIA, *_CLEARING, *_MEMBERS, *_PEOPLE, *_BOOKS, *_JOBS, *_MESSAGES, *_LAWS, *_SERVICE,
+    *_MONEY, *_CARDS, *_MEDIA, *_CLEARING, *_MEMBERS, *_PEOPLE, *_BOOKS, *_JOBS, *_MESSAGES, *_LAWS, *_IMPORTS, *_SERVICE,
 )  # fmt: skip
 BY_ID = {operation.id: operation for operation in OPERATIONS}
 
@@ -382,6 +403,7 @@ TWO_PERSON = {
     "adjust": approve.TwoPerson(money.Adjust, BY_ID["adjust"].roles, corrections.adjust_request),
     "openBatch": approve.TwoPerson(tap.OpenBatch, BY_ID["openBatch"].roles, batches.batch_request, batches.batch_opened),
     "setLaw": approve.TwoPerson(law.SetLaw, BY_ID["setLaw"].roles, laws.set_law_request, laws.told),
+    **imports.approvals(BY_ID["createImport"].roles),
     **members.approvals(BY_ID["mergeMember"].roles),
 }
 

@@ -107,6 +107,8 @@ _INNER = {
     "no_law": Kind(409, "The shop has chosen no law pack"),
     "no_refund": Kind(409, "The law gives no such refund, or the card's history cannot tell"),
     "bad_quarter": Kind(422, "Not a quarter that has ended, such as 2026Q3"),
+    "import_state": Kind(409, "The import is not in a state that allows this"),
+    "totals_differ": Kind(409, "The journal does not come to the approved totals"),
     "unknown_message": Kind(404, "There is no dead message of that id"),
     "unknown_job": Kind(404, "There is no such job"),
     "job_running": Kind(409, "Jobs are running now; look again in a moment"),
