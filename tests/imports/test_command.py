@@ -22,7 +22,7 @@ def test_check_ask_run_show_undo(data: Path, tmp_path: Path) -> None:
     checked = json.loads(call("import", "check", old, "--points-rate", "1/10", "--json").stdout)
     assert checked["ok"]
     assert (checked["totals"]["principal_fen"], checked["totals"]["points"]) == (sum(n * 100 + 50 for n in range(1, 8)), 28)
-    where = ["--data", data]
+    where = ["--data", str(data)]
     asked = json.loads(call("import", "ask", "old", old, "--programme", "mall-vip", "--points-rate", "1/10", *where, "--json").stdout)
     refused = call("import", "run", "old", old, "--points-rate", "1/10", *where, check=False)
     assert (refused.returncode, "not_found" in refused.stderr) == (1, True)

@@ -75,11 +75,11 @@ def test_it_comes_out_to_the_fen_however_often_it_is_sent(chain: Chain, people: 
     closed = chain.made(moving.close())
     assert closed["state"] == "closed"
     assert closed["found"] == closed["expected"]
-    first = moving.rows[0]
-    card = chain.made(people.manager.get(f"/v1/cards/{first['card']}"))
-    assert (card["balance_fen"], card["points"], card["state"]) == (first["principal_fen"] + 10_00, 55, "active")
-    found = chain.made(people.manager.post("/v1/members/search", {"card": first["card"]}))["members"]
-    assert [(member["name"], member["route"]) for member in found] == [(first["name"], "import")]
+    row = moving.rows[0]
+    card = chain.made(people.manager.get(f"/v1/cards/{row['card']}"))
+    assert (card["balance_fen"], card["points"], card["state"]) == (row["principal_fen"] + 10_00, 55, "active")
+    found = chain.made(people.manager.post("/v1/members/search", {"card": row["card"]}))["members"]
+    assert [(member["name"], member["route"]) for member in found] == [(row["name"], "import")]
     assert moving.post("rows", {"first": 1, "rows": moving.rows[:1]}).code == "import_state"
     sound(chain)
 

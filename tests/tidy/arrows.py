@@ -42,7 +42,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cardapi.http": (
         "cardcore", "cardapi.media", "cardapi.desk", "cardapi.people", "cardapi.custody", "cardapi.app", "cardapi.http",
         "cardapi.store.port", "cardapi.store.media", "cardapi.keys.port", "cardapi.keys.errors", "cardapi.reports", "cardapi.ids",
-        "cardapi.members", "cardapi.jobs", "cardapi.messages", "cardapi.laws", "cardapi.days", "cardapi.clearing",
+        "cardapi.members", "cardapi.jobs", "cardapi.messages", "cardapi.laws", "cardapi.imports", "cardapi.days",
+        "cardapi.clearing",
     ),
     "cardapi.clearing": (
         "cardcore", "cardapi.clearing", "cardapi.store.port", "cardapi.store.media", "cardapi.media.profiles", "cardapi.people",
