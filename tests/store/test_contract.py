@@ -15,6 +15,7 @@ import pytest
 from cardapi.store.chain import entry_mac, genesis_mac, holds, pack_further, seal, unpack_further
 from cardapi.store.media import KeyPeriod, pack_keys
 from cardapi.store.port import AccountRow, Batch, CardRow, Entry, Head, MediumRow, Store
+from cardcore.clearing.body import Row
 from cardcore.errors import CardcoreError
 from tests.store.adapters import ADAPTERS, close_postgres
 
@@ -203,6 +204,25 @@ def test_media_at_once_of_an_account_and_in_flight(opened: Opened) -> None:
         assert store.in_flight(open_ones[4].in_flight, 1_000) == open_ones[5:]
     opened.store.commit(Batch([], [], [], [], [msgspec.structs.replace(open_ones[0], in_flight=0, state="retired")]))
     assert opened.store.in_flight(0, 1) == [open_ones[1]]
+
+
+def test_off_line_purchases_by_key_by_terminal_and_by_card(opened: Opened) -> None:
+    """Found by key, in the orders that reports ask for; taken away and written again; replaced whole by a rebuild."""
+    rows = [
+        Row(b"\1" + bytes([n]) * 27, bytes([n % 5]) * 17, bytes([n]) * 16, n % 3, 7, n, -n, n % 4, 1_790_000_000 + n, 1 << 48 | n + 1, n)
+        for n in range(7)
+    ]
+    unproven = Row(bytes(28), b"", bytes(16), 5, 0, 0, 0, 0, -1, 1, 0)
+    opened.store.commit(Batch([], [], [], [], cleared=[*reversed(rows), unproven]))
+    for store in opened.views():
+        assert store.read_cleared([rows[3].key, bytes([9]) * 28, unproven.key]) == {rows[3].key: rows[3], unproven.key: unproven}
+        assert list(store.cleared()) == sorted([*rows, unproven])
+        assert list(store.cleared(rows[2].key)) == sorted(rows)[3:]
+        assert list(store.cleared_by_card()) == sorted(rows, key=lambda row: (row.card, row.counter, row.key))
+    opened.store.commit(Batch([], [], [], [], cleared=[rows[0]._replace(outcome=4)], uncleared=[unproven.key, rows[0].key]))
+    assert list(opened.store.cleared()) == [rows[0]._replace(outcome=4), *rows[1:]]
+    opened.store.rebuild([], [], [], cleared=rows[4:])
+    assert list(opened.store.cleared()) == rows[4:]
 
 
 def test_upserts_keep_the_last_row(opened: Opened) -> None:
