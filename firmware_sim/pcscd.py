@@ -20,7 +20,7 @@ DRIVER = Path("/usr/lib/pcsc/drivers/serial/libifdvpcd.so")
 SOCKET, PID = Path("/run/pcscd/pcscd.comm"), Path("/run/pcscd/pcscd.pid")
 LOCK = Path(tempfile.gettempdir()) / "cardcore-pcscd.lock"
 PACKAGES = "pcscd vsmartcard-vpcd"
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 SLOTS = 2
 """Slots of a virtual reader: the second listens at the port after the first one's."""
 

@@ -72,7 +72,7 @@ class Daemon:
         seen: start when the service has noticed it.
         """
         slot = Slot(card, port=self.port + second, away=away, patience=0.05)
-        thread = serve_in_thread(slot)
+        thread = serve_in_thread(slot, timeout=30)
         reader = self.second if second else self.reader
         try:
             if seen:

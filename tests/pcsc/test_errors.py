@@ -103,6 +103,15 @@ def test_a_card_is_reset_when_it_is_let_go(bound: Any):
     assert ended == [1], "once"
 
 
+def test_a_card_that_left_after_its_last_answer_is_not_reset(bound: Any):
+    ended: list[int] = []
+    answers = iter([[0, [0x90, 0]], [0, []]])
+    bound(SCardConnect=[0, 7, 2], SCardTransmit=lambda *_: next(answers), SCardDisconnect=lambda _, how: ended.append(how))
+    with Context() as context, context.connect("Reader") as link:
+        link.transmit(b"\x00\xa4\x00\x00")
+    assert ended == [0]
+
+
 def test_no_binding(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "smartcard", None)
     with pytest.raises(errors.NoPyscard, match=r"cardcore\[pcsc\]"):

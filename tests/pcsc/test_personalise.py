@@ -53,7 +53,7 @@ def counts(data: Path, batch: str) -> tuple[int, int, int]:
 
 
 def making(pcscd: Daemon, data: Path, batch: str, *words: str) -> tuple[str, ...]:
-    return ("card", "personalise", batch, "--reader", pcscd.reader, "--data", str(data), "--wait", "20", *words)
+    return ("card", "personalise", batch, "--reader", pcscd.reader, "--data", str(data), "--wait", "60", *words)
 
 
 def made(result: subprocess.CompletedProcess[str]) -> list[dict[str, str]]:

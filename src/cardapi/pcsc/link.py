@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import TracebackType
 from typing import Any, Self
 
-from cardapi.pcsc.errors import CardRemoved, failure
+from cardapi.pcsc.errors import CardRemoved, PcscError, failure
+
+SELECT_MASTER_FILE = bytes.fromhex("00A40000023F00")
 
 
 class Link:
@@ -49,8 +52,11 @@ class Link:
         """Let the card go. It is reset, so that no verified PIN and no open transaction stays for the next program.
 
         A card that has gone forgets by itself, and is not reset: pcsc-lite takes a failed reset for an empty reader, and keeps to that
-        when the card is back before its next look.
+        when this or another card is there before its next look. So the card is spoken to once more first.
         """
         if self._open:
             self._open = False
+            if not self._lost:
+                with contextlib.suppress(PcscError):
+                    self.transmit(SELECT_MASTER_FILE)
             self._binding.SCardDisconnect(self._handle, self._binding.SCARD_LEAVE_CARD if self._lost else self._binding.SCARD_RESET_CARD)
