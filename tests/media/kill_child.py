@@ -18,16 +18,23 @@ from firmware_sim.desfire import ready
 from firmware_sim.nvm import Memory
 from tests.media.counter import PIN
 
-LINGER_S = 0.05
-
 
 def asked_of(number: int) -> Asked:
     """The tap of this number: loads and payments in turn, each of another amount."""
     return Asked(purpose="load" if number % 2 else "pay", amount_fen=100 + number, pin=PIN)
 
 
-def run(directory: Path, image: Path, first: int, end: Any) -> None:
-    """Tap from number `first` on until killed. A number that was begun before is asked again under its key."""
+def _wait(pipe: int) -> None:
+    """Say that money is in flight, and wait to be killed."""
+    os.write(pipe, b"~\n")
+    time.sleep(60)
+
+
+def run(directory: Path, image: Path, first: int, linger: bool, end: Any) -> None:
+    """Tap from number `first` on until killed. A number that was begun before is asked again under its key.
+
+    linger: stop at the second tap where its money is in flight: before the card acts, or after.
+    """
     pipe = end.detach()
     shop = open_shop(directory)
     room = Room(shop.desk, shop.registry, demo_keys(), lambda: time.time_ns() // 1_000, secrets.token_bytes, ready.SYSTEM)
@@ -42,15 +49,12 @@ def run(directory: Path, image: Path, first: int, end: Any) -> None:
         step = sessions.open(caller, asked, shop.desk.fingerprint([number]))
         while step.result is None:
             command = bytes.fromhex(step.commands[0])
-            # Two of three taps linger where the money is in flight, before the card acts or after, so that kills find them there.
-            money = command[1] in (0x52, 0x54, 0xC7)
-            if money and number % 3 == 0:
-                os.write(pipe, b"~\n")
-                time.sleep(LINGER_S)
+            stop = linger and number > first and command[1] in (0x52, 0x54, 0xC7)
+            if stop and number % 2:
+                _wait(pipe)
             answer = card.transmit(command).hex()
-            if money and number % 3 == 1:
-                os.write(pipe, b"~\n")
-                time.sleep(LINGER_S)
+            if stop:
+                _wait(pipe)
             step = sessions.step(caller.client, step.session, step.step, (answer,))
         result = step.result
         if result.outcome == "settled" and result.amount_fen != asked.amount_fen:

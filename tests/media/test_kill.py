@@ -54,7 +54,7 @@ def test_kill_nine_in_the_middle_of_taps(tmp_path: Path, kind: str) -> None:
     for life in range(KILLS):
         first = max(told, default=0) + 1
         reading, writing = os.pipe()
-        process = context.Process(target=kill_child.run, args=(tmp_path / "shop", image, first, DupFd(writing)))
+        process = context.Process(target=kill_child.run, args=(tmp_path / "shop", image, first, life % 2 == 0, DupFd(writing)))
         process.start()
         os.close(writing)
         settled += _life(reading, process, rng.uniform(0, 0.05), told, in_flight=life % 2 == 0)
@@ -73,8 +73,8 @@ def test_kill_nine_in_the_middle_of_taps(tmp_path: Path, kind: str) -> None:
     amounts = [Settlement.unpack(entry.body).net_fen for entry in intents]
     assert len(amounts) == len(set(amounts)), "no tap was intended twice"
     assert sorted(told) == list(range(1, len(told) + 1))
-    assert len(done) > KILLS // 2
-    assert settled >= KILLS // 4, "kills hit taps in flight"
+    assert len(done) >= KILLS // 4
+    assert settled >= KILLS // 2, "every other kill hit a tap in flight"
     till.sound()
     till.shop.close()
 
