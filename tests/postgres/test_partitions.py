@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 
-from cardapi.desk import Problem
+from cardapi.desk import Problem, Request
 from cardapi.ids import card_number, home, is_card_number, leg_key
 from cardapi.reports.trial import trial_balance
 from cardapi.store.verify import verify
@@ -205,6 +206,35 @@ def test_two_processes_share_the_registry(till: ServerTill) -> None:
     unit = till.shop.registry.unit("desk-1")
     assert unit is not None
     assert unit.path == ("issuer", "branch", "desk-1")
+    till.sound()
+
+
+def test_a_change_is_not_made_on_what_another_process_replaced(till: ServerTill) -> None:
+    """Two people at two processes read the same document and write it back changed: the second is told to look again."""
+    other = till.beside()
+    first = {"id": "branch", "name": "Branch", "kind": "store", "parent": "issuer"}
+    till.done("change", payload={"kind": "unit", "id": "branch", "document": first})
+    seen = msgspec.json.encode(first, order="sorted")
+
+    def renamed(name: str) -> Request:
+        return till.request("change", payload={"kind": "unit", "id": "branch", "document": {**first, "name": name}, "seen": seen})
+
+    assert other.desk.call(renamed("One")).outcome == "applied"
+    with pytest.raises(Problem) as raised:
+        till.shop.desk.call(renamed("Two"))
+    assert raised.value.code == "busy"
+    unit = till.shop.registry.unit("branch")
+    assert unit is not None
+    assert unit.name == "One"
+    till.sound()
+
+
+def test_text_that_the_server_cannot_keep_is_refused_and_stops_nobody(till: ServerTill) -> None:
+    card = till.card(1_00)
+    for text in ("a\0b", "\ud800"):
+        assert till.problem("freeze", card=card, reason=text) == "invalid_payload"
+        assert till.problem("issue", payload={"programme": "plain", "prefix": "8801", "kind": text}) == "invalid_payload"
+    assert till.done("freeze", card=card, reason="Verdacht \U0001f4b3").outcome == "applied"
     till.sound()
 
 

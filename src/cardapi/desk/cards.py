@@ -21,6 +21,7 @@ from cardcore.errors import Declined
 from cardcore.settlement.lifecycle import EXCLUDED, PIN_STATES, STEPS, TAKES_OVER, next_state, state_at
 
 REMOVABLE = frozenset({"session"})  # kinds of documents that may go; all others only change
+KIND_MAX = 32
 INTEGER_MAX = 1 << 40  # bound of times in a payload
 _json = msgspec.json.Encoder(order="sorted").encode
 
@@ -61,6 +62,8 @@ def _new_card(work: Work, request: Request) -> Entry:
     if not work.registry.versions(programme):
         raise Problem("unknown_programme", f"there is no programme {programme!r}", programme=programme)
     kind = _fact(request, "kind", str, "primary")
+    if len(kind) > KIND_MAX or not kind.isascii() or not kind.isprintable():
+        raise Problem("invalid_payload", f"kind is at most {KIND_MAX} ASCII characters", name="kind")
     valid_until = _fact(request, "valid_until", int, 0)
     prefix = _fact(request, "prefix", str, "")
     if request.card and not is_card_number(request.card):
@@ -220,6 +223,10 @@ def change(work: Work, request: Request) -> Entry:
     if document is not None:
         work.registry.check(kind, name, document)
     now = work.registry.document(kind, name) if document is not None or kind in REMOVABLE else None
+    seen = request.payload.get("seen")
+    if seen is not None and seen != _json(now):
+        # Whoever asked had read another one: another process changed it meanwhile, and it would be overwritten unread.
+        raise Problem("busy", "this was changed a moment ago; try again")
     if document is None and now is None:
         raise Problem("invalid_payload", "only ended sessions are removed", name="remove")
     before = _json(now) if now is not None else b""

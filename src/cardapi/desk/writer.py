@@ -405,6 +405,8 @@ def _one(work: Work, request: Request) -> Answer:
     key = request.client_key
     if not key or len(key) > 255 or not key.isprintable() or len(request.fingerprint) != 16:
         return Problem("key_required", "a client key has 1 to 255 printable characters")
+    if request.reason and ("\0" in request.reason or not _writable(request.reason)):
+        return Problem("invalid_payload", "the reason holds a character that no database keeps", name="reason")
     try:
         if request.verb in MONEY_VERBS:
             return money(work, request)
@@ -419,6 +421,14 @@ def _one(work: Work, request: Request) -> Answer:
         # A decision is pure and changed nothing, so one poisonous request does not take the shop down.
         _log.exception("verb %s failed before it was recorded", request.verb)
         return Problem("unexpected", "the request could not be decided")
+
+
+def _writable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
 
 
 def _resolve(pairs: list[tuple[asyncio.Future[list[Answer]], list[Answer]]]) -> None:

@@ -31,6 +31,7 @@ JSON = ((b"content-type", b"application/json"),)
 # Fields of a body in the order its schema declares them, names of a mapping sorted: a schema never changes that order.
 _pack = msgspec.msgpack.Encoder(enc_hook=encode_hook, order="deterministic").encode
 _encode = msgspec.json.Encoder().encode
+_sorted = msgspec.json.Encoder(order="sorted").encode
 
 NOBODY = Caller("", "")
 
@@ -113,7 +114,7 @@ class Service:
 
     async def change(self, call: Call, kind: str, name: str, document: dict[str, Any], reason: str = "", approver: str = "") -> Entry:
         """Write one registry document under the caller's key (A1). The caller holds `changes` while it read the old one."""
-        payload = {"kind": kind, "id": name, "document": document}
+        payload = {"kind": kind, "id": name, "document": document, "seen": _sorted(self.registry.document(kind, name))}
         return await self.desk.execute(self.request(call, "change", payload=payload, reason=reason, approver=approver))
 
     async def is_retry(self, call: Call) -> bool:
