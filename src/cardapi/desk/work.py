@@ -22,6 +22,7 @@ from cardcore.settlement import Account, Settlement
 from cardcore.settlement.lifecycle import GONE
 
 LIABILITY_MAX = 1 << 62  # fen of one partition: a store keeps 64 bits with a sign
+FOUND_MAX = 10_000  # records with one key that a decision may ask for: the cards of one holder
 _NO_FINGERPRINT = bytes(16)
 
 
@@ -101,6 +102,7 @@ class Work(Fold):
         self._absent: set[str] = set()
         self._no_media: set[str] = set()
         self._records_touched: set[tuple[str, str]] = set()
+        self._keyed: dict[tuple[str, str, str], set[str]] = {}  # ids of this batch's records by (kind, index, value)
         self._versions: dict[str, ProgrammeVersion] = {}
 
     # ------------------------------------------------------------ reading
@@ -256,10 +258,13 @@ class Work(Fold):
 
     def find_record(self, kind: str, index: str, value: str) -> list[Record]:
         """Records with this key as this batch sees them, by id."""
-        mine = {row.id: row for rows in (self.records, self.kept) for row in rows.values() if row.kind == kind}
-        found = {row.id: row for row in self.store.find_records(kind, index, value) if row.id not in mine}
-        found |= {row.id: row for row in mine.values() if row.body and (index, value) in row.keys}
-        return [found[name] for name in sorted(found)]
+        stored = {row.id: row for row in self.store.find_records(kind, index, value, limit=FOUND_MAX)}
+        found = []
+        for name in sorted(stored.keys() | self._keyed.get((kind, index, value), set())):
+            row = self.kept.get((kind, name)) or self.records.get((kind, name)) or stored.get(name)
+            if row is not None and row.body and (index, value) in row.keys:
+                found.append(row)
+        return found
 
     def version(self, card: CardRow, number: int = 0) -> ProgrammeVersion:
         """The card's programme version valid now, or version `number` of it. Raises Problem unknown_programme."""
@@ -370,6 +375,9 @@ class Work(Fold):
         entry = self.add(request, account_id=account_id, card=card, body=body)
         for row in kept:
             self.kept[row.kind, row.id] = row
+        for row in (*after, *kept):
+            for index, value in row.keys:
+                self._keyed.setdefault((row.kind, index, value), set()).add(row.id)
         self._records_touched.update((row.kind, row.id) for row in after)
         return entry
 
