@@ -9,6 +9,7 @@ from base64 import b64encode
 from typing import Any
 
 from cardapi.desk import Request
+from cardapi.media.purse_chip import terminal_id
 from cardcore.clearing import Header, PurseRecord, Seal
 from cardcore.clearing.layout import encode_all
 
@@ -77,3 +78,10 @@ def test_what_a_terminal_number_stood_for_cannot_be_changed(chain: Any) -> None:
     moved = chain.made(chain.admin.post("/v1/sams", {"sam": number, "terminal": "till-2", "valid_from": 200}))
     assert [(row["valid_from"], row["unit"]) for row in moved["periods"]] == [(100, "store-1"), (200, "store-2")]
     assert number in {row["sam"] for row in chain.admin.get("/v1/sams?limit=200").json["sams"]}
+
+
+def test_terminal_ids_of_on_line_sessions_are_no_modules(chain: Any) -> None:
+    """Else the TAC of a payment that was posted on-line could be uploaded once more as an off-line purchase (K2, C1)."""
+    number = terminal_id("terminal:till-1").hex()
+    refused = chain.admin.post("/v1/sams", {"sam": number, "terminal": "till-1"})
+    assert (refused.status, refused.code) == (422, "invalid_document")

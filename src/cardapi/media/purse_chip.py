@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cardapi.media.asked import LogLine
 from cardapi.media.profiles import PurseProfile, purse_medium, purse_profile
+from cardapi.people.registry import ONLINE_TERMINALS
 from cardapi.store.media import Shown
 from cardapi.store.port import MediumRow
 from cardcore.card import purse, purse_debit, purse_load, purse_proof, seals
@@ -19,7 +20,7 @@ from cardcore.crypto import Key, pboc
 if TYPE_CHECKING:
     from cardapi.media.tap import Item, Script, Tap
 
-OWN_TERMINAL = b"\xff"
+OWN_TERMINAL = bytes.fromhex(ONLINE_TERMINALS)
 """First octet of the terminal id of on-line steps; five octets of a hash of the client follow. No SAM is numbered so."""
 LOCAL_OFFSET_S = 8 * 3600  # cards carry local time, UTC+8
 

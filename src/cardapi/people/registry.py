@@ -28,6 +28,8 @@ UNIT_KINDS = ("issuer", "hq", "region", "store", "counter")
 
 
 _SAM = re.compile("[0-9a-f]{12}")
+ONLINE_TERMINALS = "ff"
+"""How the terminal ids of on-line sessions start (`cardapi.media.purse_chip`)."""
 _OFFSET = re.compile("[+-](0[0-9]|1[0-4]):[0-5][0-9]")
 
 
@@ -328,6 +330,8 @@ class Registry:
         """Periods are added, never changed: what was paid under them stays paid to whom it was paid (C4)."""
         if _SAM.fullmatch(name) is None:
             raise RegistryError("a terminal number is 12 hex digits in lower case", id=name)
+        if name.startswith(ONLINE_TERMINALS):  # what is paid on-line is posted by then, and its TAC goes through the station
+            raise RegistryError(f"terminal numbers from {ONLINE_TERMINALS} on stand for on-line sessions, no module has them", id=name)
         sam: Sam = msgspec.convert({"id": name, **document}, Sam)
         if _OFFSET.fullmatch(sam.utc_offset) is None:
             raise RegistryError(f"{sam.utc_offset!r} is no offset such as +08:00", id=name)
