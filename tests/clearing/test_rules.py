@@ -309,3 +309,26 @@ def test_the_tables_are_made_again_from_the_journal(yard: Yard) -> None:
     assert not yard.till.verify().ok
     assert rebuild(store, yard.till.shop.custody.chain_key).ok
     assert yard.state() == before
+
+
+def test_no_other_century_can_be_put_on_a_chips_record(yard: Yard) -> None:
+    card = yard.card(chip=True)
+    genuine = yard.debit(card, 1_00)
+    for century in (b"\x21", b"\x19"):
+        forged = replace(genuine, at=century + genuine.at[1:])  # the reader id carries YYMMDDhhmmss
+        assert forged.inputs() == genuine.inputs()
+        yard.upload([forged])
+        assert yard.outcome(forged) == "malformed"
+    yard.upload([genuine])
+    assert yard.outcome(genuine) == "accepted", "nobody makes a replay of it by sending another form first"
+
+
+def test_a_loss_is_found_behind_whatever_the_account_did_since(yard: Yard) -> None:
+    card = yard.card()
+    yard.till.done("lost", card=card.number, payload={"effective_at": int(NOW.timestamp()) - 1800})
+    number = yard.till.done("reissue", card=card.number, payload={"prefix": "8802"}).card
+    for n in range(510):
+        yard.till.done("exclude", card=number, payload={"excluded": n % 2 == 0})
+    late = yard.pay(card, 1_00, minutes=20)
+    yard.upload([late], blacklist=int(NOW.timestamp()))
+    assert yard.outcome(late) == "card_blocked"

@@ -8,6 +8,7 @@ not covered yet is judged again at the next upload, and a replay makes one case 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -25,7 +26,7 @@ from cardcore.clearing.reasons import ACCEPTED
 from cardcore.clearing.upload import Upload
 
 DAY_S = 86_400
-HISTORY = 500  # newest entries of an account that are looked through for a loss
+HISTORY = 500  # entries of an account that are read at a time in search of a loss
 _NEVER = 1 << 62
 _json = msgspec.json.Encoder(order="sorted").encode
 
@@ -217,9 +218,7 @@ class _Posting:
         return found
 
     def _search_loss(self, number: str, account_id: int) -> tuple[int, int]:
-        work = self.work
-        committed = work.store.statement(account_id, None, HISTORY)
-        for entry in [*reversed([entry for entry in work.entries if entry.account_id == account_id]), *committed]:
+        for entry in self._backwards(account_id):
             if entry.card != number or entry.outcome != "applied":
                 continue
             if entry.verb == "unfreeze":  # withdraws the report
@@ -228,6 +227,14 @@ class _Posting:
                 row = next(row for row in unpack_step(entry.body).after if row.number == number)
                 return row.state_from, max(row.state_from, entry.at_us // 1_000_000)
         return _NEVER, _NEVER
+
+    def _backwards(self, account_id: int) -> Iterator[Entry]:
+        """Every entry of an account, newest first: an account that went on with another number may have thousands since a loss."""
+        yield from reversed([entry for entry in self.work.entries if entry.account_id == account_id])
+        before: int | None = None
+        while page := self.work.store.statement(account_id, before, HISTORY):
+            yield from page
+            before = page[-1].position
 
     def _replay(self, place: int, key: bytes, first: bytes) -> None:
         """The same purchase in another form. One case tells of all its forms, in no order."""

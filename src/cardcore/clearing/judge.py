@@ -27,6 +27,7 @@ from cardcore.crypto.batch import Octets
 Integers = NDArray[np.int64]
 PURCHASES = (pboc.PURCHASE_ED, pboc.PURCHASE_EP, pboc.COMPOUND_PURCHASE)
 """Types that a purse record may have; cash withdrawals are not sales."""
+CENTURY = 0x20
 INPUT_OCTETS = 80
 """TMI of a debit: GetValue 16, Debit 16, CommitReaderID 48."""
 
@@ -122,9 +123,11 @@ def judge(
     good_type = np.where(columns.is_chip, signed["kind"] == tmac.DEBIT, np.isin(signed["kind"], PURCHASES))
     # A DESFire amount is signed in the card's eyes.
     good_amount = (columns.amounts > 0) & (~columns.is_chip | (columns.amounts < 1 << 31))
+    # A reader id carries the year without its century: with any, one transaction MAC would prove records of several dates (K3).
+    good_century = ~columns.is_chip | (signed["date"][:, 0] == CENTURY)
     unproven = columns.is_chip & ((columns.chips["flags"] & READER_PROVEN) == 0)
     rules = (
-        (~good_type | ~good_amount | (columns.local < 0), MALFORMED),
+        (~good_type | ~good_amount | (columns.local < 0) | ~good_century, MALFORMED),
         (payee < 0, UNKNOWN_TERMINAL),
         (account == 0, UNKNOWN_CARD),
         (~key_known, KEY_NOT_ALLOWED),
