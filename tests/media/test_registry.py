@@ -14,7 +14,9 @@ from cardapi.store.media import COUNTER_RETIRE, KeyPeriod, Shown, key_allowed, p
 from cardapi.store.port import Entry, MediumRow
 from cardapi.store.verify import rebuild
 from cardcore.settlement import Arrive, Clear, Load, Pay, Return, Unload
+from firmware_sim import build
 from tests.desk.till import PLAIN, Till
+from tests.media.counter import Counter
 
 CHIP = "pboc:1000000010000000" + "00" * 9 + "01"
 
@@ -190,4 +192,22 @@ def test_a_chips_money_is_not_spendable_on_line(till: Till) -> None:
     assert till.sale(card, 40_00).outcome == "applied"
     assert till.sale(card, 1).code == "insufficient_funds"
     assert till.ask("load", card=card, command=Load(1, memo=shown(CHIP))).code == "insufficient_funds"
+    sound(till)
+
+
+def test_a_chip_made_for_a_number_comes_along_when_that_takes_over_an_account(till: Till) -> None:
+    counter = Counter(till)
+    old = counter.desfire(100_00)
+    replaced = counter.number
+    assert counter.tap(old, "load", 30_00).outcome == "done"
+    number = till.done("issue", payload={"programme": "plain", "prefix": "62"}).card
+    uid = bytes.fromhex("04090909090909")
+    new = build.desfire_purse_card(uid=uid, entropy=counter.rng.randbytes)
+    payload = {"medium": f"desfire:{uid.hex()}", "profile": "desfire-ev2", "keys": counter.keys, "purse": 0}
+    till.done("register_medium", card=number, payload=payload)
+    till.done("swap", card=replaced, payload={"to": number})
+    assert counter.tap(new, "load", 10_00).outcome == "done"
+    assert (counter.places(number)["account"], counter.places(number)["on_card"]) == (60_00, 40_00), "both chips are of this account"
+    back = counter.tap(old, "unload", 30_00)
+    assert (back.outcome, back.card, counter.places(number)["on_card"]) == ("done", number, 10_00)
     sound(till)

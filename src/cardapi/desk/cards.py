@@ -10,7 +10,7 @@ import msgspec
 from cardapi.desk import members
 from cardapi.desk.clearing import clear, close_case, open_case
 from cardapi.desk.media import HANDLERS as MEDIA
-from cardapi.desk.media import medium_verb, retired
+from cardapi.desk.media import medium_verb, retired, taken_over
 from cardapi.desk.money import card_images, check_pin, refuse
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.work import Work
@@ -168,11 +168,13 @@ def exchange(work: Work, request: Request) -> Entry:
         # Replacements are numbered from the top of the prefix down, issued cards from the bottom up.
         prefix = _fact(request, "prefix", str, "")
         to = to or _free_number(work, prefix, 10 ** (15 - len(prefix)) // work.partitions - 1 - work.position)
-    new = msgspec.structs.replace(
-        after_old, number=to, state="active", unit=request.unit, kind="replacement", valid_until=valid_until
-    )
+    new = msgspec.structs.replace(after_old, number=to, state="active", unit=request.unit, kind="replacement", valid_until=valid_until)
     before = [before_old] if taken is None else [before_old, card_images(taken)[0]]
-    return _record(work, request, before, [after_old, new], media=retired(work, card))
+    before_media, after_media = retired(work, card)
+    if taken is not None:  # a chip that was made for the new number comes along
+        moved = taken_over(work, taken, card)
+        before_media, after_media = [*before_media, *moved[0]], [*after_media, *moved[1]]
+    return _record(work, request, before, [after_old, new], media=(before_media, after_media))
 
 
 def exclude(work: Work, request: Request) -> Entry:

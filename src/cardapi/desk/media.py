@@ -39,6 +39,13 @@ def retired(work: Work, card: CardRow) -> tuple[list[MediumRow], list[MediumRow]
     return [before for before, _ in pairs], [after for _, after in pairs]
 
 
+def taken_over(work: Work, taken: CardRow, card: CardRow) -> tuple[list[MediumRow], list[MediumRow]]:
+    """The media of a number that takes over the account of `card`, before and after: what they hold is that account's from here on."""
+    rows = [row for row in work.media_of(taken.account_id) if row.card == taken.number]
+    pairs = [images(row, account_id=card.account_id) for row in rows]
+    return [before for before, _ in pairs], [after for _, after in pairs]
+
+
 def _record(work: Work, request: Request, card: CardRow, before: list[MediumRow], after: list[MediumRow]) -> Entry:
     facts = {key: value for key, value in request.payload.items() if key != "keys"}
     return work.add(request, account_id=card.account_id, card=card.number, body=pack_body(Step([], [], facts, before, after)))
