@@ -166,3 +166,15 @@ def test_two_people_open_a_batch_and_every_serial_is_counted(chain: Chain, servi
     assert (closed["state"], closed["issued"], closed["begun"], closed["spoiled"], closed["left"]) == ("closed", 1, 0, 1, 1)
     assert carry(till, half, {"purpose": "personalise", "batch": "autumn"})["code"] == "batch_closed"
     assert carry(chain.tills["store-2"], half, {"purpose": "personalise", "batch": "autumn"})["code"] == "unknown_batch"
+
+
+def test_one_serial_makes_no_two_cards_with_the_same_keys(chain: Chain, service: Any) -> None:
+    """A TAC covers no issuer number: where keys come from the serial alone, a record could be written over to the other card (K3)."""
+    maker, checker = chain.person("manager", "store-1"), chain.person("hq", "issuer")
+    body = {"id": "one", "unit": "store-1", "programme": "mall-vip", "profile": "pboc2-3des", "purse": 2, "first_serial": 800_001}
+    asked = chain.made2(maker.post("/v1/batches", body | {"issuer": "1000000010000000"}))
+    chain.made(checker.post(f"/v1/approvals/{asked['approval_id']}/approve", {}))
+    other = body | {"id": "two", "issuer": "2000000020000000"}
+    assert maker.post("/v1/batches", other).code == "bad_value"
+    assert maker.post("/v1/batches", other | {"first_serial": 800_002}).status == 202
+    assert maker.post("/v1/batches", other | {"profile": "fm1208"}).status == 202, "its keys are made from the issuer's number too"

@@ -43,10 +43,19 @@ def _check(service: Service, asked: ask.OpenBatch) -> None:
         ours = range(batch.first_serial, batch.first_serial + batch.count)
         if name == asked.id:
             raise HttpProblem("exists")
-        if batch.issuer == asked.issuer.lower() and (asked.first_serial in ours or batch.first_serial in range(
+        if _same_cards(batch, asked) and (asked.first_serial in ours or batch.first_serial in range(
             asked.first_serial, asked.first_serial + asked.count
         )):  # fmt: skip
             raise HttpProblem("bad_value", f"batch {name} has serials of this range", field="first_serial")
+
+
+def _same_cards(batch: Batch, asked: ask.OpenBatch) -> bool:
+    """Whether one serial of both makes cards with the same keys: their records could not be told apart, as no MAC covers the issuer."""
+    profiles = PROFILES[batch.profile], PROFILES[asked.profile]
+    if batch.issuer == asked.issuer.lower():
+        return True
+    purses = [profile for profile in profiles if isinstance(profile, PurseProfile)]
+    return len(purses) == len(profiles) and not any("issuer" in profile.make.levels for profile in purses)
 
 
 def batch_request(service: Service, facts: approve.Execution) -> Request:
