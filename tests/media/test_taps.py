@@ -155,3 +155,19 @@ def test_an_unknown_chip_and_a_thing_that_is_no_chip(counter: Counter) -> None:
     assert counter.tap(build.desfire_purse_card(), "show").code == "unknown_medium"
     assert counter.tap(card, "show", send=lambda command: b"\x6d\x00").code == "unexpected_answer"
     assert counter.tap(card, "show", send=lambda command: b"").outcome == "torn"
+
+
+@pytest.mark.parametrize("purpose", ["load", "unload", "pay"])
+def test_more_than_a_value_file_can_be_asked_for_is_refused(counter: Counter, purpose: str) -> None:
+    refused = counter.tap(counter.desfire(100_00), purpose, 1 << 31)
+    assert (refused.outcome, refused.code, counter.money()) == ("refused", "amount_out_of_range", (100_00, 0, 0))
+
+
+@pytest.mark.parametrize("profile", ["nothing", "desfire-ev2"])
+def test_a_chip_registered_with_a_profile_of_no_such_chip_is_refused(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch, profile: str
+) -> None:
+    register = counter.register
+    monkeypatch.setattr(counter, "register", lambda medium, _, *more: register(medium, profile, *more))
+    refused = counter.tap(counter.purse(100_00), "load", 10_00)
+    assert (refused.outcome, refused.code, counter.money()) == ("refused", "unknown_profile", (100_00, 0, 0))

@@ -28,6 +28,8 @@ from cardcore.crypto import InvalidMac, Key, desfire_ev1, desfire_ev2, tmac
 if TYPE_CHECKING:
     from cardapi.media.tap import Item, Script, Tap
 
+VALUE_MAX = (1 << 31) - 1
+
 
 class DesfireChip:
     """The card on the reader."""
@@ -67,10 +69,12 @@ class DesfireChip:
         return (yield from self._move(DEBIT, tmac.DEBIT))
 
     def _move(self, key_number: int, command: int) -> Script:
+        from cardapi.media.tap import TapRefused
+
+        if self.tap.asked.amount_fen > VALUE_MAX:
+            raise TapRefused("amount_out_of_range", "a value file holds amounts of 31 bits", most_fen=VALUE_MAX)
         value, counter = yield from self._read()
         if (counter, value) != (self.row.offline_counter, self.row.balance_fen) and counter == self.row.offline_counter:
-            from cardapi.media.tap import TapRefused
-
             self.tap.open_case("balance_differs", value, counter=counter, known=self.row.balance_fen)
             raise TapRefused("balance_differs", "the chip holds another amount than it last proved (K4)", chip_fen=value)
         channel = yield from self.open(key_number)

@@ -10,6 +10,7 @@ from cardcore.card.desfire import Mode
 from cardcore.card.desfire_value import ValueFile
 from cardcore.card.purse import Application, Make
 from cardcore.crypto import pboc
+from cardcore.errors import CardcoreError
 
 APPLICATION_ID: Final = bytes.fromhex("F05201")
 """The DESFire application of the purse, as sent."""
@@ -67,19 +68,25 @@ PROFILES: Final[dict[str, Profile]] = {
 }
 
 
+class UnknownProfile(CardcoreError):
+    """A medium was registered with a profile that says nothing about such a chip."""
+
+    code = "unknown_profile"
+
+
 def purse_profile(row: MediumRow) -> PurseProfile:
-    """The profile of a registered purse. Raises KeyError for a row that names none."""
-    found = PROFILES[row.profile]
+    """The profile of a registered purse. Raises UnknownProfile for a row that names none."""
+    found = PROFILES.get(row.profile)
     if not isinstance(found, PurseProfile):
-        raise KeyError(row.profile)
+        raise UnknownProfile(f"{row.medium} is registered with the profile {row.profile!r}, which no such chip has", profile=row.profile)
     return found
 
 
 def desfire_profile(row: MediumRow) -> DesfireProfile:
-    """The profile of a registered DESFire card. Raises KeyError for a row that names none."""
-    found = PROFILES[row.profile]
+    """The profile of a registered DESFire card. Raises UnknownProfile for a row that names none."""
+    found = PROFILES.get(row.profile)
     if not isinstance(found, DesfireProfile):
-        raise KeyError(row.profile)
+        raise UnknownProfile(f"{row.medium} is registered with the profile {row.profile!r}, which no such chip has", profile=row.profile)
     return found
 
 
