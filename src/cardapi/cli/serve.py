@@ -72,10 +72,10 @@ def run_many(data: Path, host: str, port: int, count: int) -> int:
     chosen = bound.getsockname()[1]
 
     def work(number: int, accepting: Callable[[], None]) -> int:
-        del number
         with open_shop(data) as shop:
             greeting(shop, data, address(host, chosen), token)  # the session of the demo is in every worker's memory
-            return serve_shop(shop, host, chosen, accepting=accepting)
+            # One worker does the work of the day: each message is sent once, not once a worker.
+            return serve_shop(shop, host, chosen, accepting=accepting, jobs=number == 0)
 
     def ready() -> None:
         url = address(host, chosen)

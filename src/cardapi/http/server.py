@@ -99,14 +99,15 @@ def _settle_memory() -> None:
 
 def serve(
     shop: Shop, host: str = "127.0.0.1", port: int = 0, greet: Callable[[int], str] = lambda port: "",
-    *, certificate: str = "", key: str = "", accepting: Callable[[], None] | None = None,
+    *, certificate: str = "", key: str = "", accepting: Callable[[], None] | None = None, jobs: bool = True,
 ) -> int:  # fmt: skip
     """Serve until a signal or a failed desk; prints `listening on <url> port <port>`. Returns the exit code: 0, or 1 after a failure.
 
     `greet` is told the port and gives lines to print before that one. `certificate` and `key` are PEM files for TLS; without
     them only a loopback address, or a network behind a TLS proxy, is safe. The caller closes the shop afterwards, which
-    drains the desk. `accepting`: this is one of several processes on the port; called instead of printing the line. Raises
-    OSError when the address cannot be bound or a file not be read.
+    drains the desk. `accepting`: this is one of several processes on the port; called instead of printing the line. `jobs`:
+    whether this process does the work of the day, if the settings say so at all. Raises OSError when the address cannot be bound
+    or a file not be read.
     """
     application = build_app(shop)
     bound = listen(host, port, shared=accepting is not None)
@@ -124,7 +125,7 @@ def serve(
     while application.service.now() < application.service.signatures.ready_at:
         time.sleep(0.02)
     _settle_memory()
-    if shop.settings.jobs:
+    if jobs and shop.settings.jobs:
         shop.background.start()
     try:
         server.run(sockets=[bound])
