@@ -54,3 +54,13 @@ def test_recovery_after_a_crash_ignores_the_zeros(tmp_path: Path) -> None:
         again.close()
     assert (tmp_path / "live" / "cardcore.db-wal").stat().st_size >= log.LOG_BYTES, "the log was never made long"
     store.close()
+
+
+def test_large_commits_share_a_copy_and_small_ones_do_not_wait_for_it() -> None:
+    assert not log.due(log.PAGES_COPIED - 1, 6)
+    assert log.due(log.PAGES_COPIED, 6), "small commits are to stay within the log's size"
+    assert not log.due(15 * 1_000, 1_000)
+    assert log.due(16 * 1_000, 1_000)
+    assert log.due(log.COPIED_MAX, 8_000), "the largest commits are to leave the log bounded"
+    assert log.COPIED_MAX < log.PAGES_MAX, "SQLite would copy within a commit"
+    assert log.COPIED_MAX * log.PAGE < 100_000_000

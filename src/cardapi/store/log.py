@@ -4,6 +4,9 @@ A commit that makes the log longer costs a second disk write for the file's new 
 rate of those that write into a log of the same size (0.52 against 0.93 of a raw append and sync). So a process that goes on
 committing makes the log long once, and it is used again from its start: a thread copies it back into the database while
 commits go on, and the committing thread copies the few pages that are left, after which SQLite begins the log anew.
+
+Commits of many rows are mostly the same pages of the account table over and over. Copied back after each, they cost more than
+they did to write; so the log may then grow by some dozen commits, and each page is copied once for all of them.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ from pathlib import Path
 PAGE = 4_096
 LOG_BYTES = 16 << 20
 PAGES_COPIED = LOG_BYTES // PAGE // 3  # in the log before the copier runs: room for what is committed meanwhile
+COMMITS_COPIED = 16  # of the size of the last one, where these are more pages than that
+COPIED_MAX = 24_000  # pages in the log before the copier runs, however large the commits: under 100 MB
 LENGTHEN_AFTER = 50  # commits of one process
 PAGES_MAX = 50_000  # pages before SQLite itself copies within a commit (bound on the file)
 
@@ -37,6 +42,11 @@ def lengthen(database: Path) -> None:
         os.close(handle)
 
 
+def due(pages: int, last: int) -> bool:
+    """Whether to copy a log of so many pages back, of which the last commit wrote `last`."""
+    return pages >= min(max(PAGES_COPIED, COMMITS_COPIED * last), COPIED_MAX)
+
+
 class LogKeeper:
     """Lengthens the log once and copies it back while commits go on (a passive checkpoint never blocks the writer)."""
 
@@ -55,7 +65,7 @@ class LogKeeper:
         """Count a commit and about how many pages it wrote."""
         self._commits += 1
         self._pages += pages
-        if self._pages >= PAGES_COPIED:
+        if due(self._pages, pages):
             self._pages = 0
             self._wake.set()
 
