@@ -202,3 +202,24 @@ def test_any_octets_are_parsed_or_refused(data: st.DataObject) -> None:
 def test_too_many_records_at_once_are_refused() -> None:
     with pytest.raises(InvalidBatch, match="at most 2"):
         parse(encode_all(HEADER, [PURSE] * 3), records_max=2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "at", "octet"), [("purse", 1, 1), ("purse", 1, 0x80), ("chip", 1, 3), ("chip", 65, 1), ("chip", 67, 0xFF)]
+)
+def test_a_record_has_one_form(kind: str, at: int, octet: int) -> None:
+    """Octets that mean nothing cannot make two records of one: nobody gets a case about a replay that only differs there."""
+    signed = (HEADER.terminal, 7, bytes.fromhex("20261122101112"))
+    record = (
+        PurseRecord(1_00, 6, *signed, bytes(4), bytes(8), bytes(10), 0, 500) if kind == "purse"
+        else ValueRecord(1_00, *signed, bytes(8), bytes(7), 1, 500)
+    )  # fmt: skip
+    block = record.encode()
+    assert decode_record(block) == record
+    body = block[:at] + bytes([octet]) + block[at + 1 : -4]
+    other = body + zlib.crc32(body).to_bytes(4)
+    header = HEADER.encode()
+    for refused in (lambda: decode_record(other), lambda: parse(header + block + other)):
+        with pytest.raises(InvalidBatch) as caught:
+            refused()
+        assert caught.value.facts["reason"] == "block"

@@ -145,7 +145,6 @@ class PurseRecord:
     key_version: int = 1
     algorithm: int = 0
     sam: bytes = bytes(10)
-    flags: int = 0
 
     @staticmethod
     def of(debited: Debited, *, key_index: int = 1, algorithm: int = 0, sam: bytes = bytes(10)) -> PurseRecord:
@@ -161,7 +160,7 @@ class PurseRecord:
         signed = _signed(self.amount, self.kind, self.terminal, self.number, self.at)
         try:
             return _closed(_PURSE.pack(
-                PURSE, self.flags, signed, _fits(self.tac, 4, "TAC"), self.key_index, self.key_version, self.algorithm, self.counter,
+                PURSE, 0, signed, _fits(self.tac, 4, "TAC"), self.key_index, self.key_version, self.algorithm, self.counter,
                 self.balance, self.overdraw.to_bytes(3), _fits(self.issuer, 8, "issuer"), _fits(self.serial, 10, "serial"),
                 _fits(self.sam, 10, "sam"),
             ))  # fmt: skip
@@ -216,15 +215,21 @@ def reader_id(terminal: bytes, number: int, at: bytes) -> bytes:
 
 
 def decode_record(block: bytes) -> Record:
-    """One purchase record. Raises InvalidBatch."""
-    _open(block, "record")
+    """One purchase record. Raises InvalidBatch, also for octets that `encode` would not write for what they say."""
+    record = _decoded(_open(block, "record"))
+    if record.encode() != block:
+        raise InvalidBatch("a record has flags or reserved octets that nobody writes", reason="block")
+    return record
+
+
+def _decoded(block: bytes) -> Record:
     body = block[:-4]
     amount, kind, terminal, number, at = _SIGNED.unpack(body[2:24])
     if body[0] == PURSE:
-        _, flags, _, tac, index, version, algorithm, counter, balance, overdraw, issuer, serial, sam = _PURSE.unpack(body)
+        _, _, _, tac, index, version, algorithm, counter, balance, overdraw, issuer, serial, sam = _PURSE.unpack(body)
         return PurseRecord(
             amount, kind, terminal, number, at, tac, issuer, serial, counter, balance, int.from_bytes(overdraw), index, version, algorithm,
-            sam, flags,
+            sam,
         )  # fmt: skip
     if body[0] == DESFIRE:
         _, flags, _, tmv, file, version, uid, counter, value, previous = _DESFIRE.unpack(body)

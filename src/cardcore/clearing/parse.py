@@ -8,7 +8,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cardcore.clearing.layout import BLOCK, DESFIRE, PURSE, PURSE_BLOCK, SEALED, Header, InvalidBatch, Seal
+from cardcore.clearing.layout import (
+    BLOCK,
+    DESFIRE,
+    DESFIRE_BLOCK,
+    PURSE,
+    PURSE_BLOCK,
+    READER_PROVEN,
+    SEALED,
+    Header,
+    InvalidBatch,
+    Seal,
+)
 
 RECORDS_MAX = 4_096
 """Records in one upload: 295 kB, and one entry of the journal."""
@@ -50,6 +61,9 @@ def parse(data: bytes, *, records_max: int = RECORDS_MAX) -> Fragment:
             ("order", "a seal stands before the end") if kind == SEALED else ("kind", f"record {first} is of unknown kind {kind}")
         )
         raise InvalidBatch(said, reason=reason, offset=(1 + first) * BLOCK)
+    second = uncanonical(records)
+    if second >= 0:
+        raise InvalidBatch(f"record {second} has flags or reserved octets that nobody writes", reason="block", offset=(1 + second) * BLOCK)
     if seal is not None and seal.count < count:
         raise InvalidBatch("the seal counts fewer records than stand before it", reason="totals", offset=(1 + count) * BLOCK)
     return Fragment(header, records, seal)
@@ -71,4 +85,13 @@ def damaged(data: bytes, count: int) -> int:
 def strange(records: NDArray[np.void]) -> int:
     """The first record of a kind that is none, -1 for none."""
     found = np.flatnonzero((records["kind"] != PURSE) & (records["kind"] != DESFIRE))
+    return int(found[0]) if len(found) else -1
+
+
+def uncanonical(records: NDArray[np.void]) -> int:
+    """The first record that says the same as another would with other octets in places that mean nothing, -1 for none."""
+    chips = records.view(DESFIRE_BLOCK)
+    plain = (chips["flags"] <= READER_PROVEN) & ~chips["reserved"].any(axis=1)
+    good = np.where(records["kind"] == DESFIRE, plain, records["flags"] == 0)
+    found = np.flatnonzero(~good)
     return int(found[0]) if len(found) else -1
