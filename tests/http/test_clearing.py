@@ -6,6 +6,7 @@ Method: signed calls of the shop of this suite; keys of the card simulator are n
 from __future__ import annotations
 
 from base64 import b64encode
+from dataclasses import replace
 from typing import Any
 
 from cardapi.desk import Request
@@ -85,3 +86,16 @@ def test_terminal_ids_of_on_line_sessions_are_no_modules(chain: Any) -> None:
     number = terminal_id("terminal:till-1").hex()
     refused = chain.admin.post("/v1/sams", {"sam": number, "terminal": "till-1"})
     assert (refused.status, refused.code) == (422, "invalid_document")
+
+
+def test_a_person_suspends_no_till_of_others_by_wrong_macs(chain: Any) -> None:
+    number = bytes.fromhex("0a0b0c0d0e20")
+    chain.made(chain.admin.post("/v1/sams", {"sam": number.hex(), "terminal": "till-2"}))
+    octets = encode_all(Header(number, 1, 0, HEADER.opened), [replace(record(1), terminal=number)])
+    batch = {"batch": b64encode(octets).decode()}
+    manager = chain.person("manager", "store-1")
+    other = manager.post("/v1/clearing", batch)
+    assert (other.status, other.code) == (404, "not_found")
+    assert chain.admin.get(f"/v1/clearing/{number.hex()}-1").status == 404, "nothing of it was posted"
+    assert chain.person("manager", "store-2").post("/v1/clearing", batch).status == 200
+    assert chain.tills["store-1"].post("/v1/clearing", batch).status == 200, "a till may carry for others, and is blamed itself"

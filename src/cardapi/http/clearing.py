@@ -41,8 +41,19 @@ async def upload(service: Service, call: Call) -> Answer:
         return prepare.upload(store, fragment)
 
     command = await service.desk.ask(prepared)
+    if not call.caller.terminal:
+        _need_tills(service, call, command)
     entry = await service.desk.execute(service.request(call, "clear_batch", command=command))
     return ok(cleared(entry))
+
+
+def _need_tills(service: Service, call: Call, command: Upload) -> None:
+    """A person uploads what tills within reach took: for wrong MACs the tills are blamed, and those of others are not his to suspend."""
+    for index in sorted(set(command.payees) - {body.NOBODY}):
+        unit, name = command.tills[index]
+        terminal = service.registry.terminal(name)
+        if not service.reaches(call, unit) and (terminal is None or not service.reaches(call, terminal.unit)):
+            raise HttpProblem("not_found")
 
 
 def cleared(entry: Entry) -> ask.Cleared:
