@@ -12,7 +12,9 @@ import pytest
 
 from cardapi.custody import Pin
 from cardapi.desk import Desk
+from cardapi.messages.courier import CURSOR
 from cardapi.messages.model import KIND, TRIES_MAX, from_record
+from cardapi.store.sqlite import SqliteStore
 from cardcore.settlement import Refund, Sale
 from tests.jobs.conftest import DAY_S, START_S, Timed
 from tests.members.till import enrol, person
@@ -49,6 +51,21 @@ def test_what_happens_on_a_card_is_told(till: Timed, sms: Gateway) -> None:
     assert card not in str(told)
     assert till.shop.background.courier.once() == {"made": 0, "sent": 0, "failed": 0, "dead": 0}
     till.sound()
+
+
+def test_without_members_the_journal_is_not_read(till: Timed, sms: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = till.card(1_000_00, "mall-vip")
+    till.sale(card, 100_00)
+    courier = till.shop.background.courier
+    with monkeypatch.context() as patched:
+        patched.setattr(SqliteStore, "journal", lambda *_: pytest.fail("nobody can be told of what is read here"))
+        assert courier.once() == {"made": 0, "sent": 0, "failed": 0, "dead": 0}
+    cursor = till.shop.store.reader().records(CURSOR, ["00"])["00"]
+    assert int(cursor.body) == till.shop.desk.head.position
+    enrol(till, person(), card=card, consents=("sms",))
+    till.sale(card, 100_00)
+    courier.once()
+    assert [template for template, _ in sms.take()] == ["welcome", "spent"], "all that came since, and nothing from before"
 
 
 def test_in_the_language_of_the_member(till: Timed, sms: Gateway) -> None:
