@@ -1,5 +1,6 @@
-"""Of several workers one does the work of the day, so that no message is sent twice. The processes are left out: each worker's
-work is called in turn, on a shop that a real server keeps."""
+"""Of several workers one does the work of the day, so that no message is sent twice, and none leaves the address for other
+commands: two at once would write over each other. The processes are left out: each worker's work is called in turn, on a shop
+that a real server keeps."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from cardapi.cli import serve, workers
+from cardapi.cli.service import service_file
 from cardapi.http import server
 from tests.postgres.till import ServerTill
 
@@ -26,7 +28,9 @@ def test_the_first_worker_does_the_work_of_the_day(tmp_path: Path, monkeypatch: 
         class InTurn(workers.Workers):
             def run(self, ready: Callable[[], None]) -> int:
                 del ready
-                return max(self._work(number, lambda: None) for number in range(self._count))
+                code = max(self._work(number, lambda: None) for number in range(self._count))
+                assert not service_file(till.directory).exists(), "workers that start at once would write it over each other"
+                return code
 
         monkeypatch.setattr(server, "serve", serve_shop)
         monkeypatch.setattr(workers, "Workers", InTurn)

@@ -56,7 +56,7 @@ def run(data: Path, host: str, port: int) -> int:
 def run_many(data: Path, host: str, port: int, count: int) -> int:
     """Serve with several processes until stopped; returns the exit code. Raises Mistake cannot_listen, one_process; CardcoreError."""
     from cardapi.app import open_shop
-    from cardapi.cli.service import service_file
+    from cardapi.cli.service import demo_credentials, service_file, vouch
     from cardapi.cli.workers import Workers, reserve
     from cardapi.http.server import serve as serve_shop
     from cardapi.people import sessions
@@ -73,7 +73,9 @@ def run_many(data: Path, host: str, port: int, count: int) -> int:
 
     def work(number: int, accepting: Callable[[], None]) -> int:
         with open_shop(data) as shop:
-            greeting(shop, data, address(host, chosen), token)  # the session of the demo is in every worker's memory
+            demo = demo_credentials(data)
+            if demo is not None:  # the session of the demo is in every worker's memory; the address is left by `ready`, once
+                vouch(shop, demo["cashier"], DEMO_SESSION_S, token)
             # One worker does the work of the day: each message is sent once, not once a worker.
             return serve_shop(shop, host, chosen, accepting=accepting, jobs=number == 0)
 
