@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cardapi.cli.group import group
 from cardapi.cli.options import DEFAULT_DATA, DataDir, Json, Key, Operator, Token, Url
 from cardapi.cli.service import reach
-from cardapi.cli.show import Mistake, details, emit_json, listing, note, say, table, yuan
+from cardapi.cli.show import Mistake, details, emit_json, listing, note, say
 
 app = group("Programme packs: the files that say what a card can do.")
 
 Pack = Annotated[str, typer.Argument(help="A pack file, or the name of a pack that ships with cardcore.", show_default=False)]
+Lang = Annotated[str, typer.Option("--lang", help="en or zh.")]
 
 
 @app.command("list")
-def list_packs(as_json: Json = False) -> None:
-    """List the packs that ship with cardcore."""
+def list_packs(lang: Lang = "en", as_json: Json = False) -> None:
+    """List the packs that ship with cardcore: what each does, and which kinds of card it makes."""
+    from cardapi.plans.kinds import KINDS, kinds
     from cardapi.shipped import packs
     from cardcore.settlement import pack
 
+    _language(lang)
     rows = []
     for name, path in packs().items():
         text = path.read_text(encoding="utf-8")
         normal, words = pack.normalise(text), pack.describe(text)
-        rows.append({"name": name, "version": normal["version"], "title": words["title"]["en"], "about": words["about"]["en"]})
-    listing("Packs", rows, {"name": "name", "version": "version", "title": "title", "about": "about"}, as_json=as_json)
+        found = kinds(normal)
+        row = {"name": name, "version": normal["version"], "title": words["title"][lang], "about": words["about"][lang]}
+        rows.append({**row, "kinds": found if as_json else ", ".join(KINDS[kind][lang == "en"] for kind in found)})
+    listing("Packs", rows, {"name": "name", "title": "title", "kinds": "kinds", "about": "about"}, as_json=as_json)
 
 
 @app.command()
@@ -53,27 +58,26 @@ def check(file: Pack, as_json: Json = False) -> None:
 
 
 @app.command()
-def show(file: Pack, as_json: Json = False) -> None:
-    """Show what a pack says: purses, tiers, benefits and products.
+def show(file: Pack, lang: Lang = "en", as_json: Json = False) -> None:
+    """Show a pack as a contract: plain sentences with every number that it holds, in English or Chinese.
 
     Example: cardcore scheme show mall-vip
     """
+    from cardapi.plans.contract import contract
     from cardcore.settlement import pack
 
     text = _read(file)
-    normal, words = pack.normalise(text), pack.describe(text)
+    said = contract(text, _language(lang))
     if as_json:
-        emit_json({**normal, **words})
+        sections = [section._asdict() for section in said.sections]
+        emit_json({**pack.normalise(text), **pack.describe(text), "contract": sections})
         return
-    say(f"{normal['name']} version {normal['version']}: {words['title']['zh']} · {words['title']['en']}")
-    say(words["about"]["en"])
-    table("Purses", ["purse", "unit", "role"], ([purse["name"], purse["unit"], purse["role"]] for purse in normal["purses"]))
-    table("Tiers", ["tier", "reached by"], ([tier["name"], _reached(tier)] for tier in normal["tiers"]))
-    if normal["rules"]:
-        table("Benefits", ["benefit", "effect"], ([rule["name"], rule["effect"]] for rule in normal["rules"]))
-    if normal["products"]:
-        products = ([product["name"], yuan(product["price_fen"])] for product in normal["products"])
-        table("Products", ["product", "price"], products, right=["price"])
+    say(said.title)
+    say(said.about)
+    for number, section in enumerate(said.sections, 1):
+        say(f"\n{number}. {section.title}")
+        for place, sentence in enumerate(section.sentences, 1):
+            say(f"   {number}.{place} {sentence}")
 
 
 @app.command()
@@ -100,15 +104,12 @@ def publish(
     details("Published", made, as_json=as_json)
 
 
-def _reached(tier: dict[str, Any]) -> str:
-    steps = []
-    if tier["spend_min_fen"] >= 0:
-        steps.append(f"spending {yuan(tier['spend_min_fen'])}")
-    if tier["orders_min"] >= 0:
-        steps.append(f"{tier['orders_min']} orders")
-    if tier["points_min"] >= 0:
-        steps.append(f"{tier['points_min']} points")
-    return " or ".join(steps) or "everyone starts here"
+def _language(lang: str) -> str:
+    from cardapi.plans.words import LANGUAGES
+
+    if lang not in LANGUAGES:
+        raise Mistake("no_such_language", f"--lang is en or zh, not {lang!r}")
+    return lang
 
 
 def _read(file: str) -> bytes:
