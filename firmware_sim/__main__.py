@@ -8,6 +8,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from firmware_sim import build
@@ -107,6 +108,36 @@ def _trace(card: Card) -> None:
     card.transmit = transmit  # type: ignore[method-assign]
 
 
+def _keep(slot: Slot, said: str) -> None:
+    """Print `said` and keep the card in its reader until Ctrl-C or SIGTERM. Raises what the slot's thread died of.
+
+    The signals are blocked in every thread and waited for in this one: a handler would run in the middle of anything,
+    also of the very lock or event that it needs to take the card out.
+    """
+    waited = {signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM}
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # ignored, it belongs to the script that runs us in the background
+        waited.add(signal.SIGINT)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, waited)
+    try:
+        with ThreadPoolExecutor(1, "firmware-sim-slot") as threads:
+            print(said, flush=True)
+            running = threads.submit(slot.run)
+            while not running.done():
+                told = signal.sigtimedwait(waited, 0.5)
+                if told is None:
+                    continue
+                if told.si_signo == signal.SIGUSR1:
+                    slot.pull()
+                elif told.si_signo == signal.SIGUSR2:
+                    slot.insert()
+                else:
+                    slot.stop()
+                    break
+            running.result()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run until Ctrl-C. Returns the exit status."""
     reading = parser()
@@ -125,14 +156,8 @@ def main(arguments: list[str] | None = None) -> int:
         _trace(card)
     host, port = ("127.0.0.1", options.port) if options.port is not None else options.vpcd
     slot = Slot(card, host, port, away=options.away)
-    signal.signal(signal.SIGUSR1, lambda *_: slot.pull())
-    signal.signal(signal.SIGUSR2, lambda *_: slot.insert())
-    signal.signal(signal.SIGTERM, lambda *_: slot.stop())
-    print(f"{card.description} for the virtual reader at {host}:{port}; TEST KEYS; Ctrl-C ends", flush=True)
     try:
-        slot.run()
-    except KeyboardInterrupt:
-        slot.stop()
+        _keep(slot, f"{card.description} for the virtual reader at {host}:{port}; TEST KEYS; Ctrl-C ends")
     finally:
         card.memory.close()
     return 0

@@ -38,7 +38,7 @@ class Slot:
         self.connected = threading.Event()
         self._stopped = threading.Event()
         self._link: socket.socket | None = None
-        self._lock = threading.RLock()  # a signal handler may hang up while this thread holds it
+        self._lock = threading.Lock()
         self.present.set()
 
     def run(self) -> None:

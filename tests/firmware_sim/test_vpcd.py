@@ -68,7 +68,10 @@ class FakeVpcd:
 
     def ask(self, message: bytes) -> bytes:
         """The answer, or nothing when the card hung up."""
-        self.send(message)
+        try:
+            self.send(message)
+        except ConnectionError:
+            return b""
         return self.receive() or b""
 
     def close(self) -> None:
@@ -206,6 +209,39 @@ def test_command_line_serves_keeps_its_state_and_ends(reader: FakeVpcd, tmp_path
     assert "< 00 00 03 09 90 00" in out
     wrong = run("--card", "desfire", "--state", image)
     assert "holds a pboc card" in wrong.communicate(timeout=20)[1]
+
+
+def test_card_comes_back_however_fast_it_is_pulled_and_put_back(reader: FakeVpcd):
+    """A signal may come at any instruction of the process, also within the locks that it needs itself."""
+    process = run("--card", "pboc", "--port", str(reader.port))
+    try:
+        reader.accept()
+        for _ in range(sized(50, 1000)):
+            for _ in range(30):
+                process.send_signal(signal.SIGUSR1)
+                process.send_signal(signal.SIGUSR2)
+            # It may have been in and out several times; whoever answers is the card that was put back.
+            while reader.ask(ATR) == b"":
+                reader.accept()
+        assert process.poll() is None
+        process.send_signal(signal.SIGUSR1)
+        assert reader.receive() is None, "and it can still be taken out"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0, errors
+
+
+def test_what_kills_the_slot_ends_the_command(monkeypatch: pytest.MonkeyPatch):
+    def fail(_: Slot) -> None:
+        raise RuntimeError("the slot is broken")
+
+    monkeypatch.setattr(Slot, "run", fail)
+    with pytest.raises(RuntimeError, match="the slot is broken"):
+        main(["--card", "pboc"])
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_killing_the_process_is_pulling_the_card(reader: FakeVpcd, tmp_path: Path):
