@@ -10,6 +10,7 @@ import asyncio
 import logging
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
@@ -48,14 +49,21 @@ class Checkpoints(Protocol):
     def stop(self) -> None: ...
 
 
+class Taker(Protocol):
+    """Whoever waits for the answers of what it handed in: an asyncio future, or an object of the edge's own. Called in its loop."""
+
+    def done(self) -> bool: ...
+    def set_result(self, answers: list[Answer], /) -> None: ...
+
+
 class _Item:
-    """One queue item: requests and where their answers go."""
+    """One queue item: requests and where their answers go, in which loop (None: from the writer's thread)."""
 
-    __slots__ = ("future", "loop", "requests")
+    __slots__ = ("loop", "requests", "taker")
 
-    def __init__(self, requests: Sequence[Request], future: Any, loop: asyncio.AbstractEventLoop | None) -> None:
+    def __init__(self, requests: Sequence[Request], taker: Taker, loop: asyncio.AbstractEventLoop | None) -> None:
         self.requests = requests
-        self.future = future
+        self.taker = taker
         self.loop = loop
 
 
@@ -85,7 +93,9 @@ class Desk:
         self._checkpoints = checkpoints
         self._queue_max = queue_max
         self._sides = Sides(store, registry, custody, pin_tries_max)
-        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._items: deque[_Item] = deque()  # taken by the writer thread alone
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()  # wakes it
+        self._rung_in: asyncio.AbstractEventLoop | None = None  # the loop that rings it at the end of its round
         self._lock = threading.Lock()
         self._writing = threading.Lock()  # held by the thread that decides and commits
         self._taking = False  # the writer thread has requests and waits for `_writing`
@@ -108,9 +118,8 @@ class Desk:
     def stop(self) -> None:
         """Finish what is queued, write a last checkpoint, end the threads. Safe to call twice."""
         with self._lock:
-            running, self._running = self._running, False
-            if running:
-                self._queue.put(None)
+            self._running = False
+            self._bell.put(None)
         if self._thread is not None:
             self._thread.join()
         with self._writing:  # whoever wrote in the place of the writer thread is done
@@ -154,13 +163,16 @@ class Desk:
         A `Declined` is an Entry with outcome "refused", its code and its facts as msgpack in `body`. Raises Problem, and
         InvalidCommand or RegistryError when the request means nothing; then nothing was recorded.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[list[Answer]] = loop.create_future()
-        self._put(_Item((request,), future, loop))
+        future: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
+        self.hand_in(request, future)
         answer = (await future)[0]
         if isinstance(answer, Entry):
             return answer
         raise answer
+
+    def hand_in(self, request: Request, taker: Taker) -> None:
+        """`execute` for who needs no coroutine: its one answer goes to `taker` in the running loop. Raises Problem busy, not_ready."""
+        self._put(_Item((request,), taker, asyncio.get_running_loop()))
 
     async def execute_many(self, requests: Sequence[Request]) -> list[Answer]:
         """Do many in order as one queue item; answers by position. Raises Problem only for busy and not_ready."""
@@ -188,7 +200,7 @@ class Desk:
             return []
         if self._writing.acquire(blocking=False):
             try:
-                if not self._taking and self._queue.empty():
+                if not self._taking and not self._items:
                     self._admit(len(requests))
                     return self._answers(list(requests))
             finally:
@@ -238,7 +250,13 @@ class Desk:
     def _put(self, item: _Item) -> None:
         with self._lock:
             self._count_in(len(item.requests))
-            self._queue.put(item)
+            self._items.append(item)
+        if item.loop is None:
+            self._bell.put(None)
+        elif item.loop is not self._rung_in:
+            # When the loop has read all that has arrived: a writer woken by the first would fight it for the interpreter.
+            self._rung_in = item.loop
+            item.loop.call_soon(self._bell.put, None)
 
     def _admit(self, count: int) -> None:
         with self._lock:
@@ -284,28 +302,24 @@ class Desk:
         return decide(Snapshot(*snapshots[0], others=others, facts=told), request.command, at_us)
 
     def _run(self) -> None:
-        take = self._queue.get
-        ended = False
-        while not ended:
-            item = take()
-            items: list[_Item] = []
-            count = 0
-            while item is not None:
-                items.append(item)
-                count += len(item.requests)
-                if count >= BATCH_MAX:
-                    break
-                try:
-                    item = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-            ended = item is None
-            if items:
+        while self._running or self._items:
+            self._bell.get()
+            self._rung_in = None  # before looking: who puts something in from here on rings again
+            while items := self._take():
                 self._taking = True
                 with self._writing:
                     self._taking = False
                     answers = self._answers([request for item in items for request in item.requests])
                 self._answer(items, answers)
+
+    def _take(self) -> list[_Item]:
+        """What queued, as much as one commit takes."""
+        items: list[_Item] = []
+        count = 0
+        while self._items and count < BATCH_MAX:
+            items.append(self._items.popleft())
+            count += len(items[-1].requests)
+        return items
 
     def _answers(self, requests: list[Request]) -> list[Answer]:
         """Do these as one batch, by whoever holds `_writing` (F3: one writer at a time)."""
@@ -329,16 +343,16 @@ class Desk:
         return answers
 
     def _answer(self, items: list[_Item], answers: list[Answer]) -> None:
-        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Any, list[Answer]]]] = {}
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Taker, list[Answer]]]] = {}
         start = 0
         for item in items:
             end = start + len(item.requests)
             part = answers[start:end]
             start = end
             if item.loop is None:
-                item.future.set_result(part)
+                item.taker.set_result(part)
             else:
-                by_loop.setdefault(item.loop, []).append((item.future, part))
+                by_loop.setdefault(item.loop, []).append((item.taker, part))
         for loop, pairs in by_loop.items():
             try:
                 loop.call_soon_threadsafe(_resolve, pairs)
@@ -431,7 +445,10 @@ def _writable(text: str) -> bool:
     return True
 
 
-def _resolve(pairs: list[tuple[asyncio.Future[list[Answer]], list[Answer]]]) -> None:
-    for future, part in pairs:
-        if not future.done():
-            future.set_result(part)
+def _resolve(pairs: list[tuple[Taker, list[Answer]]]) -> None:
+    for taker, part in pairs:
+        if not taker.done():
+            try:
+                taker.set_result(part)
+            except Exception:  # the others still want theirs
+                _log.exception("an answer could not be given")
