@@ -52,7 +52,7 @@ MAY: dict[str, set[str]] = {
     "listInFlight": EVERYBODY, "cardMedia": EVERYBODY, "registerMedium": {M, H, A}, "retireMedium": {M, H, A}, "blockMedium": {M, H, A},
     "unblockMedium": {M, H, A}, "openBatch": {M, H, A}, "batchStatus": {C, M, H, A, U}, "closeBatch": {M, H, A}, "spoilCard": {M, H, A},
     "uploadClearing": {T, M, H, A}, "clearingStatus": {T, M, H, A, U}, "listCases": {M, H, A, U}, "closeCase": {M, H, A},
-    "assignSam": {M, H, A}, "listSams": {M, H, A, U}, "releaseTerminal": {H, A},
+    "assignSam": {M, H, A}, "listSams": {M, H, A, U}, "releaseTerminal": {H, A}, "blockedCards": {T},
     "publishScheme": {H, A}, "listSchemes": {C, M, H, A, U}, "closeDay": {M, H, A}, "trialBalance": {H, A, U}, "exportJournal": {H, A, U},
     "verifyLedger": {H, A, U}, "metrics": {H, A, U},
 }  # fmt: skip

@@ -70,6 +70,18 @@ def test_load_pay_and_look(chain: Chain, service: Any) -> None:
     assert chain.made(till.get(f"/v1/cards/{number}"))["balance_fen"] < 100_000, "the chip's money is not the account's"
 
 
+@pytest.mark.parametrize(
+    ("medium", "profile"),
+    [("desfire:05ffffffffffff", "ev2"), ("desfire:05ffffffffffff", "pboc2-3des"), ("desfire:05ffffffffffff", ""), ("uid:01", "fm1208")],
+)
+def test_no_medium_is_registered_as_a_make_it_cannot_be(chain: Chain, service: Any, medium: str, profile: str) -> None:
+    number = chain.card()
+    refused = chain.admin.post(f"/v1/cards/{number}/media", {"medium": medium, "profile": profile})
+    assert (refused.status, refused.code) == (422, "unknown_profile")
+    assert chain.admin.get(f"/v1/cards/{number}/media").json["media"] == []
+    chain.made(chain.admin.post(f"/v1/cards/{number}/media", {"medium": f"uid:{number}"}))
+
+
 def test_a_session_is_its_openers(chain: Chain, service: Any) -> None:
     till, other = chain.tills["store-1"], chain.tills["store-2"]
     opened = till.post("/v1/card-sessions", {"purpose": "show"}, "mine").json

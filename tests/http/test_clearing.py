@@ -9,8 +9,10 @@ from base64 import b64encode
 from dataclasses import replace
 from typing import Any
 
+from cardapi.clearing.board import KEEP_S
 from cardapi.desk import Request
 from cardapi.media.purse_chip import terminal_id
+from cardapi.pcsc.blocked import BlockedCards
 from cardcore.clearing import Header, PurseRecord, Seal
 from cardcore.clearing.layout import encode_all
 
@@ -99,3 +101,52 @@ def test_a_person_suspends_no_till_of_others_by_wrong_macs(chain: Any) -> None:
     assert chain.admin.get(f"/v1/clearing/{number.hex()}-1").status == 404, "nothing of it was posted"
     assert chain.person("manager", "store-2").post("/v1/clearing", batch).status == 200
     assert chain.tills["store-1"].post("/v1/clearing", batch).status == 200, "a till may carry for others, and is blamed itself"
+
+
+def test_a_till_fetches_the_blocked_cards_by_pages_and_then_what_changed(chain: Any, till: Any) -> None:
+    """With the till's own copy of the list at the other end, which believes nothing that its key does not prove."""
+
+    def ask(query: dict[str, Any]) -> Any:
+        given = {**query, "limit": 2}
+        reply = till.get("/v1/blocked-cards?" + "&".join(f"{name}={value}" for name, value in given.items() if value != ""))
+        assert reply.status == 200, reply.body
+        return reply.json
+
+    def fetch(known: BlockedCards | None = None) -> BlockedCards:
+        chain.clock.shift_us += KEEP_S * 1_000_000
+        return BlockedCards.fetch(ask, "till-1", till.secret, known)
+
+    cards = []
+    for n in range(5):
+        number = chain.card()
+        medium = f"desfire:0600000000{n:04x}"
+        chain.made(chain.admin.post(f"/v1/cards/{number}/media", {"medium": medium, "profile": "desfire-ev2", "keys": [[1, 0, 0]]}))
+        cards.append((number, medium))
+    for number, _ in cards[:3]:
+        chain.made(till.post(f"/v1/cards/{number}/lost", {"reason": "left on the bus"}))
+    chain.made(chain.admin.post("/v1/media/block", {"medium": cards[3][1], "reason": "test"}))
+    shift = chain.clock.shift_us
+    try:
+        first = fetch()
+        states = {row.medium: row.state for row in first.rows}
+        assert [states.get(medium) for _, medium in cards] == ["lost", "lost", "lost", "blocked", None]
+        chain.made(chain.admin.post(f"/v1/cards/{cards[0][0]}/unfreeze", {"reason": "found"}))
+        chain.made(chain.admin.post(f"/v1/cards/{cards[4][0]}/cancel", {"reason": "holder left"}))
+        later = fetch(first)
+        assert later.version > first.version
+        states = {row.medium: row.state for row in later.rows}
+        assert [states.get(medium) for _, medium in cards] == [None, "lost", "lost", "blocked", "cancelled"]
+        changed = ask({"since": first.version})
+        assert (changed["since"], len(changed["cards"])) == (first.version, 2)
+        assert ask({"since": 5})["since"] == 0, "what changed since then is not known: the whole list"
+        page = ask({})["next_cursor"]
+        for _ in range(5):
+            fetch()
+        gone = till.get(f"/v1/blocked-cards?cursor={page}")
+        assert (gone.status, gone.code) == (400, "cursor_malformed")
+        for wrong in ("since=x", "since=-1", "limit=0", "limit=5001"):
+            assert till.get(f"/v1/blocked-cards?{wrong}").code == "query_malformed"
+        for wrong in ("bm9uZQ", "MXwwfA", "x"):
+            assert till.get(f"/v1/blocked-cards?cursor={wrong}").code == "cursor_malformed"
+    finally:
+        chain.clock.shift_us = shift

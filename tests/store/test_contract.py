@@ -206,6 +206,24 @@ def test_media_at_once_of_an_account_and_in_flight(opened: Opened) -> None:
     assert opened.store.in_flight(0, 1) == [open_ones[1]]
 
 
+def test_the_chips_that_no_till_may_take(opened: Opened) -> None:
+    """Of cards that are out of use since when, and chips that are so themselves; what only identifies is no chip."""
+    states = ("stock", "issued", "active", "lost", "frozen", "swapped", "cancelled", "expired", "destroyed")
+    cards = [make_card(f"8801000{n}", 7 + n, 1, state) for n, state in enumerate(states)]
+    cards[3] = msgspec.structs.replace(cards[3], state_from=1_790_000_000)
+    media = [make_medium(f"pboc:{n:04d}", 7 + n, card=f"8801000{n}") for n in range(9)]
+    media += [
+        make_medium("desfire:01", 9, card="88010002", state="retired"), make_medium("desfire:02", 9, card="88010002", state="blocked"),
+        make_medium("desfire:03", 10, card="88010003", state="blocked"), make_medium("uid:04", 10, card="88010003"),
+    ]  # fmt: skip
+    opened.store.commit(Batch([], cards, [AccountRow(7 + n, b"a", 1) for n in range(9)], [], media))
+    for store in opened.views():
+        assert sorted(store.blocked()) == [
+            ("desfire:01", "retired", 0), ("desfire:02", "blocked", 0), ("desfire:03", "lost", 1_790_000_000),
+            ("pboc:0003", "lost", 1_790_000_000), *((f"pboc:{n:04d}", states[n], 0) for n in range(4, 9)),
+        ]  # fmt: skip
+
+
 def test_off_line_purchases_by_key_by_terminal_and_by_card(opened: Opened) -> None:
     """Found by key, in the orders that reports ask for; taken away and written again; replaced whole by a rebuild."""
     rows = [

@@ -47,7 +47,8 @@ def test_an_older_database_is_migrated_at_open_with_its_rows(copy: Copy) -> None
     with sqlite3.connect(path) as connection:
         for table in ("clearing_record", "medium", "record_key", "record"):
             connection.execute(f"DROP TABLE {table}")
-        connection.execute("DROP INDEX card_account")
+        for index in ("card_account", "card_out_of_use"):
+            connection.execute(f"DROP INDEX {index}")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.close()
     with pytest.raises(SchemaError):

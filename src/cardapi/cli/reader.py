@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cardapi.cli import reader_online, reader_pay
+from cardapi.cli import reader_blocked, reader_online, reader_pay
 from cardapi.cli.group import group
 from cardapi.cli.options import DEFAULT_DATA, DataDir, Json, Token, Url
 from cardapi.cli.reader_words import KINDS, ReaderName, Wait, choose, described, document, named, record_row
@@ -122,6 +122,7 @@ def show(
 
 
 app.command()(reader_pay.pay)
+app.command()(reader_blocked.blocked)
 app.command()(reader_online.load)
 app.command()(reader_online.unload)
 app.command()(reader_online.settle)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cardapi.cli import reader_online
+from cardapi.cli import reader_blocked, reader_online
 from cardapi.cli.options import DEFAULT_DATA, DataDir, Json, Token, Url
+from cardapi.cli.reader_blocked import List, ListAge
 from cardapi.cli.reader_online import KeyVersion, Terminal
 from cardapi.cli.reader_words import ReaderName, Wait, Yuan, choose
 from cardapi.cli.show import Mistake, emit_json, note, say, yuan
 
 if TYPE_CHECKING:
+    from cardapi.pcsc.blocked import BlockedCards
     from cardapi.pcsc.offline import Paid, Till
 
 Sam = Annotated[str, typer.Option("--sam", envvar="CARDCORE_SAM", help="Pay off line: the reader with the till's purchase module.")]
@@ -25,13 +27,14 @@ Offset = Annotated[str, typer.Option("--utc-offset", help="Off line: the till's 
 
 
 def pay(
-    amount: Yuan, sam: Sam = "", batch: Batch = None, utc_offset: Offset = "+08:00", reader: ReaderName = "", wait: Wait = 60,
-    data: DataDir = DEFAULT_DATA, url: Url = "", token: Token = "", terminal: Terminal = "", key_version: KeyVersion = 1,
-    as_json: Json = False,
+    amount: Yuan, sam: Sam = "", batch: Batch = None, blocked: List = None, list_age: ListAge = 0, utc_offset: Offset = "+08:00",
+    reader: ReaderName = "", wait: Wait = 60, data: DataDir = DEFAULT_DATA, url: Url = "", token: Token = "", terminal: Terminal = "",
+    key_version: KeyVersion = 1, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Pay with the money on the card in a reader: through the service, or off line with a purchase module and a clearing batch.
 
     A card that is taken away too early is waited for: it is asked what it has done, and never charged twice.
+    Off line the till goes by its list of blocked cards, which it fetches while a service answers (cardcore reader blocked).
 
     Example: cardcore reader pay 12.50 --reader "00 00" --sam "00 01" --batch today.ccb
     """
@@ -40,7 +43,10 @@ def pay(
     if amount <= 0:
         raise Mistake("amount_not_positive", "there is nothing to pay")
     if batch is not None:
-        _offline(amount, sam, batch, _zone(utc_offset), reader, wait, as_json=as_json)
+        now, listed = int(datetime.now(UTC).timestamp()), blocked or reader_blocked.beside(batch)
+        cards = reader_blocked.current(listed, now, data=data, url=url, terminal=terminal, version=key_version)
+        reader_blocked.need_young(cards, now, list_age)
+        _offline(amount, sam, batch, cards, _zone(utc_offset), reader, wait, as_json=as_json)
         return
     where = {"data": data, "url": url, "token": token, "terminal": terminal, "version": key_version}
     reader_online.run({"purpose": "pay", "amount_fen": amount}, reader, wait, where, as_json=as_json)
@@ -55,13 +61,15 @@ def _zone(offset: str) -> timezone:
     return timezone(-shift if match[1] == "-" else shift)
 
 
-def _offline(amount: int, sam: str, batch: Path, zone: timezone, reader: str, wait: float, *, as_json: bool) -> None:
+def _offline(
+    amount: int, sam: str, batch: Path, cards: BlockedCards | None, zone: timezone, reader: str, wait: float, *, as_json: bool
+) -> None:
     from cardapi.pcsc.offline import Module, Till
     from cardapi.pcsc.tap import tap
 
     module_reader = choose(sam)
     card_reader = choose(reader, without=module_reader)
-    with Till(Module(module_reader), batch, datetime.now(zone)) as till:
+    with Till(Module(module_reader), batch, datetime.now(zone), cards) as till:
         purchase = till.purchase(amount, lambda: datetime.now(zone))
         paid: Paid = tap(card_reader, purchase.offer, wait_s=wait, note=note)
         _tell(till, paid, amount, as_json=as_json)

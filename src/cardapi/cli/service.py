@@ -158,14 +158,14 @@ def fresh_key() -> str:
 class Remote:
     """A service over HTTP. signer: a terminal that signs each request, every attempt anew, in place of a session token."""
 
-    def __init__(self, url: str, signer: TerminalSigner | None = None) -> None:
+    def __init__(self, url: str, signer: TerminalSigner | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
         import http.client
 
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise Mistake("bad_url", f"{url!r} is not an address such as http://127.0.0.1:8080")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname, parts.port, timeout=TIMEOUT_S)
+        self._connection = kind(parts.hostname, parts.port, timeout=timeout_s)
         self._url = url
         self._signer = signer
         self.paths: dict[str, tuple[str, str]] = {}
@@ -337,9 +337,15 @@ TERMINAL_KEY = "CARDCORE_TERMINAL_KEY"
 
 
 def terminal_signer(data: Path, terminal: str, version: int) -> TerminalSigner:
-    """Who signs as a terminal: by the key in CARDCORE_TERMINAL_KEY, else as the demo shop's. Raises Mistake no_terminal_key."""
+    """Who signs as a terminal (see `terminal_key`). Raises Mistake no_terminal_key."""
     from cardapi.cli.replay.wire import TerminalSigner
 
+    name, key = terminal_key(data, terminal)
+    return TerminalSigner(name, version, key)
+
+
+def terminal_key(data: Path, terminal: str) -> tuple[str, bytes]:
+    """A terminal and its key: that in CARDCORE_TERMINAL_KEY, else the demo shop's. Raises Mistake no_terminal_key."""
     text = os.environ.get(TERMINAL_KEY, "")
     if not text:
         demo = demo_credentials(data)
@@ -347,7 +353,7 @@ def terminal_signer(data: Path, terminal: str, version: int) -> TerminalSigner:
             raise Mistake("no_terminal_key", f"put the terminal's key into {TERMINAL_KEY}: it was shown when the terminal was created")
         terminal, text = demo["terminal"], demo["terminal_key"]
     try:
-        return TerminalSigner(terminal, version, bytes.fromhex(text))
+        return terminal, bytes.fromhex(text)
     except ValueError:
         raise Mistake("no_terminal_key", f"{TERMINAL_KEY} is not a key in hex") from None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from cardapi.clearing.board import Board
 from cardapi.desk import Desk, Request
 from cardapi.http.fields import encode_hook
 from cardapi.http.metrics import Metrics
@@ -66,6 +67,7 @@ class Service:
         self.metrics = Metrics()
         self.changes = asyncio.Lock()  # registry documents are read, changed and written whole: one at a time
         self.reports = asyncio.Semaphore(REPORTS_AT_ONCE)  # so that reports never starve the tills (B)
+        self.blocked = Board()
         self.taps = TapPool(shop, clock)
         self.draining = False
         self.document = b""  # the OpenAPI document, and its page

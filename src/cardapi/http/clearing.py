@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from cardapi.clearing.board import page
 from cardapi.clearing.prepare import Prepare
 from cardapi.clearing.sequences import findings
 from cardapi.http import clearing_schemas as ask
@@ -17,6 +18,7 @@ from cardapi.http.problems import Answer, HttpProblem
 from cardapi.ids import ticket_id
 from cardapi.store.port import Entry, Store
 from cardcore.clearing import body, parse
+from cardcore.clearing.blocked import mac as blocked_mac
 from cardcore.clearing.body import Case, case_order, unpack_batch, unpack_case
 from cardcore.clearing.reasons import NAMES, WHAT
 from cardcore.clearing.sequences import BY_CARD, BY_TERMINAL, Finding
@@ -24,6 +26,8 @@ from cardcore.clearing.upload import Upload
 
 CASES_MAX = 500
 SCANNED_MAX = 20_000  # cases looked at for one page: of a caller who may see few of them
+BLOCKED_MAX = 5_000
+_BLOCKED_CURSOR = re.compile(r"([1-9][0-9]{0,11})\|(0|[1-9][0-9]{0,11})\|([!-~]{1,128})")
 _BATCH = re.compile("[0-9a-f]{12}-(0|[1-9][0-9]{0,9})")
 
 
@@ -77,6 +81,44 @@ def _batch_view(count: body.BatchCount) -> ask.BatchView:
         batch=count.id, received=count.received, accepted=count.accepted, accepted_fen=count.accepted_fen, cases=count.cases,
         sealed=count.sealed, sealed_fen=count.sealed_fen,
     )  # fmt: skip
+
+
+# ---------------------------------------------------------------- blocked cards
+async def blocked(service: Service, call: Call) -> Answer:
+    """The list of blocked cards for a station, or what changed since the one it has, by pages of one and the same list."""
+    terminal = service.registry.terminal(call.caller.terminal)
+    assert terminal is not None, "a terminal signed the call"
+    most = lists.limit(call, BLOCKED_MAX)
+    text = call.query.get("since", "0")
+    if not text.isascii() or not text.isdigit() or len(text) > 12:
+        raise HttpProblem("query_malformed", "since is the version of a list", parameter="since")
+    given, asked, medium = _blocked_cursor(call) or (0, int(text), "")
+    listing = (
+        service.blocked.kept(given) if given else await service.report(lambda store: service.blocked.current(service.now(), store.blocked))
+    )
+    changes = service.blocked.changes(asked, listing) if listing is not None and asked else None
+    if listing is None or (given and asked and changes is None):
+        raise HttpProblem("cursor_malformed", "this list is not kept any more: begin again")
+    chosen, last = page(listing.rows if changes is None else changes, medium, most)
+    since = asked if changes is not None else 0
+    count, key = len(listing.rows), service.custody.terminal_key(terminal.id, terminal.key_version)
+    return ok(ask.BlockedCards(
+        version=listing.version, since=since, count=count, digest=listing.digest.hex(), key_version=terminal.key_version,
+        mac=blocked_mac(key.reveal(), terminal.id, listing.version, count, listing.digest).hex(),
+        cards=[ask.BlockedCard(medium=row.medium, state=row.state, since=row.since) for row in chosen],
+        next_cursor=lists.cursor_text(f"{listing.version}|{since}|{last}") if last else "",
+    ))  # fmt: skip
+
+
+def _blocked_cursor(call: Call) -> tuple[int, int, str] | None:
+    """Version of the list, the one that its changes are asked since, and the last medium of the page before."""
+    name = lists.cursor_name(call)
+    if not name:
+        return None
+    found = _BLOCKED_CURSOR.fullmatch(name)
+    if found is None:
+        raise HttpProblem("cursor_malformed")
+    return int(found[1]), int(found[2]), found[3]
 
 
 async def status(service: Service, call: Call) -> Answer:

@@ -17,6 +17,31 @@ class UploadClearing(Asked):
     batch: Annotated[bytes, Meta(min_length=1, max_length=UPLOAD_OCTETS, description="The octets of docs/clearing.md, in base64.")]
 
 
+class BlockedCard(Told):
+    """A chip that no till may take; `state` is empty for one that is not blocked any more. `since`: from which second, 0 for always."""
+
+    medium: str
+    state: str
+    since: int
+
+
+class BlockedCards(Told):
+    """A page of the list of blocked cards, or of what changed since the list `since` (0: the page is of the whole list).
+
+    The list of `version` has `count` cards and has every one that was blocked up to that second; `digest` is SHA-256 over all of it.
+    `mac` is made with the terminal's own key, of version `key_version`.
+    """
+
+    version: int
+    since: int
+    count: int
+    digest: str
+    mac: str
+    key_version: int
+    cards: list[BlockedCard]
+    next_cursor: str = ""
+
+
 class BatchView(Told):
     """What has come of a batch so far. `sealed` is how many records its seal counts, -1 while that has not come."""
 

@@ -9,6 +9,7 @@ from cardapi.http.corrections import need_card
 from cardapi.http.problems import Answer, HttpProblem
 from cardapi.http.tickets import card_step
 from cardapi.ids import ticket_id
+from cardapi.media.profiles import need_profile
 from cardapi.store.media import unpack_keys
 from cardapi.store.port import MediumRow
 
@@ -18,6 +19,7 @@ async def register(service: Service, call: Call) -> Answer:
     asked: ask.RegisterMedium = call.data
     number = call.path["card"]
     await need_card(service, call, number)
+    need_profile(asked.medium, asked.profile)
     payload = {"medium": asked.medium, "profile": asked.profile, "keys": [list(key) for key in asked.keys], "purse": asked.purse}
     return card_step(await service.desk.execute(service.request(call, "register_medium", card=number, payload=payload)))
 

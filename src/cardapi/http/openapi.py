@@ -157,11 +157,12 @@ _PATH_SCHEMAS: dict[str, dict[str, Any]] = {
 }
 _QUERY_SCHEMAS: dict[str, tuple[bool, str, dict[str, Any]]] = {
     "cursor": (False, "From `next_cursor` of the page before.", {"type": "string", "maxLength": 512}),
-    "limit": (False, "Rows of a page.", {"type": "integer", "minimum": 1, "maximum": 200}),
+    "limit": (False, "Rows of a page; each list has a most of its own.", {"type": "integer", "minimum": 1, "maximum": 5_000}),
     "show": (False, "open (without it) or closed.", {"type": "string", "enum": ["open", "closed"]}),
     "reason": (False, "Only cases of this reason.", {"type": "string", "maxLength": 64}),
     "about": (False, "records (without it) or sequences.", {"type": "string", "enum": ["records", "sequences"]}),
     "client_key": (True, "The key the call was made under.", {"type": "string", "pattern": "^[ -~]{1,255}$"}),
+    "since": (False, "The version of the list that the caller has.", {"type": "integer", "minimum": 0, "maximum": 999_999_999_999}),
     "state": (False, "Of the messages to list; due when left out.", {"type": "string", "enum": ["due", "sent", "dead"]}),
     "quarter": (True, "Such as 2026Q3.", {"type": "string", "pattern": "^[0-9]{4}Q[1-4]$"}),
     "client": (False, "Whose key: `terminal:<id>` or `operator:<id>`; the caller's own when left out.", {"type": "string"}),

@@ -194,7 +194,7 @@ _MEDIA = (
               "media", told=tap.Media, problems=("unknown_card",)),
     Operation("registerMedium", "POST", "/v1/cards/{card}/media", media.register, _MANAGER, "reached", "Add a carrier to a card", "media",
               tap.RegisterMedium, card.CardStep, keyed=True,
-              problems=(*_STEP_PROBLEMS, "medium_taken", "too_many_media", "invalid_payload")),
+              problems=(*_STEP_PROBLEMS, "medium_taken", "too_many_media", "unknown_profile", "invalid_payload")),
     *(
         Operation(f"{verb}Medium", "POST", f"/v1/media/{verb}", media.step(f"{verb}_medium"), _MANAGER, "reached", summary, "media",
                   tap.MediumStep, card.CardStep, keyed=True, problems=("unknown_medium", "state_not_allowed", "too_many_media"))
@@ -218,6 +218,9 @@ _CLEARING = (
               problems=("invalid_batch", "terminal_suspended", "clearing_unavailable", "not_found"), body_max=2 * MIB),
     Operation("clearingStatus", "GET", "/v1/clearing/{clearing}", clearing.status, _TERMINAL | _READ, "reached", "What has come of a batch",
               "clearing", told=clear.BatchView, problems=("not_found",)),
+    Operation("blockedCards", "GET", "/v1/blocked-cards", clearing.blocked, _TERMINAL, "caller",
+              "The cards that no till may take, for stations off line: all, or what changed since a list", "clearing",
+              told=clear.BlockedCards, query=(*PAGED, "since"), problems=("cursor_malformed",)),
     Operation("listCases", "GET", "/v1/cases", clearing.list_cases, _READ, "reached", "What a person must look at", "clearing",
               told=clear.Cases, query=(*PAGED, "show", "reason", "about")),
     Operation("closeCase", "POST", "/v1/cases/{case}/close", clearing.close_case, _MANAGER, "reached", "Close a case; no money moves",

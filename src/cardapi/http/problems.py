@@ -100,6 +100,7 @@ _INNER = {
     "step_out_of_order": Kind(409, "The card session is at another step"),
     "answer_malformed": Kind(422, "A card's answer is at most 258 octets in hex"),
     "too_many_sessions": Kind(429, "Too many card sessions are open; end one or wait"),
+    "unknown_profile": Kind(422, "There is no such make of chip"),
     "medium_taken": Kind(409, "The medium is registered already"),
     "unknown_ticket": Kind(404, "There is no such ticket, or not for this caller"),
     "unknown_programme": Kind(422, "There is no such programme"),

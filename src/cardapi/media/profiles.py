@@ -78,7 +78,7 @@ def purse_profile(row: MediumRow) -> PurseProfile:
     """The profile of a registered purse. Raises UnknownProfile for a row that names none."""
     found = PROFILES.get(row.profile)
     if not isinstance(found, PurseProfile):
-        raise UnknownProfile(f"{row.medium} is registered with the profile {row.profile!r}, which no such chip has", profile=row.profile)
+        raise _unknown(row.medium, row.profile)
     return found
 
 
@@ -86,8 +86,20 @@ def desfire_profile(row: MediumRow) -> DesfireProfile:
     """The profile of a registered DESFire card. Raises UnknownProfile for a row that names none."""
     found = PROFILES.get(row.profile)
     if not isinstance(found, DesfireProfile):
-        raise UnknownProfile(f"{row.medium} is registered with the profile {row.profile!r}, which no such chip has", profile=row.profile)
+        raise _unknown(row.medium, row.profile)
     return found
+
+
+def need_profile(medium: str, profile: str) -> None:
+    """Whether a medium can be of this make: a chip names one of its kind, what only identifies names none (K8). Raises UnknownProfile."""
+    kinds: dict[str, type[Profile]] = {"pboc": PurseProfile, "desfire": DesfireProfile}
+    kind = kinds.get(medium.partition(":")[0])
+    if (kind is None and profile) or (kind is not None and not isinstance(PROFILES.get(profile), kind)):
+        raise _unknown(medium, profile)
+
+
+def _unknown(medium: str, profile: str) -> UnknownProfile:
+    return UnknownProfile(f"no medium such as {medium} has the profile {profile!r}", profile=profile)
 
 
 def purse_medium(application: Application) -> str:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from cardapi.clearing import BatchWriter
+from cardapi.pcsc.blocked import BlockedCards
 from cardapi.pcsc.context import Context
 from cardapi.pcsc.drive import Line, drive
 from cardapi.pcsc.errors import OutcomeUnknown, PcscError, WrongCard
@@ -32,6 +33,9 @@ MAC_WRONG = "9302"
 FORGOTTEN = frozenset({"6985", "6901"})
 """The module has no purchase to check any more: it lost its power meanwhile. Clearing will judge the TAC."""
 KEY_INDEX = 1
+LIST_RENEWED_S = 43_200
+"""By how much the list of blocked cards in use may be newer than the one that the batch names, before a new batch is begun. Half of the day
+after which clearing calls a list stale."""
 
 
 class SamUnavailable(PcscError):
@@ -120,19 +124,25 @@ class Paid:
 class Till:
     """One till off line: its module, its batch and what it has begun. A with block ends it."""
 
-    def __init__(self, module: Module, path: Path, at: datetime) -> None:
-        """Opens or makes the batch and takes up what an earlier process left begun. Raises TillBusy, DamagedIntents, InvalidBatch."""
+    def __init__(self, module: Module, path: Path, at: datetime, blocked: BlockedCards | None = None) -> None:
+        """Opens or makes the batch and takes up what an earlier process left begun. blocked: the list of cards that it takes nothing from.
+
+        Raises TillBusy, DamagedIntents, InvalidBatch.
+        """
         self.module = module
+        self.blocked = blocked
         self.intents = Intents(path.with_name(path.name + ".begun"))
         try:
             fresh = not path.exists() or path.stat().st_size < BLOCK
             # A station counts its batches by the second that it opened them.
-            header = Header(module.terminal, int(at.timestamp()), 0, stamp(at)) if fresh else None
+            header = Header(module.terminal, int(at.timestamp()), self._list, stamp(at)) if fresh else None
             self.batch = BatchWriter(path, header)
             if self.batch.header.terminal != module.terminal:
                 self.batch.close()
                 raise WrongModule(f"{path} belongs to terminal {self.batch.header.terminal.hex()}, the module is {module.terminal.hex()}")
             self._take_up()
+            if self._list - self.batch.header.blacklist > LIST_RENEWED_S:
+                self._begin_anew(path, at)
         except BaseException:
             self.intents.close()
             raise
@@ -144,6 +154,27 @@ class Till:
         self.batch.close()
         self.intents.close()
         self.module.close()
+
+    @property
+    def _list(self) -> int:
+        """The version of the list of blocked cards, 0 without one."""
+        return self.blocked.version if self.blocked is not None else 0
+
+    def _begin_anew(self, path: Path, at: datetime) -> None:
+        """A batch names one list. With a newer one its purchases go on in a new batch; the old one is put aside, closed.
+
+        Renamed before it is sealed: a process killed in between leaves an open batch, which is cleared as well.
+        """
+        old = self.batch.header
+        self.batch.close()
+        if self.batch.count:
+            aside = path.with_name(f"{path.stem}-{old.batch}{path.suffix}")
+            path.rename(aside)
+            with BatchWriter(aside) as closing:
+                closing.seal()
+        else:
+            path.unlink()
+        self.batch = BatchWriter(path, Header(self.module.terminal, max(int(at.timestamp()), old.batch + 1), self._list, stamp(at)))
 
     def _take_up(self) -> None:
         """A process killed between the record and its end leaves a purchase that is open here and stands in the batch."""
@@ -255,6 +286,8 @@ class Purchase:
         if settled:
             # What an earlier run began may be this very sale: it is not taken twice, whoever wants another one asks again.
             return settled[-1]
+        if self.till.blocked is not None:
+            self.till.blocked.need_free(found.medium, int(self._now().timestamp()))
         try:
             return self.till.debit(line, found.application, self.amount, stamp(self._now()), self._keep)
         except OutcomeUnknown as error:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from cardcore.clearing.blocked import Blocked
 from cardcore.clearing.body import Row
 from cardcore.errors import CardcoreError
 
@@ -196,6 +197,10 @@ class Store(Protocol):
 
     def in_flight(self, after: int, limit: int) -> list[MediumRow]:
         """Media with an open load, unload or payment, oldest first; `after` (exclusive) is a position."""
+        ...
+
+    def blocked(self) -> list[Blocked]:
+        """Chips that no till may take, in no order: of cards that were active and are not any more, retired and blocked ones."""
         ...
 
     def read_cleared(self, keys: Sequence[bytes]) -> dict[bytes, Row]:

@@ -29,6 +29,7 @@ from cardapi.store import schema
 from cardapi.store.chain import unpack_further
 from cardapi.store.port import AccountRow, Batch, Begun, CardRow, Entry, Found, Head, KeyTaken, MediumRow, Record, StoreError
 from cardapi.store.postgres_safety import refuse_unsafe
+from cardcore.clearing.blocked import Blocked
 from cardcore.clearing.body import Row
 from cardcore.errors import CardcoreError
 
@@ -166,6 +167,9 @@ class PostgresStore:
 
     def read_cleared(self, keys: Sequence[bytes]) -> dict[bytes, Row]:
         return {row[0]: Row._make(row) for row in self._rows(clearing.BY_KEY, (arrays.byteas(keys),))}
+
+    def blocked(self) -> list[Blocked]:
+        return [Blocked(*row) for row in self._rows(sql.BLOCKED)]
 
     def in_flight(self, after: int, limit: int) -> list[MediumRow]:
         return [MediumRow(*row) for row in self._rows(sql.IN_FLIGHT, (after, limit))]

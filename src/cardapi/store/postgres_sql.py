@@ -71,6 +71,14 @@ UPSERT_MEDIA = (
     + ", ".join(f"{name} = excluded.{name}" for name in MEDIUM.split(", ")[1:])
 )
 READ_MEDIA = f"SELECT {MEDIUM} FROM medium WHERE medium = any(%b)"
+_CHIP = "(m.medium LIKE 'pboc:%' OR m.medium LIKE 'desfire:%')"
+BLOCKED = (
+    "SELECT m.medium, c.state, c.state_from FROM card c "
+    "JOIN medium m ON m.partition = c.partition AND m.account_id = c.account_id AND m.card = c.number "
+    f"WHERE c.state NOT IN ('active', 'stock', 'issued') AND {_CHIP} "
+    "UNION ALL SELECT m.medium, m.state, 0 FROM medium m JOIN card c ON c.partition = m.partition AND c.number = m.card "
+    f"WHERE m.state <> 'active' AND c.state IN ('active', 'stock', 'issued') AND {_CHIP}"
+)
 MEDIA_OF = f"SELECT {MEDIUM} FROM medium WHERE partition = %s AND account_id = %s ORDER BY medium"
 IN_FLIGHT = f"SELECT {MEDIUM} FROM medium WHERE in_flight > greatest(0, %s) ORDER BY in_flight, partition LIMIT %s"
 MEDIA = f"SELECT {MEDIUM} FROM medium ORDER BY medium"

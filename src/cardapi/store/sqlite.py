@@ -21,6 +21,7 @@ from cardapi.store import statements as sql
 from cardapi.store.chain import unpack_further
 from cardapi.store.port import AccountRow, Batch, Begun, CardRow, Entry, Found, Head, MediumRow, Record, StoreError
 from cardapi.store.rows import Direct, Failed, Insert, Plain, Rows, Step, found
+from cardcore.clearing.blocked import Blocked
 from cardcore.clearing.body import Row as Cleared
 
 POSITION_MASK = (1 << 48) - 1
@@ -148,6 +149,9 @@ class SqliteStore:
 
     def in_flight(self, after: int, limit: int) -> list[MediumRow]:
         return [MediumRow(*row) for row in self._connection.execute(sql.IN_FLIGHT, (after, limit))]
+
+    def blocked(self) -> list[Blocked]:
+        return [Blocked(*row) for row in self._connection.execute(sql.BLOCKED)]
 
     def read_cleared(self, keys: Sequence[bytes]) -> dict[bytes, Cleared]:
         return {row[0]: Cleared._make(row) for row in self._rows.read_cleared(keys)}

@@ -54,6 +54,14 @@ READ_MEDIA = (
 ).replace("m.keys", "hex(m.keys)")
 MEDIA_OF = f"SELECT {MEDIUM_COLUMNS} FROM medium WHERE account_id = ? ORDER BY medium"
 IN_FLIGHT = f"SELECT {MEDIUM_COLUMNS} FROM medium WHERE in_flight > max(0, ?) ORDER BY in_flight LIMIT ?"
+# What no till may take: chips of cards out of use, and those that are so themselves (indexes of 0006).
+_CHIP = "(m.medium LIKE 'pboc:%' OR m.medium LIKE 'desfire:%')"
+BLOCKED = (
+    "SELECT m.medium, c.state, c.state_from FROM card c JOIN medium m ON m.account_id = c.account_id AND m.card = c.number "
+    f"WHERE c.state NOT IN ('active', 'stock', 'issued') AND {_CHIP} "
+    "UNION ALL SELECT m.medium, m.state, 0 FROM medium m JOIN card c ON c.number = m.card "
+    f"WHERE m.state <> 'active' AND c.state IN ('active', 'stock', 'issued') AND {_CHIP}"
+)
 MEDIA = f"SELECT {MEDIUM_COLUMNS} FROM medium ORDER BY medium"
 READ_CLEARED = f"SELECT {CLEARED_COLUMNS} FROM clearing_record WHERE key = ?"
 CLEARED = f"SELECT {CLEARED_COLUMNS} FROM clearing_record WHERE key > ? ORDER BY key"
