@@ -40,6 +40,10 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cardapi.people": ("cardcore", "cardapi.laws", "cardapi.store.port", "cardapi.store.fold", "cardapi.people", "cardapi.ids"),
     "cardapi.reports": ("cardcore", "cardapi.store.port", "cardapi.reports", "cardapi.people", "cardapi.ids"),
     "cardapi.plans": ("cardcore", "cardapi.plans", "cardapi.people.policy"),
+    "cardapi.whatif": (
+        "cardcore", "cardapi.whatif", "cardapi.store.port", "cardapi.store.fold", "cardapi.reports", "cardapi.people", "cardapi.desk",
+        "cardapi.custody", "cardapi.ids",
+    ),
     "cardapi.http": (
         "cardcore", "cardapi.media", "cardapi.desk", "cardapi.people", "cardapi.custody", "cardapi.app", "cardapi.http",
         "cardapi.store.port", "cardapi.store.media", "cardapi.keys.port", "cardapi.keys.errors", "cardapi.reports", "cardapi.ids",

@@ -49,7 +49,7 @@ def replay(
 
     from cardapi.cli.replay.rule import Rule
 
-    source = _source(data_set, seed, limit)
+    source = source_named(data_set, seed, limit)
     rule = Rule(seed)
     with _service(url, token, demo) as (service, address):
         run = _Run(source, rule, service, address, limit, concurrency, patience, parent)
@@ -67,7 +67,8 @@ def replay(
         raise Mistake("not_proven", "a control total differs: see the table")
 
 
-def _source(name: str, seed: int, limit: int | None) -> Source:
+def source_named(name: str, seed: int, limit: int | None) -> Source:
+    """The tickets that --data-set or --tickets names. Raises Mistake, NoDataSet."""
     from cardapi.cli.replay.generated import Generated
     from cardapi.cli.replay.journey import Journey, find
 
@@ -77,7 +78,7 @@ def _source(name: str, seed: int, limit: int | None) -> Source:
         return Journey()
     if name == "generated":
         return Generated(seed, most=limit)
-    raise Mistake("no_data_set", f"--data-set is complete-journey, generated or auto, not {name!r}")
+    raise Mistake("no_data_set", f"the tickets are those of complete-journey, generated or auto, not {name!r}")
 
 
 class _Opened:

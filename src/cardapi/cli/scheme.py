@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cardapi.cli.group import group
 from cardapi.cli.options import DEFAULT_DATA, DataDir, Json, Key, Operator, Token, Url
+from cardapi.cli.packs import read_pack
 from cardapi.cli.service import reach
 from cardapi.cli.show import Mistake, details, emit_json, listing, note, say
+from cardapi.cli.what_if import what_if
 
 app = group("Programme packs: the files that say what a card can do.")
 
@@ -44,7 +45,7 @@ def check(file: Pack, as_json: Json = False) -> None:
     """
     from cardcore.settlement import pack
 
-    problems = [problem._asdict() for problem in pack.check(_read(file))]
+    problems = [problem._asdict() for problem in pack.check(read_pack(file))]
     if as_json:
         emit_json({"ok": not problems, "problems": problems})
     elif problems:
@@ -66,7 +67,7 @@ def show(file: Pack, lang: Lang = "en", as_json: Json = False) -> None:
     from cardapi.plans.contract import contract
     from cardcore.settlement import pack
 
-    text = _read(file)
+    text = read_pack(file)
     said = contract(text, _language(lang))
     if as_json:
         sections = [section._asdict() for section in said.sections]
@@ -96,7 +97,7 @@ def publish(
     """
     from cardcore.settlement import pack
 
-    raw = _read(file)
+    raw = read_pack(file)
     pack.normalise(raw)  # InvalidPack names the lines; no need to ask the service
     text = raw.decode()
     with reach(data, url=url, token=token, operator=operator) as service:
@@ -112,13 +113,4 @@ def _language(lang: str) -> str:
     return lang
 
 
-def _read(file: str) -> bytes:
-    from cardapi.shipped import packs
-
-    path = Path(file)
-    if not path.is_file():
-        shipped = packs()
-        if file not in shipped:
-            raise Mistake("no_such_pack", f"there is no file {file!r} and no shipped pack of that name ({', '.join(shipped)})")
-        path = shipped[file]
-    return path.read_bytes()
+app.command("what-if")(what_if)

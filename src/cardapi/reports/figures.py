@@ -78,9 +78,10 @@ class Figures(msgspec.Struct):
         elif settlement is None:
             self.other_entries += 1
         else:
-            self._add_settlement(entry.verb, settlement)
+            self.add_settlement(entry.verb, settlement)
 
-    def _add_settlement(self, verb: str, done: Settlement) -> None:
+    def add_settlement(self, verb: str, done: Settlement) -> None:
+        """Fold in what a verb did."""
         self.liability_delta_fen += done.liability_delta_fen
         if verb in SALES:
             self._add_sale(done)

@@ -405,7 +405,7 @@ cdef class Settlement:
         for i in range(self.n_lines):
             line = &self.lines_[i]
             out.append(LineView(line.index, line.amount_fen, line.quantity, line.flags, line.discount_fen, line.coupon_fen,
-                                line.covered_fen, line.net_fen))
+                                line.covered_fen, line.net_fen, line.category))
         return out
 
     def postings(self):

@@ -164,7 +164,8 @@ class PostingView(NamedTuple):
 class LineView(NamedTuple):
     """One decided line: `net_fen = amount_fen - discount_fen - coupon_fen - covered_fen`, exactly.
 
-    `discount_fen` is the counter's rate, the terminal's discount and the programme's discounts together.
+    `discount_fen` is the counter's rate, the terminal's discount and the programme's discounts together. `category` is an index
+    of the deciding programme's categories, -1 for one that it does not know.
     """
 
     line: int
@@ -175,6 +176,7 @@ class LineView(NamedTuple):
     coupon_fen: int
     covered_fen: int
     net_fen: int
+    category: int
 
 
 class NoteView(NamedTuple):

@@ -1,0 +1,80 @@
+"""What people did, apart from what a pack made of it: the input of every supposed shop.
+
+A happening carries what was asked of the card (which goods, how much money, how many points), never what came of it. `key` is the
+partition and position of its entry; what names an earlier entry carries that one's as `ref`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cardcore.settlement import Facts, Line
+
+Key = tuple[int, int]
+
+
+class Sold(NamedTuple):
+    """A sale, or (hold_seconds) a hold. Lines carry what the till itself gave; `points` is the most the customer pays with."""
+
+    key: Key
+    at_us: int
+    account: int
+    lines: tuple[Line, ...]
+    points: int = 0
+    tender: str = ""  # that paid a shortfall
+    stored_max_fen: int = -1
+    further: tuple[int, ...] = ()
+    hold_seconds: int = 0
+    facts: Facts | None = None
+
+
+class ToppedUp(NamedTuple):
+    """Money paid for value, or for a product."""
+
+    key: Key
+    at_us: int
+    account: int
+    paid_fen: int
+    tender: str = "cash"
+    product: str = ""
+    facts: Facts | None = None
+
+
+class Followed(NamedTuple):
+    """capture, void, refund, reverse, arrive, return, and the release of a hold: what names an earlier entry.
+
+    `part` of `of` fen of it; of 0: all of it, or all that is left. `lines`: whole lines are given back.
+    """
+
+    key: Key
+    at_us: int
+    account: int
+    verb: str
+    ref: Key
+    part: int = 0
+    of: int = 0
+    lines: tuple[int, ...] = ()
+
+
+class Moved(NamedTuple):
+    """transfer (to `other`), adjust (of `purse`), expire, load, unload, pay, clear: an amount, and nothing of a pack in it."""
+
+    key: Key
+    at_us: int
+    account: int
+    verb: str
+    amount: int = 0
+    purse: str = ""
+    other: int = 0
+    tender: str = ""
+
+
+class SpentOnCard(NamedTuple):
+    """Off-line purchases that the cards' own memory paid."""
+
+    key: Key
+    at_us: int
+    paid: tuple[tuple[int, int], ...]  # account, fen
+
+
+Happening = Sold | ToppedUp | Followed | Moved | SpentOnCard

@@ -1,0 +1,113 @@
+"""A shop that lives through some weeks from a seed: every money verb, through the desk, on cards of several programmes."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from random import Random
+
+from cardapi.shipped import pack_text
+from cardapi.store.port import Entry
+from cardcore.errors import InvalidCommand
+from cardcore.settlement import COVER, REDEEM, SPECIAL_PRICE, Adjust, Capture, Expire, Line, Refund, Reverse, Sale, TopUp, Transfer, Void
+from tests.desk.till import Problem, Till
+
+START_S = 1_767_312_000  # 2026-01-02 00:00:00 UTC
+PACKS = ("mall-vip", "spa", "four-tiers")
+CATEGORIES = {"mall-vip": ("", "shoes"), "spa": ("massage", "gym", "facial", "foot-bath"), "four-tiers": ("shipping", "", "tea")}
+PRODUCTS = (("massage-10", 1280_00), ("gym-year", 2980_00), ("care-package", 680_00), ("back-course-12", 2400_00))
+
+
+class LivedIn:
+    """A till whose clock the test moves, with three cards of each pack."""
+
+    def __init__(self, directory: Path, seed: int) -> None:
+        self.choose = Random(seed)
+        self.now_us = START_S * 1_000_000
+        self.till = Till(directory, clock=lambda: self.now_us)
+        for name in PACKS:
+            payload = {"kind": "programme", "id": f"{name}@1", "document": {"valid_from": 0, "pack": pack_text(name)}}
+            self.till.ask("change", key=f"publish {name}", payload=payload)
+        self.cards = [(self.till.card(0, name), name) for name in PACKS for _ in range(3)]
+        self.entries: list[Entry] = []
+
+    def live(self, steps: int) -> None:
+        for _ in range(steps):
+            self.now_us += self.choose.choice((1, 3_600, 86_400, 3 * 86_400)) * 1_000_000
+            with contextlib.suppress(InvalidCommand, Problem):  # a till's mistake: nothing is recorded
+                self.entries.append(self.step())
+
+    def step(self) -> Entry:
+        """One request; what the desk refuses is part of the life."""
+        number, name = self.choose.choice(self.cards)
+        dice = self.choose.random()
+        if dice < 0.25:
+            return self.top_up(number, name)
+        if dice < 0.75:
+            return self.sell(number, name)
+        if dice < 0.92 and self.entries:
+            entry = self.choose.choice(self.entries[-12:])
+            command = self.undo(entry)
+            if command is not None and entry.outcome == "applied":
+                return self.till.ask(command[0], command=command[1], ref=entry.position, meaning=[command[0], entry.position])
+        match self.choose.randrange(3):
+            case 0:
+                return self.till.ask(
+                    "transfer", card=number, command=Transfer(self.choose.randint(1, 50_00)), further=(self.other(number),)
+                )
+            case 1:
+                return self.till.ask("expire", card=number, command=Expire())
+            case _:
+                purse = self.choose.choice(("principal", "points", "bonus"))
+                return self.till.ask("adjust", card=number, command=Adjust(purse, self.choose.choice((2_000, 50_00, -5))), approver="boss")
+
+    def other(self, number: str) -> str:
+        return self.choose.choice([other for other, _ in self.cards if other != number])
+
+    def top_up(self, number: str, name: str) -> Entry:
+        if name == "spa" and self.choose.random() < 0.5:
+            product, price = self.choose.choice(PRODUCTS)
+            return self.till.ask("topup", card=number, command=TopUp(price, product=product, tender="bank"))
+        return self.till.ask("topup", card=number, command=TopUp(self.choose.choice((50_00, 1000_00, 2500_00))))
+
+    def sell(self, number: str, name: str) -> Entry:
+        verb = self.choose.choice(("settle",) * 5 + ("hold",))
+        sale = Sale(
+            verb, [self.line(name) for _ in range(self.choose.choice((1, 1, 2, 4)))], points=self.choose.choice((0, 0, 0, -1, 100)),
+            shortfall_tender=self.choose.choice(("cash", "cash", "bank", "")), stored_max_fen=self.choose.choice((-1, -1, -1, 20_00)),
+            hold_seconds=self.choose.choice((3_600, 9 * 86_400)) if verb == "hold" else 0,
+        )  # fmt: skip
+        further = (self.other(number),) if self.choose.random() < 0.15 else ()
+        return self.till.ask(verb, card=number, command=sale, further=further)
+
+    def line(self, name: str) -> Line:
+        flags = self.choose.choice((0, 0, 0, 0, SPECIAL_PRICE, REDEEM if name == "mall-vip" else 0, COVER if name == "spa" else 0))
+        price = self.choose.choice((79_01, 188_00, 399_99, self.choose.randint(1, 900_00)))
+        if flags in (REDEEM, COVER):
+            return Line(price, 1, self.choose.choice(CATEGORIES[name]), flags=flags)
+        rate = self.choose.choice(((1, 1), (1, 1), (8, 10), (2, 3)))
+        less = self.choose.choice((0, 0, 0, 1, price // 9))
+        return Line(
+            price,
+            self.choose.choice((1, 1, 3)),
+            self.choose.choice(CATEGORIES[name]),
+            "",
+            flags,
+            *rate,
+            less,
+            self.choose.choice((0, 0, less // 2)),
+        )
+
+    def undo(self, entry: Entry) -> tuple[str, Capture | Void | Refund | Reverse] | None:
+        match entry.verb:
+            case "hold":
+                return self.choose.choice((("capture", Capture()), ("capture", Capture(self.choose.randint(1, 79_00))), ("void", Void())))
+            case "settle" | "capture":
+                part = Refund(amount_fen=self.choose.randint(1, 79_00))
+                return self.choose.choice(
+                    (("refund", part), ("refund", part), ("refund", Refund(lines=(0,))), ("refund", Refund()), ("void", Void()))
+                )
+            case "topup" | "transfer" | "adjust":
+                return "reverse", Reverse()
+            case _:
+                return None
