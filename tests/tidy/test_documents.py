@@ -35,9 +35,9 @@ def test_the_packs_shown_are_valid() -> None:
 def test_the_commands_named_exist() -> None:
     commands: Any = get_command(app)
     code = {name: "\n".join(re.findall(r"`[^`\n]*`|^    .*$", text, re.MULTILINE)) for name, text in DOCUMENTS.items()}
-    named = {
-        (name, found[1], found[2]) for name in code for found in re.finditer(r"(?:^|[`$ ])cardcore ([a-z]+(?:-[a-z]+)*)(?: ([a-z]+(?:-[a-z]+)*)\b)?", code[name])
-    }
+    word = r"[a-z]+(?:-[a-z]+)*"
+    told = re.compile(rf"(?:^|[`$ ])cardcore ({word})(?: ({word})\b)?")
+    named = {(name, found[1], found[2]) for name in code for found in told.finditer(code[name])}
     assert len({command for _, command, _ in named}) > 10
     for name, command, child in named:
         assert command in commands.commands, f"{name} names cardcore {command}"
