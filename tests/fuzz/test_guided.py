@@ -1,5 +1,6 @@
-"""Goal: fuzzing that follows coverage finds no crash in what reads cards and batch files. Method: atheris in a process of its own, from
-seeds that are whole dialogues and a real batch, with a fixed random seed; only in `make test-long`, which installs it where it can.
+"""Goal: fuzzing that follows coverage finds no crash in what reads cards, batch files and sales. Method: atheris in a process
+of its own, from seeds that are whole dialogues, a real batch and a sale, with a fixed random seed; only in `make test-long`,
+which installs it where it can.
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ import pytest
 
 from cardcore.clearing import Header, PurseRecord, Seal
 from cardcore.clearing.layout import encode_all
-from tests.fuzz.guided import TARGETS, answers, apdus, batches
+from tests.fuzz.guided import TARGETS
 from tests.support import LONG
 
 ROOT = Path(__file__).resolve().parents[2]
-RUNS = {"answers": 10_000, "apdus": 300_000, "batches": 300_000}
+RUNS = {"answers": 10_000, "apdus": 300_000, "batches": 300_000, "sales": 300_000}
 HEADER = Header(bytes(6), 1, 0, bytes(7))
 RECORD = PurseRecord(1250, 6, bytes(6), 1, bytes(7), b"TACX", b"ISSUER01", b"SERIAL0001", 1, 10_000, 5, 2, 3, 1, bytes(10))
 BATCH = encode_all(HEADER, [RECORD, RECORD])
+SALE = b'{"card":"6200000000000018","lines":[{"amount_fen":100,"quantity":2,"category":"a"},{"amount_fen":1}],"points":5,"explain":true}'
 SEEDS = {
     "answers": [bytes([name, 0, 0, how, 3]) for name in range(40) for how in (0, 1, 2)],
     "apdus": [bytes.fromhex("00A4040007A0000000031010"), bytes.fromhex("9000"), bytes.fromhex("80500002000B0100000001000000000001")],
+    "sales": [b"\x00" + SALE, b"\x01" + SALE.replace(b"{", b'{"client_key":"k",', 1)],
     "batches": [b"\x00" + BATCH, b"\x01" + BATCH, b"\x01" + BATCH + Seal(2, 2500, bytes(32)).encode()],
 }
 
@@ -33,7 +36,7 @@ SEEDS = {
 def test_the_seeds_pass(name: str) -> None:
     """Also where atheris is not installed."""
     for seed in SEEDS[name]:
-        {"answers": answers, "apdus": apdus, "batches": batches}[name](seed)
+        TARGETS[name](seed)
 
 
 if LONG:  # two minutes each

@@ -210,7 +210,10 @@ class Edge:
         return key.decode("ascii")
 
     def decode(self, operation: Operation, sent: Sent) -> Any:
-        """The body as the operation's struct: strict JSON first, then its schema. Raises HttpProblem, StrictJsonError, PinMalformed."""
+        """The body as the operation's struct: strict JSON first, then its schema; or what the operation's reader of plain bodies gives.
+
+        Raises HttpProblem, StrictJsonError, PinMalformed.
+        """
         decoder = self._decoders.get(operation.id)
         body = sent.body
         if decoder is None:
@@ -220,6 +223,10 @@ class Edge:
         media = sent.media
         if media not in _JSON_TYPES and media.lower() not in _JSON_TYPES:
             raise HttpProblem("media_type")
+        if operation.plain is not None:
+            plain = operation.plain(body)
+            if plain is not None:
+                return plain
         check_json(body)
         try:
             return decoder.decode(body)

@@ -10,7 +10,7 @@ Routes, the hot path, the OpenAPI document and the access tests all read this ta
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -31,6 +31,7 @@ from cardapi.http import (
     media,
     members,
     messages,
+    sale_body,
     sales,
     staff,
     status,
@@ -89,6 +90,7 @@ class Operation(msgspec.Struct, frozen=True):
     media: str = "application/json"
     or_told: tuple[type, ...] = ()  # other bodies it may answer with
     read: type | None = None  # what of the body is decoded at once, where the handler decodes the rest
+    plain: Callable[[bytes], Any] | None = None  # reads the bodies that nearly every call has; None for any other, which is read in full
 
 
 _SALE_PROBLEMS = (
@@ -124,7 +126,8 @@ def _step(
 
 _MONEY = (
     _money("quote", "quote", sales.quote, money.Quote, _TILL, "Price a sale without writing anything", *_SALE_PROBLEMS, keyed=False),
-    _money("settle", "settle", sales.settle, money.Settle, _TILL, "Pay a ticket at once", *_SALE_PROBLEMS),
+    _money("settle", "settle", sales.settle, money.Settle, _TILL, "Pay a ticket at once", *_SALE_PROBLEMS,
+           plain=sale_body.read),
     _money("hold", "hold", sales.hold, money.Hold, _TILL, "Reserve the amount of a ticket", *_SALE_PROBLEMS),
     _money("capture", "capture", corrections.capture, money.Capture, _TILL, "Turn a hold into a sale, in full or in part",
            "hold_not_open", "over_hold", *_NAMED_PROBLEMS, scope="reached"),

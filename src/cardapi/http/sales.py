@@ -12,7 +12,9 @@ from cardapi.http.call import JSON, Call, Service
 from cardapi.http.explain import explain
 from cardapi.http.fields import decode_hook
 from cardapi.http.problems import Answer, from_error
+from cardapi.http.sale_body import PlainSale, read_ticket
 from cardapi.http.tickets import FULL, PLAIN, refused
+from cardapi.people.scope import Caller
 from cardcore.errors import CardcoreError
 from cardcore.settlement import COVER, MEMBER_ONLY, NO_DISCOUNT, REDEEM, SPECIAL_PRICE, Sale, Settlement, TopUp
 
@@ -58,14 +60,29 @@ def command(verb: str, asked: ask.Sale, hold_seconds: int = 0) -> Sale:
     )  # fmt: skip
 
 
+def plain_request(service: Service, caller: Caller, key: str, asked: PlainSale) -> Request:
+    """The desk's request of a settle whose body was plain."""
+    return Request(
+        "settle", caller.client, key, service.custody.fingerprint(asked.meaning), asked.card, asked.command, unit=caller.unit,
+        terminal=caller.terminal, operator=caller.operator,
+    )  # fmt: skip
+
+
+def settle_request(service: Service, caller: Caller, key: str, asked: ask.Sale, fingerprint: bytes) -> Request:
+    """The desk's request of any settle."""
+    return Request(
+        "settle", caller.client, key, fingerprint, asked.card, command("settle", asked), asked.further_cards, unit=caller.unit,
+        terminal=caller.terminal, operator=caller.operator, pin=asked.pin,
+    )  # fmt: skip
+
+
 async def settle(service: Service, call: Call) -> Answer:
     """A sale paid at once."""
-    asked: ask.Settle = call.data
-    caller = call.caller
-    request = Request(
-        "settle", caller.client, call.key, service.fingerprint("settle", asked), asked.card, command("settle", asked),
-        asked.further_cards, unit=caller.unit, terminal=caller.terminal, operator=caller.operator, pin=asked.pin,
-    )  # fmt: skip
+    asked: ask.Settle | PlainSale = call.data
+    if isinstance(asked, PlainSale):
+        request = plain_request(service, call.caller, call.key, asked)
+    else:
+        request = settle_request(service, call.caller, call.key, asked, service.fingerprint("settle", asked))
     return await service.tickets.answer(await service.desk.execute(request), explain=asked.explain)
 
 
@@ -109,17 +126,17 @@ async def settle_batch(service: Service, call: Call) -> Answer:
     requests: list[Request] = []
     places: list[tuple[int, int]] = []  # of each request its ticket, and how much its answer shows
     for place, raw in enumerate(tickets):
+        plain = read_ticket(raw)
+        if plain is not None:
+            requests.append(plain_request(service, caller, plain.client_key, plain))
+            places.append((place, FULL if plain.explain else PLAIN))
+            continue
         try:
             asked = _decode_ticket(raw)
         except msgspec.ValidationError as error:
             raise explain(error, f"tickets[{place}]") from error
         try:
-            requests.append(
-                Request(
-                    "settle", caller.client, asked.client_key, ticket_fingerprint(service, asked), asked.card, command("settle", asked),
-                    asked.further_cards, unit=caller.unit, terminal=caller.terminal, operator=caller.operator, pin=asked.pin,
-                )
-            )  # fmt: skip
+            requests.append(settle_request(service, caller, asked.client_key, asked, ticket_fingerprint(service, asked)))
         except CardcoreError as error:
             results[place] = problem(error, asked.client_key)
         else:

@@ -16,6 +16,10 @@ cdef class Sale:
     cdef tuple category_names
     cdef object resolved_for
 
+cdef Sale plain_settle(
+    const LineIn* lines, int n_lines, tuple categories, int64_t points, str shortfall_tender, int64_t shortfall_max_fen,
+    int64_t stored_max_fen, bint explain
+)
 cdef Settlement decide_sale(Snapshot snapshot, Sale sale, int64_t at_us)
 cdef Work* take_work(Snapshot snapshot, int lines) except NULL
 cdef void leave_work(Work* w) noexcept

@@ -6,7 +6,7 @@
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
-from cardcore.money cimport admit_unsigned
+from cardcore.money cimport AMOUNT_LIMIT, admit_unsigned
 from cardcore.settlement.counter cimport answer_had, open_tally, put_moves
 from cardcore.settlement.fold cimport liability_change
 from cardcore.settlement.model cimport (
@@ -19,7 +19,7 @@ from cardcore.settlement.ticket cimport decide_own, finish_sale, note_unmet
 
 from typing import NamedTuple
 
-from cardcore.errors import Declined, InvalidCommand
+from cardcore.errors import AmountOutOfRange, Declined, InvalidCommand
 
 cdef enum:
     NOTES_MAX = 8192
@@ -140,6 +140,8 @@ cdef bint plain_line(line) noexcept:
 cdef class Sale:
     def __cinit__(self, *args, **kwargs):
         memset(&self.c, 0, sizeof(SaleIn))
+        self.shortfall_tender = ""
+        self.memo = b""
 
     def __dealloc__(self):
         free(self.lines)
@@ -181,6 +183,50 @@ cdef class Sale:
     @property
     def verb(self):
         return "hold" if self.verb_code == HOLD else "settle" if self.verb_code == SETTLE else "quote"
+
+
+cdef inline bint unsigned(int64_t value) noexcept nogil:
+    return 0 <= value <= AMOUNT_LIMIT
+
+
+cdef Sale plain_settle(
+    const LineIn* lines, int n_lines, tuple categories, int64_t points, str shortfall_tender, int64_t shortfall_max_fen,
+    int64_t stored_max_fen, bint explain
+):
+    """A settle of plain lines from compiled code that has read them: of each its amounts and its quantity. Raises AmountOutOfRange."""
+    cdef Sale sale = Sale.__new__(Sale)
+    cdef LineIn* line
+    cdef int i
+    assert 1 <= n_lines <= LINES_MAX and len(categories) == n_lines, "whoever reads lines counts them"
+    sale.lines = <LineIn*> calloc(n_lines, sizeof(LineIn))
+    if sale.lines == NULL:
+        raise MemoryError
+    for i in range(n_lines):
+        line = &sale.lines[i]
+        line.amount_fen = lines[i].amount_fen
+        line.discount_fen = lines[i].discount_fen
+        line.coupon_fen = lines[i].coupon_fen
+        line.quantity = lines[i].quantity
+        line.category = -1
+        line.counter_pay = 1
+        line.counter_of = 1
+        if not (unsigned(line.amount_fen) and unsigned(line.discount_fen) and unsigned(line.coupon_fen) and line.quantity >= 1):
+            raise AmountOutOfRange("an amount of a line is out of range", limit=AMOUNT_LIMIT)
+    if not (-1 <= points <= AMOUNT_LIMIT and -1 <= shortfall_max_fen <= AMOUNT_LIMIT and -1 <= stored_max_fen <= AMOUNT_LIMIT):
+        raise AmountOutOfRange("an amount of a sale is out of range", limit=AMOUNT_LIMIT)
+    sale.n_lines = n_lines
+    sale.verb_code = SETTLE
+    sale.category_names = categories
+    sale.c.points = points
+    sale.c.shortfall = shortfall_tender != ""
+    sale.c.shortfall_max_fen = shortfall_max_fen
+    sale.c.stored_max_fen = stored_max_fen
+    sale.c.explain = explain
+    sale.c.verb = SETTLE
+    sale.c.lines = sale.lines
+    sale.c.n_lines = n_lines
+    sale.shortfall_tender = shortfall_tender
+    return sale
 
 
 cdef int refuse(int outcome, Work* w) except -1:
