@@ -117,11 +117,20 @@ class FaultyDirect:
             raise direct.DirectError("disk I/O error", 10)
         return found
 
+    def begin(self, queries: list[Any]) -> Any:
+        for name in ("BEGIN", *("SELECT" for _ in queries)):
+            if self._reached(name):
+                if self.after:
+                    self.real.begin(queries)
+                    self.real.abandon()  # what was begun does not outlive an error of `begin`
+                raise direct.DirectError("disk I/O error", 10)
+        return self.real.begin(queries)
+
+    def abandon(self) -> None:
+        self.real.abandon()
+
     def write(self, steps: list[Any]) -> None:
-        begun = self._reached("BEGIN")
-        if begun and not self.after:
-            raise direct.DirectError("disk I/O error", 10)
-        told = [self.POISON] if begun else []
+        told = []
         for step in steps:
             hit = self._reached(step[0].split()[0])
             told += [self.POISON, step] if hit and not self.after else [step, self.POISON] if hit else [step]

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from cardapi.store import direct
@@ -67,15 +68,74 @@ def test_what_breaks_in_the_middle_leaves_nothing(connection: direct.Connection,
     assert len(kept(path)) == 2
 
 
+def locked(path: Path) -> bool:
+    """Whether somebody is about to write."""
+    with sqlite3.connect(path, timeout=0) as other:
+        try:
+            other.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        other.execute("ROLLBACK")
+        return False
+
+
+def test_what_is_begun_is_held_until_it_is_written(connection: direct.Connection, path: Path) -> None:
+    connection.write([(PUT, VALUES)])
+    for more in ([], [(2, "x", b"")]):
+        assert connection.begin([(GET, [(7,), (0,)]), (GET, []), (GET, [(5,)])]) == [[VALUES[4], VALUES[3]], [], []]
+        assert locked(path)
+        assert connection.read(GET, [(7,), (1,)]) == [VALUES[4], VALUES[0]]
+        assert connection.begin([(GET, [(1,)])]) == [[VALUES[0]]]
+        connection.write([(PUT, more)])
+        assert not locked(path)
+    assert len(kept(path)) == len(VALUES) + 1
+
+
+def test_what_is_begun_ends_with_an_error_or_by_wish(connection: direct.Connection, path: Path) -> None:
+    connection.begin([])
+    with pytest.raises(direct.DirectError, match="UNIQUE"):
+        connection.write([(PUT, [(1, "", b""), (1, "", b"")])])
+    assert not locked(path)
+    with pytest.raises(direct.DirectError, match="datatype mismatch"):
+        connection.begin([(GET, []), ("SELECT 1 FROM item LIMIT ?", [("x",)])])
+    assert not locked(path)
+    connection.begin([])
+    with pytest.raises(TypeError):
+        connection.write([(PUT, [(1, "")])])
+    assert locked(path), "the caller decides what becomes of it"
+    connection.abandon()
+    connection.abandon()
+    assert not locked(path)
+    assert kept(path) == []
+
+
+class Item(msgspec.Struct):
+    number: int
+    text: str
+    data: bytes
+
+
+def test_a_struct_is_the_row_of_its_fields(connection: direct.Connection, path: Path) -> None:
+    connection.write([(PUT, [Item(*row) for row in VALUES])])
+    assert kept(path) == sorted(VALUES)
+
+
+def test_memory_for_rows_is_used_again(connection: direct.Connection, path: Path) -> None:
+    """Batches of very different sizes follow each other; each is written whole and none leaves anything to the next."""
+    first = 100
+    for count in (1, 90_000, 3, 100, 2):  # 270,000 values: more than is kept
+        connection.write([(PUT, [(first + n, f"row {first + n}", b"%d" % n) for n in range(count)])])
+        assert kept(path)[-count:] == [(first + n, f"row {first + n}", b"%d" % n) for n in range(count)]
+        first += count
+
+
 @pytest.mark.parametrize(
     "row", [(30, "", None), (30, "", 1.5), (30, True, b""), (30, "", bytearray()), (30, ""), (30, "", b"", 1), (2**63, "", b"")]
 )
 def test_what_sqlite_does_not_take_is_not_begun(connection: direct.Connection, path: Path, row: tuple) -> None:
     with pytest.raises((TypeError, OverflowError)):
         connection.write([(PUT, [(29, "", b""), row])])
-    with sqlite3.connect(path, timeout=0) as other:
-        other.execute("BEGIN IMMEDIATE")  # nobody holds the lock
-        other.execute("ROLLBACK")
+    assert not locked(path)
     assert kept(path) == []
     with pytest.raises(UnicodeEncodeError):
         connection.write([(PUT, [(30, "\ud800", b"")])])
@@ -98,6 +158,8 @@ def test_a_closed_connection_says_so(connection: direct.Connection) -> None:
         connection.read(GET, [(1,)])
     with pytest.raises(direct.DirectError, match="closed"):
         connection.write([(PUT, VALUES)])
+    with pytest.raises(direct.DirectError, match="closed"):
+        connection.begin([])
 
 
 def test_a_batch_takes_turns_with_another_writer(connection: direct.Connection, path: Path) -> None:

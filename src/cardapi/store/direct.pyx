@@ -6,10 +6,12 @@ without the lock binds and steps them all. What is read is gathered in one block
 
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
+
+from msgspec.structs import astuple
 
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
@@ -31,6 +33,8 @@ cdef enum:
     OPEN_NOMUTEX = 0x8000
     BUSY_MS = 10_000
     STATEMENTS_MAX = 32
+    STEPS_MAX = 16
+    CELLS_KEPT = 262_144  # 8 MB, twice what the largest batch of a desk takes: beyond that the memory is given back
 
 ctypedef void* Database
 ctypedef void* Statement
@@ -110,7 +114,7 @@ cdef struct Step:
     Statement statement
     Py_ssize_t rows
     int columns
-    Cell* cells
+    Py_ssize_t start  # of its cells
 
 cdef struct Found:
     char* data
@@ -165,12 +169,12 @@ cdef int once(Statement statement) noexcept nogil:
     return SQLITE_OK if result == SQLITE_DONE else (end if end != SQLITE_OK else result)
 
 
-cdef int run(Step* one) noexcept nogil:
+cdef int run(Step* one, Cell* cells) noexcept nogil:
     """Every row of one step."""
     cdef Py_ssize_t i
     cdef int result
     for i in range(one.rows):
-        result = bind(one.statement, one.cells + i * one.columns, one.columns)
+        result = bind(one.statement, cells + one.start + i * one.columns, one.columns)
         if result == SQLITE_OK:
             result = once(one.statement)
         if result != SQLITE_OK:
@@ -213,13 +217,14 @@ cdef bint keep(Found* found, Statement statement, int columns) noexcept nogil:
     return True
 
 
-cdef int gather(Step* one, Found* found) noexcept nogil:
+cdef int gather(Step* one, Cell* cells, Found* found) noexcept nogil:
     """The rows of a query for each key. -1: no memory."""
     cdef Py_ssize_t i
     cdef int result
     cdef int width = column_count(one.statement)
+    found.rows = 0
     for i in range(one.rows):
-        result = bind(one.statement, one.cells + i * one.columns, one.columns)
+        result = bind(one.statement, cells + one.start + i * one.columns, one.columns)
         if result != SQLITE_OK:
             return result
         result = step(one.statement)
@@ -249,18 +254,28 @@ cdef object value_at(Found* found, Py_ssize_t* at):
     return None
 
 
+cdef list rows_of(Found* found, int width):
+    cdef Py_ssize_t at = 0
+    return [tuple([value_at(found, &at) for _ in range(width)]) for _ in range(found.rows)]
+
+
 cdef class Connection:
     cdef Database database
     cdef dict statements
     cdef Statement kept[STATEMENTS_MAX]
-    cdef Statement begin
+    cdef Statement begin_write
     cdef Statement begin_read
     cdef Statement commit
     cdef Statement rollback
+    cdef Cell* cells  # kept from one call to the next: fresh memory for a batch costs more than what is put into it
+    cdef Py_ssize_t cells_cap
+    cdef Py_ssize_t cells_used
 
     def __cinit__(self, *args, **kwargs):
         self.database = NULL
         self.statements = {}
+        self.cells = NULL
+        self.cells_cap = self.cells_used = 0
 
     def __init__(self, bytes path not None, setup=()):
         if not available:
@@ -273,7 +288,7 @@ cdef class Connection:
             busy_timeout(self.database, BUSY_MS)
             for text in setup:
                 self.check(once(self.prepare(text)))
-            self.begin = self.prepare("BEGIN IMMEDIATE")
+            self.begin_write = self.prepare("BEGIN IMMEDIATE")
             self.begin_read = self.prepare("BEGIN")
             self.commit = self.prepare("COMMIT")
             self.rollback = self.prepare("ROLLBACK")
@@ -283,6 +298,7 @@ cdef class Connection:
 
     def __dealloc__(self):
         self.end()
+        free(self.cells)
 
     cdef void end(self) noexcept:
         cdef Py_ssize_t i
@@ -322,83 +338,128 @@ cdef class Connection:
         self.statements[text] = len(self.statements)
         return made
 
+    cdef int room(self, Py_ssize_t more) except -1:
+        """Memory for this many cells after those in use."""
+        cdef Cell* grown
+        cdef Py_ssize_t cap
+        if self.cells_used + more > self.cells_cap:
+            cap = (self.cells_used + more) * 2 + 64
+            grown = <Cell*> realloc(self.cells, cap * sizeof(Cell))
+            if grown == NULL:
+                raise MemoryError
+            self.cells = grown
+            self.cells_cap = cap
+        return 0
+
+    cdef void done(self) noexcept:
+        """No cell is in use any more."""
+        self.cells_used = 0
+        if self.cells_cap > CELLS_KEPT:
+            free(self.cells)
+            self.cells = NULL
+            self.cells_cap = 0
+
     cdef int open_step(self, Step* one, str text, list rows) except -1:
-        """Lay out the rows of one step, which the caller keeps. The cells are freed by the caller, whatever is raised."""
-        cdef Py_ssize_t i = 0
+        """Lay out the rows of one step. The caller keeps them: the cells point into their values."""
+        cdef Cell* cell
         one.statement = self.prepare(text)
         one.columns = parameter_count(one.statement)
         one.rows = len(rows)
-        one.cells = <Cell*> malloc((one.rows * one.columns + 1) * sizeof(Cell))
-        if one.cells == NULL:
-            raise MemoryError
+        one.start = self.cells_used
+        self.room(one.rows * one.columns)
+        cell = self.cells + one.start
         for row in rows:
-            if type(row) is not tuple or len(<tuple> row) != one.columns:
+            if type(row) is not tuple:
+                row = astuple(row)  # whose values the struct holds on to
+            if len(<tuple> row) != one.columns:
                 raise TypeError(f"a row is a tuple of {one.columns} values, one for each parameter")
             for value in <tuple> row:
-                lay(&one.cells[i], value)
-                i += 1
+                lay(cell, value)
+                cell += 1
+        self.cells_used += one.rows * one.columns
         return 0
 
+    cdef bint idle(self) except -1:
+        """Whether no transaction is open."""
+        if self.database == NULL:
+            raise DirectError("the connection is closed", 21)
+        return get_autocommit(self.database) != 0
+
+    cdef list ask(self, Statement begin, list queries):
+        """The rows of each query. `begin`: what opens a transaction first, NULL for none; one that only reads is ended here."""
+        cdef Step steps[STEPS_MAX]
+        cdef Found found[STEPS_MAX]
+        cdef int count = len(queries)
+        cdef int i
+        cdef int result = SQLITE_OK
+        cdef bint again = begin == self.begin_read
+        if count > STEPS_MAX:
+            raise TypeError("too many queries at once")
+        memset(found, 0, sizeof(found))
+        try:
+            for i in range(count):
+                text, keys = <tuple> queries[i]
+                self.open_step(&steps[i], text, keys)
+            with nogil:
+                if begin != NULL:
+                    result = once(begin)
+                for i in range(count):
+                    if result == SQLITE_OK:
+                        result = gather(&steps[i], self.cells, &found[i])
+                if again and result == SQLITE_OK:
+                    result = once(self.commit)
+            if result != SQLITE_OK:
+                error = MemoryError() if result == -1 else self.error()
+                if begin != NULL:
+                    self.abandon()
+                raise error
+            return [rows_of(&found[i], column_count(steps[i].statement)) for i in range(count)]
+        finally:
+            self.done()
+            for i in range(count):
+                free(found[i].data)
+
+    def begin(self, queries):
+        queries = [(text, list(keys)) for text, keys in queries]
+        return self.ask(self.begin_write if self.idle() else NULL, queries)
+
+    def abandon(self):
+        if not self.idle():
+            with nogil:
+                once(self.rollback)
+
     def write(self, steps):
-        cdef Step all_steps[16]
+        cdef Step all_steps[STEPS_MAX]
         cdef int count = 0
         cdef int i
         cdef int result
+        cdef bint idle = self.idle()
         steps = [(text, list(rows)) for text, rows in steps]
-        if len(steps) > 16:
+        if len(steps) > STEPS_MAX:
             raise TypeError("too many steps in one transaction")
         try:
             for text, rows in steps:
-                all_steps[count].cells = NULL
+                self.open_step(&all_steps[count], text, rows)
                 count += 1
-                self.open_step(&all_steps[count - 1], text, rows)
             with nogil:
-                result = once(self.begin)
+                result = once(self.begin_write) if idle else SQLITE_OK
                 if result == SQLITE_OK:
                     for i in range(count):
-                        result = run(&all_steps[i])
+                        result = run(&all_steps[i], self.cells)
                         if result != SQLITE_OK:
                             break
                     if result == SQLITE_OK:
                         result = once(self.commit)
             if result != SQLITE_OK:
                 error = self.error()
-                if not get_autocommit(self.database):
-                    with nogil:
-                        once(self.rollback)
+                self.abandon()
                 raise error
         finally:
-            for i in range(count):
-                free(all_steps[i].cells)
+            self.done()
 
     def read(self, str statement not None, keys):
-        cdef Step one
-        cdef Found found
-        cdef int result
-        cdef int width
-        cdef Py_ssize_t at = 0
-        cdef bint alone
+        cdef Statement begin = NULL
         keys = list(keys)
-        alone = len(keys) == 1
-        one.cells = NULL
-        found.data = NULL
-        found.length = found.cap = found.rows = 0
-        try:
-            self.open_step(&one, statement, keys)
-            with nogil:
-                result = SQLITE_OK if alone else once(self.begin_read)
-                if result == SQLITE_OK:
-                    result = gather(&one, &found)
-                    if not alone and result == SQLITE_OK:
-                        result = once(self.commit)
-            if result != SQLITE_OK:
-                error = MemoryError() if result == -1 else self.error()
-                if not get_autocommit(self.database):
-                    with nogil:
-                        once(self.rollback)
-                raise error
-            width = column_count(one.statement)
-            return [tuple([value_at(&found, &at) for _ in range(width)]) for _ in range(found.rows)]
-        finally:
-            free(one.cells)
-            free(found.data)
+        if len(keys) != 1 and self.idle():  # each statement sees one state by itself, several only in a transaction
+            begin = self.begin_read
+        return self.ask(begin, [(statement, keys)])[0]

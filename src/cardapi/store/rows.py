@@ -12,7 +12,6 @@ import json
 import os
 import sqlite3
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from sys import intern
 from typing import Any, Protocol
@@ -27,7 +26,10 @@ EXACT = 64  # up to this many rows a statement of its own for each count, so tha
 CHUNK = 256  # rows of one statement beyond that
 
 Row = tuple[Any, ...]
+Rowlike = Row | msgspec.Struct
+"""A struct stands for the row of its fields."""
 
+_astuple = msgspec.structs.astuple
 _Cells = tuple[str, int, str, str, int, str, str, int, int, str, int, int, str, int]
 _MediumCells = tuple[str, int, str, str, str, str, int, int, int, int, int, int]
 _cells = msgspec.json.Decoder(list[_Cells]).decode
@@ -40,11 +42,12 @@ Failed = (sqlite3.Error, direct.DirectError)
 class Insert:
     """An INSERT into one table, of one row or of many."""
 
-    def __init__(self, head: str, columns: int, tail: str = "") -> None:
+    def __init__(self, head: str, values: int, tail: str = "", *, first: str = "?") -> None:
+        """`values` of a row; `first`: the expression of the first column, made of one value or more."""
         self._head, self._tail = head, tail
-        self._row = "(" + ",".join("?" * columns) + ")"
+        self._row = "(" + ",".join([first, *"?" * (values - first.count("?"))]) + ")"
         self._statements: dict[int, str] = {}
-        self.columns = columns
+        self.values = values
         self.one = self.many(1)
 
     def many(self, count: int) -> str:
@@ -55,12 +58,20 @@ class Insert:
         return text
 
 
-Step = tuple[Insert | str, Sequence[Row]]
+Step = tuple[Insert | str, Sequence[Rowlike]]
 """A statement and the rows it is run for, once each."""
 
 
 class Rows(Protocol):
     """What the store's writing side needs of SQLite. Errors are of `Failed`."""
+
+    def begin(self, keys: Sequence[tuple[str, str]], numbers: Sequence[str]) -> tuple[list[Row], list[Found]]:
+        """`find_keys` and `read_cards`; whatever is begun for it, `write` or `abandon` ends."""
+        ...
+
+    def abandon(self) -> None:
+        """End what `begin` began."""
+        ...
 
     def write(self, steps: Sequence[Step]) -> None:
         """All rows in one transaction, in order; durable when it returns."""
@@ -92,12 +103,26 @@ def found(row: Row) -> Found:
     return Found(card, AccountRow(account_id, row[12], row[13]))
 
 
+def _values(row: Rowlike) -> Row:
+    return row if isinstance(row, tuple) else _astuple(row)
+
+
 class Direct:
     """Over a connection of its own, which should be the only one that writes: its page cache then stays good."""
 
     def __init__(self, path: Path, setup: Sequence[str]) -> None:
         """Raises DirectError."""
         self._connection = direct.Connection(os.fsencode(path), setup)
+
+    def begin(self, keys: Sequence[tuple[str, str]], numbers: Sequence[str]) -> tuple[list[Row], list[Found]]:
+        """One transaction from the first read of a batch to its commit: begun, locked and ended once."""
+        if not numbers:
+            return self._connection.begin([(sql.FIND_KEY, keys)])[0], []
+        rows, cards = self._connection.begin([(sql.FIND_KEY, keys), (sql.READ_CARD, [(number,) for number in numbers])])
+        return rows, [found(row) for row in cards]
+
+    def abandon(self) -> None:
+        self._connection.abandon()
 
     def write(self, steps: Sequence[Step]) -> None:
         self._connection.write([(what if isinstance(what, str) else what.one, rows) for what, rows in steps])
@@ -124,6 +149,13 @@ class Plain:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
+    def begin(self, keys: Sequence[tuple[str, str]], numbers: Sequence[str]) -> tuple[list[Row], list[Found]]:
+        """No transaction: nobody else writes, so what is read stays true until it is written."""
+        return self.find_keys(keys), self.read_cards(numbers) if numbers else []
+
+    def abandon(self) -> None:
+        """Nothing was begun."""
+
     def write(self, steps: Sequence[Step]) -> None:
         connection = self._connection
         try:
@@ -142,14 +174,14 @@ class Plain:
                     pass
             raise
 
-    def _insert(self, table: Insert, rows: Sequence[Row]) -> None:
+    def _insert(self, table: Insert, rows: Sequence[Rowlike]) -> None:
         first, count = 0, len(rows)
-        most = self._connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // table.columns
+        most = self._connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // table.values
         while first < count:
             left = count - first
             size = min(CHUNK if left >= CHUNK else min(EXACT, left), most)
             part = rows if size == count else rows[first : first + size]
-            self._connection.execute(table.many(size), list(chain.from_iterable(part)))
+            self._connection.execute(table.many(size), [value for row in part for value in _values(row)])
             first += size
 
     def find_keys(self, keys: Sequence[tuple[str, str]]) -> list[Row]:

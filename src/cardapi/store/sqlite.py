@@ -29,7 +29,7 @@ CHUNK = 1_000  # rows fetched at a time when the journal is read through
 STATEMENTS_KEPT = 512  # prepared statements: an insert has one for each count of rows
 
 _astuple = msgspec.structs.astuple
-ENTRIES = Insert(sql.INSERT_ENTRIES, len(sql.ENTRY_COLUMNS.split(", ")))
+ENTRIES = Insert(sql.INSERT_ENTRIES, len(Entry.__struct_fields__), first="? << 48 | ?")  # the id: partition and position
 ACCOUNTS = Insert(sql.UPSERT_ACCOUNTS, 3, sql.UPSERT_ACCOUNTS_END)
 CARDS = Insert(sql.UPSERT_CARDS, len(sql.CARD_COLUMNS.split(", ")))
 MEDIA = Insert(sql.UPSERT_MEDIA, len(sql.MEDIUM_COLUMNS.split(", ")))
@@ -103,6 +103,7 @@ class SqliteStore:
         except Failed as error:
             raise StoreError(f"cannot open {path}: {error}") from error
         self._keeper: log.LogKeeper | None = None
+        self._begun = False  # a transaction of `begin` is open
 
     # ------------------------------------------------------------ reads
     def reader(self) -> SqliteStore:
@@ -255,34 +256,51 @@ class SqliteStore:
 
     # ------------------------------------------------------------ writes
     def begin(self, partitions: Collection[int], keys: Sequence[tuple[str, str]], numbers: Sequence[str]) -> Begun:
-        """Nobody else writes: the data directory is locked. So nothing is stale, and keys are found wherever they are."""
-        return Begun({}, self.find_keys(keys), self.read(numbers) if numbers else {})
+        """Nobody else writes: the data directory is locked. So nothing is stale, and keys are found wherever they are.
+
+        Raises StoreError; then nothing is begun.
+        """
+        try:
+            self._tend()
+            rows, cards = self._rows.begin(keys, numbers)
+        except (*Failed, OSError) as error:
+            raise StoreError(f"cannot begin: {error}") from error
+        self._begun = True
+        return Begun({}, {(row[7], row[8]): _entry(row) for row in rows}, {one.card.number: one for one in cards})
 
     def abandon(self) -> None:
-        """Nothing is held between `begin` and `commit`."""
+        if self._begun:
+            self._begun = False
+            try:
+                self._rows.abandon()
+            except Failed as error:
+                raise StoreError(f"cannot end: {error}") from error
 
     def commit(self, batch: Batch) -> None:
         """Raises StoreError; then nothing was written, or it is unknown (F2)."""
-        steps: list[Step] = [
-            (ENTRIES, [_entry_row(entry) for entry in batch.entries]),
-            (ACCOUNTS, [(row.account_id, row.state, row.changed_at) for row in batch.accounts]),
-            (CARDS, [_astuple(row) for row in batch.cards]),
-            (MEDIA, [_astuple(row) for row in batch.media]),
-            (sql.DELETE_CLEARED, [(key,) for key in batch.uncleared]),
-            (CLEARED, list(map(tuple, batch.cleared))),
-            (DOCUMENTS, [row for row in batch.documents if row[2]]),
-            (sql.DELETE_DOCUMENT, [row[:2] for row in batch.documents if not row[2]]),
-        ]
+        steps: list[Step] = [(ENTRIES, batch.entries), (ACCOUNTS, batch.accounts), (CARDS, batch.cards), (MEDIA, batch.media)]
+        if batch.cleared or batch.uncleared:
+            steps += [(sql.DELETE_CLEARED, [(key,) for key in batch.uncleared]), (CLEARED, list(map(tuple, batch.cleared)))]
+        if batch.documents:
+            steps.append((DOCUMENTS, [row for row in batch.documents if row[2]]))
+            steps.append((sql.DELETE_DOCUMENT, [row[:2] for row in batch.documents if not row[2]]))
         try:
-            if self._keeper is not None:
-                self._keeper.tend(self._connection)
-            steps += records.steps(self._connection, batch.records)
+            if not self._begun:
+                self._tend()
+            if batch.records:
+                steps += records.steps(self._connection, batch.records)
             self._rows.write([step for step in steps if step[1]])
         except (*Failed, OSError) as error:
             raise StoreError(f"commit failed: {error}") from error
+        self._begun = False
         if self._keeper is None:
             self._keeper = log.LogKeeper(self.path, lambda: connect(self.path))
         self._keeper.committed(4 + 2 * len(batch.entries) + 4 * len(batch.records))
+
+    def _tend(self) -> None:
+        """What the log asks for, while no transaction is open."""
+        if self._keeper is not None:
+            self._keeper.tend(self._connection)
 
     def rebuild(
         self,
@@ -317,8 +335,3 @@ class SqliteStore:
             self._keeper = None
         self._rows.close()
         self._connection.close()
-
-
-def _entry_row(entry: Entry) -> tuple[Any, ...]:
-    fields = _astuple(entry)
-    return (fields[0] << 48 | fields[1], *fields[2:])
