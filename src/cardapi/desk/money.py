@@ -213,4 +213,4 @@ def _ticket_snapshot(work: Work, card: CardRow, ticket: Entry, verb: str) -> Sna
 
 
 def _settlement(work: Work, entry: Entry) -> Settlement:
-    return work.settlements.get(entry.position) or Settlement.unpack(entry.body)
+    return Settlement.unpack(entry.body)

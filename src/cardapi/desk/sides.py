@@ -32,10 +32,13 @@ class Side:
         self.rows_max = rows_max
         self.rows = Rows(rows_max)
 
+        self.work: Work | None = None  # of the last batch, once there was one
+
     def forget(self) -> None:
         """Keep nothing of what was read."""
         self.next_account = 0
         self.rows = Rows(self.rows_max)
+        self.work = None
 
 
 class Sides:
@@ -83,13 +86,13 @@ class Sides:
         """
         count = len(self._sides)
         places = partitions_of(requests, count, self._store)
-        keys: set[tuple[str, str]] = set()
-        numbers: dict[int, set[str]] = {place: set() for place in (*places, *extra)}
+        keys: list[tuple[str, str]] = []
+        numbers: dict[int, set[str]] = {place: set() for place in {*places, *extra}}
         shown: dict[int, list[Request]] = {}
         for request, place in zip(requests, places, strict=True):
-            keys.add((request.client, request.client_key))
+            keys.append((request.client, request.client_key))
             if request.ref_key:
-                keys.add(request.ref_key)
+                keys.append(request.ref_key)
             if request.card:
                 numbers.setdefault(home(request.card, count), set()).add(request.card)
             for number in request.further:
@@ -97,11 +100,10 @@ class Sides:
             if request.verb in media.VERBS:
                 shown.setdefault(place, []).append(request)
         missing = [number for place, named in numbers.items() for number in named if number not in self._sides[place].rows.cards]
-        begun = self._store.begin(numbers.keys(), list(keys), missing)
-        known = dict(begun.keys)
+        begun = self._store.begin(numbers.keys(), keys, missing)
+        known, found = begun.keys, begun.found
         if everywhere:
-            known |= self._store.find_keys(list(keys))
-        found = begun.found
+            known |= self._store.find_keys(keys)
         for place, head in begun.heads.items():
             side = self._sides[place]
             if place == REGISTRY:  # a change is decided on the documents as they are now
@@ -114,20 +116,21 @@ class Sides:
         works: dict[int, Work] = {}
         for place, named in numbers.items():
             side = self._sides[place]
-            work = Work(
-                self._store, self._registry, self._custody, side.rows, side.head, side.chain_key, at_us, self._pin_tries_max,
-                partitions=count,
-            )  # fmt: skip
-            works[place] = work
-            work.works = works
-            work.keys = known  # one for all: a key used twice in a batch is seen, whichever partitions it names
-            work.next_account = side.next_account
+            work = works[place] = side.work or self._work(place, side)
+            work.begin(side.head, at_us, works, known, side.next_account)
             wanted = named.intersection(missing) if place not in begun.heads else named
             if wanted:
                 work.take_in(wanted, [found[number] for number in wanted if number in found])
             if place in shown:
                 work.prefetch_media(shown[place])
         return [works[place] for place in places]
+
+    def _work(self, place: int, side: Side) -> Work:
+        """A working set over the rows that are kept of a partition."""
+        side.work = Work(
+            self._store, self._registry, self._custody, side.rows, place, side.chain_key, self._pin_tries_max, len(self._sides)
+        )
+        return side.work
 
     def commit(self, works: Iterable[Work]) -> list[Head]:
         """Write what these working sets added, in one transaction. Returns the new ends; none when there was nothing."""
@@ -144,16 +147,18 @@ class Sides:
                 batch.cleared + other.cleared, batch.uncleared + other.uncleared,
             )  # fmt: skip
         self._store.commit(batch)
+        heads = []
         for work in written:
             side = self._sides[work.partition]
-            side.head = work.head()
+            heads.append(work.head())
+            side.head = heads[-1]
             side.next_account = work.next_account
             side.rows.trim()
             for (kind, name), data in work.documents.items():
                 self._registry.put(kind, name, data, side.head.position)
             if work.partition == REGISTRY:
                 self._registry.position = max(self._registry.position, side.head.position)
-        return [work.head() for work in written]
+        return heads
 
     def forget(self, works: Iterable[Work]) -> None:
         """What these working sets changed was not written."""

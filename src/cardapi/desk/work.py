@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -60,20 +60,12 @@ class Elsewhere(Exception):
 
 
 class Work(Fold):
-    """The working set of one batch. Commands on the same card see each other here (design, section 2)."""
+    """The working set of one partition in a batch, used again for the next. Commands on the same card see each other here (design, section 2)."""
 
     def __init__(
-        self,
-        store: Store,
-        registry: Registry,
-        custody: Custody,
-        rows: Rows,
-        head: Head,
-        chain_key: bytes,
-        at_us: int,
-        pin_tries_max: int,
+        self, store: Store, registry: Registry, custody: Custody, rows: Rows, partition: int, chain_key: bytes, pin_tries_max: int,
         partitions: int = 1,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.cards = rows.cards
         self.accounts = rows.accounts
@@ -83,20 +75,10 @@ class Work(Fold):
         self.registry = registry
         self.custody = custody
         self.pin_tries_max = pin_tries_max
-        self.partition = head.partition
+        self.partition = partition
         self.partitions = partitions  # how many there are
-        self.position = head.position
-        self.mac = head.mac
-        self.liability_fen = head.liability_fen
-        self.at_us = at_us
-        self.at_s = at_us // 1_000_000
-        self.entries: list[Entry] = []
-        self.keys: dict[tuple[str, str], Entry] = {}
-        self.settlements: dict[int, Settlement] = {}  # of this batch, by position
         self.kept: dict[tuple[str, str], Record] = {}  # beside the journal, by this batch
         self.recording = False  # an exception while True leaves the working set in doubt
-        self.next_account = 0  # account number to give next, 0 = not asked for yet
-        self.works: dict[int, Work] = {self.partition: self}  # of the whole batch, by partition
         self._chain_key = chain_key
         self._touched: dict[int, AccountRow] = {}  # accounts to write, in order
         self._absent: set[str] = set()
@@ -104,6 +86,29 @@ class Work(Fold):
         self._records_touched: set[tuple[str, str]] = set()
         self._keyed: dict[tuple[str, str, str], set[str]] = {}  # ids of this batch's records by (kind, index, value)
         self._versions: dict[str, ProgrammeVersion] = {}
+        self._of_batch: tuple[dict[Any, Any] | set[Any], ...] = (
+            self.documents, self.records, self.seals, self.cards_touched, self.media_touched, self.cleared, self.cleared_touched,
+            self.uncleared, self.kept, self._touched, self._absent, self._no_media, self._records_touched, self._keyed, self._versions,
+        )  # fmt: skip
+
+    def begin(self, head: Head, at_us: int, works: dict[int, Work], keys: dict[tuple[str, str], Entry], next_account: int) -> None:
+        """Start a batch at `at_us` where the journal ends: nothing of the last one is left but the rows.
+
+        `works`: of the whole batch, by partition; `keys`: what is known of client keys, one for all of these; `next_account`: the
+        account number to give next, 0 = not asked for yet.
+        """
+        for one in self._of_batch:
+            if one:
+                one.clear()
+        self.entries: list[Entry] = []
+        self.position = head.position
+        self.mac = head.mac
+        self.liability_fen = head.liability_fen
+        self.at_us = at_us
+        self.at_s = at_us // 1_000_000
+        self.works = works
+        self.keys = keys
+        self.next_account = next_account
 
     # ------------------------------------------------------------ reading
     def prefetch_media(self, requests: list[Request]) -> None:
@@ -297,51 +302,52 @@ class Work(Fold):
 
         Raises AmountOutOfRange, and changes nothing, where the liability would leave what a store can keep.
         """
+        delta = 0
         others: dict[int, list[int]] = {}
         if settlement is not None:
+            delta = liability_delta(settlement, self.partition)
             for other in settlement.further_accounts:
                 others.setdefault(other >> ACCOUNT_BITS, []).append(other)
-            self._bounded(settlement, others)
-        client, client_key = key or (request.client, request.client_key)
+            if others:
+                self._bounded(settlement, others)
+            if self.liability_fen + delta > LIABILITY_MAX:
+                raise _unbounded()
+        name = key or (request.client, request.client_key)
         entry = self._chain(
-            (verb or request.verb, "refused" if code else "applied", code), account_id, card,
-            (client, client_key, fingerprint or request.fingerprint), request, ref, others.pop(self.partition, []), body, settlement,
+            verb or request.verb, code, account_id, card, name, fingerprint or request.fingerprint, request, ref,
+            others.pop(self.partition, ()) if others else (), body, settlement, delta,
         )  # fmt: skip
-        self.keys[client, client_key] = entry
+        self.keys[name] = entry
         for partition, accounts in others.items():
             # The same body once more in the journal of each further partition: what it does there, in the same commit (M5, M6).
-            leg = (*leg_key(self.partition, entry.position, partition), _NO_FINGERPRINT)
-            self.at(partition)._chain((entry.verb, "applied", ""), accounts[0], card, leg, request, 0, accounts[1:], body, settlement)
+            leg = leg_key(self.partition, entry.position, partition)
+            assert settlement is not None, "only a settlement moves value to other accounts"
+            self.at(partition)._chain(
+                entry.verb, "", accounts[0], card, leg, _NO_FINGERPRINT, request, 0, accounts[1:], body, settlement,
+                liability_delta(settlement, partition),
+            )  # fmt: skip
         return entry
 
     def _bounded(self, settlement: Settlement | Cleared, partitions: Iterable[int]) -> None:
-        """Raise AmountOutOfRange where a partition's liability would leave its bound, Elsewhere for one that is not held."""
-        for partition in {self.partition, *partitions}:
+        """Raise AmountOutOfRange where the liability of a further partition would leave its bound, Elsewhere for one that is not held."""
+        for partition in partitions:
             if self.at(partition).liability_fen + liability_delta(settlement, partition) > LIABILITY_MAX:
-                raise AmountOutOfRange("all customers' money together leaves its bound", limit=LIABILITY_MAX)
+                raise _unbounded()
 
     def _chain(
-        self,
-        what: tuple[str, str, str],
-        account_id: int,
-        card: str,
-        key: tuple[str, str, bytes],
-        request: Request,
-        ref: int,
-        further: list[int],
-        body: bytes,
-        settlement: Settlement | Cleared | None,
-    ) -> Entry:
-        """Seal an entry after the last one of this partition, and fold it. `what`: verb, outcome, code."""
+        self, verb: str, code: str, account_id: int, card: str, key: tuple[str, str], fingerprint: bytes, request: Request, ref: int,
+        further: Sequence[int], body: bytes, settlement: Settlement | Cleared | None, delta: int,
+    ) -> Entry:  # fmt: skip
+        """Seal an entry after the last one of this partition, and fold it. `delta`: what it adds to the partition's liability."""
         position = self.position + 1
-        delta = liability_delta(settlement, self.partition) if settlement is not None else 0
+        liability_fen = self.liability_fen + delta
         entry = seal(
             self._chain_key,
             self.mac,
             (
-                self.partition, position, self.at_us, *what, account_id, card, *key, request.unit, request.terminal, request.operator,
-                request.approver, request.reason, ref, self.changed.get(account_id, 0),
-                pack_further([(other, self.changed[other]) for other in further]) if further else b"", self.liability_fen + delta, body,
+                self.partition, position, self.at_us, verb, "refused" if code else "applied", code, account_id, card, *key, fingerprint,
+                request.unit, request.terminal, request.operator, request.approver, request.reason, ref, self.changed.get(account_id, 0),
+                pack_further([(other, self.changed[other]) for other in further]) if further else b"", liability_fen, body,
             ),
         )  # fmt: skip
         self.recording = True
@@ -351,15 +357,13 @@ class Work(Fold):
             self._touched[account_id] = self.account_row(account_id)  # now, while it is at hand; a later entry does it again
         for other in further:
             self._touched[other] = self.account_row(other)
-        if isinstance(settlement, Settlement):
-            self.settlements[position] = settlement
-        elif settlement is not None:
+        if isinstance(settlement, Cleared):
             self._records_touched.update(("case", case.id) for case in settlement.cases)
             if settlement.batch is not None:
                 self._records_touched.add(("clearing-batch", settlement.batch.id))
         self.position = position
         self.mac = entry.mac
-        self.liability_fen += delta
+        self.liability_fen = liability_fen
         self.entries.append(entry)
         return entry
 
@@ -409,3 +413,7 @@ class Work(Fold):
     def head(self) -> Head:
         """The end of the journal once this is committed."""
         return Head(self.partition, self.position, self.mac, self.liability_fen, self.at_us)
+
+
+def _unbounded() -> AmountOutOfRange:
+    return AmountOutOfRange("all customers' money together leaves its bound", limit=LIABILITY_MAX)
