@@ -60,7 +60,7 @@ class Elsewhere(Exception):
 
 
 class Work(Fold):
-    """The working set of one partition in a batch, used again for the next. Commands on the same card see each other here (design, section 2)."""
+    """The working set of a partition, from batch to batch. Commands on the same card see each other here (design, section 2)."""
 
     def __init__(
         self, store: Store, registry: Registry, custody: Custody, rows: Rows, partition: int, chain_key: bytes, pin_tries_max: int,

@@ -23,17 +23,18 @@ class Connection:
     def __init__(self, path: bytes, setup: Sequence[str] = ()) -> None:
         """Open an existing database (`path` as the file system spells it) for writing and run the `setup` statements. Raises DirectError."""
     def begin(self, queries: Iterable[tuple[str, Iterable[tuple[int | str | bytes, ...]]]]) -> list[list[tuple[Any, ...]]]:
-        """Open a transaction that writes, which `write` or `abandon` ends, and `read` in it. Raises DirectError; then none is open.
+        """Open a transaction that writes, which `write` or `abandon` ends, and `read` in it.
 
-        Where one is open already it stays, whatever is raised.
+        Raises DirectError; then none is open, unless one was before.
         """
     def abandon(self) -> None:
         """Roll back what is open. Safe to call at any time before `close`."""
     def write(self, steps: Iterable[tuple[str, Iterable[tuple[int | str | bytes, ...] | msgspec.Struct]]]) -> None:
-        """One transaction, or the rest of the one that is open: each statement once for each of its rows, in order; durable when it returns.
+        """One transaction, or the rest of the one that is open: each statement once for each of its rows, in order.
 
-        A struct is the row of its fields. Raises DirectError after a ROLLBACK; if it came from the COMMIT, what is kept is
-        unknown. Raises TypeError or OverflowError for a value SQLite does not take; then nothing was begun or written.
+        Durable when it returns. A struct is the row of its fields. Raises DirectError after a ROLLBACK; if it came from the
+        COMMIT, what is kept is unknown. Raises TypeError or OverflowError for a value SQLite does not take; then nothing was
+        begun or written.
         """
     def read(self, statement: str, keys: Iterable[tuple[int | str | bytes, ...]]) -> list[tuple[Any, ...]]:
         """All rows of the statement for each key in turn, seen in one transaction: int, str, bytes or None. Raises DirectError."""

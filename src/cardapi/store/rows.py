@@ -162,7 +162,7 @@ class Plain:
             connection.execute("BEGIN IMMEDIATE")
             for what, rows in steps:
                 if isinstance(what, str):
-                    connection.executemany(what, rows)
+                    connection.executemany(what, map(_values, rows))
                 else:
                     self._insert(what, rows)
             connection.execute("COMMIT")
