@@ -17,7 +17,7 @@ from cardapi.clearing.prepare import Prepare
 from cardapi.clearing.sequences import findings
 from cardapi.keys.known import demo_keys
 from cardapi.store import media
-from cardapi.store.port import Entry
+from cardapi.store.port import Entry, Store
 from cardcore.clearing import Header, PurseRecord, Record, Seal, ValueRecord, parse
 from cardcore.clearing.body import Case, Cleared, unpack_case
 from cardcore.clearing.layout import encode_all
@@ -73,11 +73,12 @@ class Card:
 class Yard:
     """One shop. Terminal numbers 000000000001 and ..02 belong to tills a and b in stores s1 and s2."""
 
-    def __init__(self, directory: Path, *, rules: ClearingRules | None = None, made: bool = False) -> None:
-        """`made`: the directory holds a yard already."""
-        self.till = Till(directory)
+    def __init__(self, directory: Path, *, rules: ClearingRules | None = None, made: bool = False, till: Till | None = None) -> None:
+        """`made`: the directory holds a yard already. `till`: of a shop with another store."""
+        self.till = till or Till(directory)
         self.now = NOW
-        self.till.shop.desk._clock = self.clock
+        for desk in getattr(self.till.shop.desk, "_lanes", [self.till.shop.desk]):
+            desk._clock = self.clock
         self.terminals = [bytes(5) + bytes([n]) for n in (1, 2)]
         if not made:
             self._stores()
@@ -92,6 +93,11 @@ class Yard:
             self.change("terminal", terminal, {"unit": store, "name": terminal, "state": "active", "key_version": 1})
         for number, terminal, unit in zip(self.terminals, "ab", ("s1", "s2"), strict=True):
             self.change("sam", number.hex(), {"id": number.hex(), "utc_offset": "+08:00", "periods": [[0, terminal, unit]]})
+
+    @property
+    def store(self) -> Store:
+        """To read from, beside the desk."""
+        return self.till.shop.desk.look(lambda store: store)
 
     def clock(self) -> int:
         return int(self.now.timestamp()) * 1_000_000
@@ -112,7 +118,7 @@ class Yard:
             },
         )  # fmt: skip
         self.load(card, fen, chip=chip)
-        card.account_id = self.till.shop.store.read([card.number])[card.number].account.account_id
+        card.account_id = self.store.read([card.number])[card.number].account.account_id
         return card
 
     @staticmethod
@@ -124,7 +130,7 @@ class Yard:
         if fen:
             memo = media.pack_shown(media.Shown(self.medium(card, chip=chip)))
             sent = self.till.done("load", card=card.number, command=Load(fen, memo=memo), meaning=[card.number, fen, next(self.keys)])
-            self.till.done("arrive", ref=sent.position, command=Arrive(memo=memo))
+            self.till.done("arrive", ref=sent.position, partition=sent.partition, command=Arrive(memo=memo))
             card.balance += fen
 
     # ------------------------------------------------------------ purchases
@@ -168,11 +174,9 @@ class Yard:
         self, records: Sequence[Record], *, batch: int = 1, blacklist: int = 0, key: str = "", seal: Seal | None = None, by: str = ""
     ) -> Entry:
         data = encode_all(self.header(batch, blacklist=blacklist), records) + (seal.encode() if seal else b"")
-        reader = self.till.shop.store.reader()
-        command = self.prepare.upload(reader, parse(data))
-        reader.close()
+        command = self.prepare.upload(self.store, parse(data))
         request = self.till.request("clear_batch", key=key or f"upload-{next(self.keys)}", command=command, meaning=[data.hex()])
-        request.terminal = by
+        request.terminal, request.further = by, command.numbers
         return self.till.shop.desk.call(request)
 
     # ------------------------------------------------------------ what came of it
@@ -181,13 +185,13 @@ class Yard:
         from hashlib import blake2b
 
         digest = blake2b(record.encode(), digest_size=16).digest()
-        rows = [row for row in self.till.shop.store.cleared() if row.digest == digest]
+        rows = [row for row in self.store.cleared() if row.digest == digest]
         assert len(rows) <= 1, "a record is accounted for once"
         return NAMES[rows[0].outcome] if rows else ""
 
     def state(self) -> dict[str, Any]:
         """What must not depend on the order of uploads: records and their outcomes, open cases, value on cards, media, sales."""
-        store = self.till.shop.store
+        store = self.store
         rows = sorted(
             (row.key.hex() if row.key[0] != 2 else row.key[:28].hex(), NAMES[row.outcome], row.amount_fen) for row in store.cleared()
         )
@@ -200,10 +204,10 @@ class Yard:
 
     def on_card(self, card: Card) -> int:
         """What the journal says is on the card."""
-        return Account.unpack(self.till.shop.store.read([card.number])[card.number].account.state).on_card_fen
+        return Account.unpack(self.store.read([card.number])[card.number].account.state).on_card_fen
 
     def all_cases(self) -> list[Case]:
-        return [unpack_case(row.body) for row in self.till.shop.store.all_records("case")]
+        return [unpack_case(row.body) for row in self.store.all_records("case")]
 
     def cases(self, state: str = "open") -> list[str]:
         return sorted(case.reason for case in self.all_cases() if case.state == state)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from cardapi.app import Shop
 from cardapi.custody import Pin
 from cardapi.desk import is_settlement
 from cardapi.keys.known import demo_keys
@@ -15,6 +16,7 @@ from cardapi.media.asked import Asked, Caller, Record, Result
 from cardapi.media.profiles import desfire_medium, purse_medium
 from cardapi.media.sessions import CardSessions, Step
 from cardapi.media.tap import Room
+from cardapi.store.port import Store
 from cardcore.card.purse import Application
 from cardcore.clearing.body import unpack_case
 from cardcore.settlement import Account, Settlement
@@ -42,9 +44,14 @@ class Counter:
         self.now: int | None = None  # epoch seconds; None is the clock
         self.restart()
 
-    def restart(self) -> None:
-        """The service is killed and started: sessions are gone, the journal is not."""
-        shop = self.till.shop
+    @property
+    def store(self) -> Store:
+        """To read from, beside the desk."""
+        return self.till.shop.desk.look(lambda store: store)
+
+    def restart(self, shop: Shop | None = None) -> None:
+        """The service is killed and started: sessions are gone, the journal is not. `shop`: another process' view of it."""
+        shop = shop or self.till.shop
         clock = lambda: time.time_ns() // 1_000 if self.now is None else self.now * 1_000_000  # noqa: E731
         self.room = Room(shop.desk, shop.registry, demo_keys(), clock, self.rng.randbytes, ready.SYSTEM)
         self.sessions = CardSessions(self.room)
@@ -110,7 +117,7 @@ class Counter:
     # ------------------------------------------------------------ where the money is
     def account(self, number: str = "") -> Account:
         """The account as the store holds it, read past the desk."""
-        return Account.unpack(self.till.shop.store.read([number or self.number])[number or self.number].account.state)
+        return Account.unpack(self.store.read([number or self.number])[number or self.number].account.state)
 
     def chip(self, card: Card) -> int:
         """What is in the chip's memory, read past its commands."""
@@ -125,14 +132,14 @@ class Counter:
 
     def claims_of_sales(self, number: str = "") -> int:
         """Fen that this card paid, as the journal has them."""
-        account = self.till.shop.store.read([number or self.number])[number or self.number].account
-        entries = self.till.shop.store.statement(account.account_id, None, 1_000)
+        account = self.store.read([number or self.number])[number or self.number].account
+        entries = self.store.statement(account.account_id, None, 1_000)
         settled = [Settlement.unpack(entry.body) for entry in entries if is_settlement(entry)]
         return sum(posting.amount for one in settled for posting in one.postings() if posting.target == "sales")
 
     def cases(self) -> list[tuple[str, str, str]]:
         """Reason, state and medium of every case."""
-        rows = self.till.shop.store.find_records("case", "state", "", "~", limit=100)
+        rows = self.store.find_records("case", "state", "", "~", limit=100)
         return [(case.reason, case.state, case.facts["medium"]) for case in (unpack_case(row.body) for row in rows)]
 
     def places(self, number: str = "") -> dict[str, int]:

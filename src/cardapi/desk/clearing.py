@@ -16,6 +16,7 @@ import numpy as np
 
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.work import Work
+from cardapi.ids import ACCOUNT_BITS
 from cardapi.store.fold import unpack_step
 from cardapi.store.port import Entry
 from cardcore.clearing import body as form
@@ -36,8 +37,6 @@ def clear(work: Work, request: Request) -> Entry:
     upload: Any = request.command
     if not isinstance(upload, Upload):
         raise Problem("invalid_payload", "clear_batch needs an upload")
-    if work.partitions > 1:  # its one entry pays accounts of every partition
-        raise Problem("invalid_payload", "uploads are cleared by shops with one partition: cardcore init --partitions 1")
     body = _Posting(work, request, upload).body()
     return work.add(request, account_id=0, card="", body=body.pack(), settlement=body)
 
@@ -88,7 +87,9 @@ class _Posting:
         self.known = work.read_cleared([
             *self.unproven, *(key for key, outcome in zip(upload.keys, upload.outcomes, strict=True) if outcome == ACCEPTED)
         ])  # fmt: skip
-        work.admit_cards({card for card in upload.cards if card})
+        numbers = {card for card in upload.cards if card}
+        work.admit_cards(numbers)
+        self.cards = {number: row for number in numbers if (row := work.card(number)) is not None}
         self.earliest = work.at_s - upload.rules.late_days * DAY_S
         self.latest = work.at_s + upload.rules.ahead_s
         self.left: dict[int, int] = {}  # account -> fen still on its card
@@ -135,12 +136,12 @@ class _Posting:
         upload, key, at = self.upload, self.upload.keys[place], self.upload.times[place]
         if key in self.known or self.unproven[place] in self.known or key in self.fresh or suspended:
             return False
-        if not self.earliest <= at <= self.latest or self.work.cards[upload.cards[place]].state != "active":
+        if not self.earliest <= at <= self.latest or self.cards[upload.cards[place]].state != "active":
             return False
         account_id, amount = upload.accounts[place], self.amounts[place]
         left = self.left.get(account_id)
         if left is None:
-            left = self.work.accounts[account_id].on_card_fen
+            left = self.work.account(account_id).on_card_fen
         if amount > left:
             return False
         self.left[account_id] = left - amount
@@ -190,7 +191,7 @@ class _Posting:
         if at < self.earliest:
             return reasons.LATE_UPLOAD
         number = upload.cards[place]
-        card = work.cards[number]
+        card = self.cards[number]
         if card.state != "active":
             if card.state in ("destroyed", "stock"):
                 return reasons.CARD_DEAD
@@ -204,7 +205,7 @@ class _Posting:
         account_id, amount = upload.accounts[place], self.amounts[place]
         left = self.left.get(account_id)
         if left is None:
-            left = work.accounts[account_id].on_card_fen
+            left = work.account(account_id).on_card_fen
         if amount > left:
             return reasons.CARD_OVERDRAWN
         self.left[account_id] = left - amount
@@ -230,7 +231,8 @@ class _Posting:
 
     def _backwards(self, account_id: int) -> Iterator[Entry]:
         """Every entry of an account, newest first: an account that went on with another number may have thousands since a loss."""
-        yield from reversed([entry for entry in self.work.entries if entry.account_id == account_id])
+        here = self.work.at(account_id >> ACCOUNT_BITS)
+        yield from reversed([entry for entry in here.entries if entry.account_id == account_id])
         before: int | None = None
         while page := self.work.store.statement(account_id, before, HISTORY):
             yield from page
@@ -300,7 +302,9 @@ class _Posting:
                 known = newest.get(upload.media[place])
                 if known is None or counter > known.counter:
                     newest[upload.media[place]] = Seen(upload.media[place], counter, max(0, balance))
-        self.work.admit_media(set(newest))
+        accounts = {upload.media[place]: upload.accounts[place] for place, _, _ in self.kept if upload.media[place] in newest}
+        for name in newest:
+            self.work.at(accounts[name] >> ACCOUNT_BITS).admit_media({name})
         return [newest[name] for name in sorted(newest)]
 
     def _batch(self) -> BatchCount:

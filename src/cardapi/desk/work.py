@@ -14,7 +14,7 @@ from cardapi.ids import ACCOUNT_BITS, home, is_leg, leg_key
 from cardapi.people.registry import ProgrammeVersion, Registry
 from cardapi.store import media
 from cardapi.store.chain import pack_further, seal
-from cardapi.store.fold import Fold, Records, digest, liability_delta, pack_body
+from cardapi.store.fold import Fold, Records, accounts_of, digest, liability_delta, pack_body
 from cardapi.store.port import AccountRow, Batch, CardRow, Entry, Found, Head, MediumRow, Record, Store
 from cardcore.clearing.body import BatchCount, Case, Cleared, Row, unpack_batch, unpack_case
 from cardcore.errors import AmountOutOfRange
@@ -237,7 +237,17 @@ class Work(Fold):
         return unpack_batch(row.body) if row is not None else None
 
     def admit_cards(self, numbers: set[str]) -> None:
-        """Read many cards with their accounts at once."""
+        """Read many cards with their accounts at once, each where it lives. Raises Elsewhere."""
+        if self.partitions > 1:
+            by_home: dict[int, set[str]] = {}
+            for number in numbers:
+                by_home.setdefault(home(number, self.partitions), set()).add(number)
+            for place, own in by_home.items():
+                self.at(place)._admit_own(own)
+        else:
+            self._admit_own(numbers)
+
+    def _admit_own(self, numbers: set[str]) -> None:
         missing = {number for number in numbers if number not in self.cards and number not in self._absent}
         if missing:
             self.take_in(missing, self.store.read(list(missing)).values())
@@ -320,11 +330,13 @@ class Work(Fold):
         self.keys[name] = entry
         for partition, accounts in others.items():
             # The same body once more in the journal of each further partition: what it does there, in the same commit (M5, M6).
+            # Of an upload, which touches thousands of accounts, its part there.
             leg = leg_key(self.partition, entry.position, partition)
             assert settlement is not None, "only a settlement moves value to other accounts"
+            part = settlement.part(accounts_of(partition)) if isinstance(settlement, Cleared) else settlement
             self.at(partition)._chain(
-                entry.verb, "", accounts[0], card, leg, _NO_FINGERPRINT, request, 0, accounts[1:], body, settlement,
-                liability_delta(settlement, partition),
+                entry.verb, "", accounts[0], card, leg, _NO_FINGERPRINT, request, 0, accounts[1:],
+                part.pack() if part is not settlement else body, part, liability_delta(part, partition),
             )  # fmt: skip
         return entry
 

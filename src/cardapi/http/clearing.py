@@ -39,15 +39,11 @@ async def upload(service: Service, call: Call) -> Answer:
     settings = service.shop.settings
     prepare = Prepare(service.registry, service.shop.keys, settings.card_system.encode(), settings.clearing)
 
-    def prepared(store: Store) -> Upload:
-        if len(store.partitions()) > 1:
-            raise HttpProblem("clearing_unavailable")
-        return prepare.upload(store, fragment)
-
-    command = await service.desk.ask(prepared)
+    command = await service.desk.ask(lambda store: prepare.upload(store, fragment))
     if not call.caller.terminal:
         _need_tills(service, call, command)
-    entry = await service.desk.execute(service.request(call, "clear_batch", command=command))
+    # The cards tell the desk which partitions it writes.
+    entry = await service.desk.execute(service.request(call, "clear_batch", command=command, further=command.numbers))
     return ok(cleared(entry))
 
 

@@ -80,7 +80,6 @@ _INNER = {
     "pin_malformed": Kind(422, "A PIN is 4 to 12 digits"),
     "invalid_batch": Kind(422, "These octets are no clearing batch"),
     "terminal_suspended": Kind(403, "The terminal sent too many wrong MACs; a person must release it"),
-    "clearing_unavailable": Kind(409, "Off-line purchases are cleared where the journal has one partition"),
     "unknown_case": Kind(404, "There is no such case, or not for this caller"),
     "case_closed": Kind(409, "The case is closed already"),
     "weak_password": Kind(422, "The password is too short or too long"),

@@ -189,13 +189,15 @@ def split(entry: Entry) -> Iterator[tuple[str, str, Cleared | Settlement | None,
 
 
 def cleared(entry: Entry) -> Cleared | None:
-    """The decoded body of an entry that cleared off-line purchases, else None. Raises InvalidRecord."""
+    """The decoded body of an entry that cleared off-line purchases, else None: its legs say parts of it again. Raises InvalidRecord."""
+    if is_leg(entry.client, entry.client_key):
+        return None
     return Cleared.unpack(entry.body) if entry.verb == "clear_batch" and entry.outcome == "applied" else None
 
 
 def fold_tills(tills: dict[tuple[str, str], Figures], entry: Entry) -> None:
     """Fold one entry into the figures of the tills it belongs to."""
-    if entry.verb == "clear_batch":
+    if entry.verb == "clear_batch" and not is_leg(entry.client, entry.client_key):
         tills.setdefault((entry.unit, entry.terminal), Figures()).other_entries += 1
     for unit, terminal, done, places in split(entry):
         figures = tills.setdefault((unit, terminal), Figures())

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from cardapi.ids import ACCOUNT_BITS
+from cardapi.ids import ACCOUNT_BITS, is_leg
 from cardapi.store import media
 from cardapi.store.port import AccountRow, CardRow, Entry, MediumRow, Record
 from cardcore.clearing.body import BatchCount, Case, Cleared, Row, case_order
@@ -100,10 +100,15 @@ def accounts_in(settlement: Settlement, partition: int) -> list[int]:
     return [account for account in (settlement.account_id, *settlement.further_accounts) if account >> ACCOUNT_BITS == partition]
 
 
+def accounts_of(partition: int) -> range:
+    """The account ids that a partition may have."""
+    return range(partition << ACCOUNT_BITS, partition + 1 << ACCOUNT_BITS)
+
+
 def liability_delta(settlement: Settlement | Cleared, partition: int) -> int:
     """What a settlement adds to the customers' money of one partition: all it adds, unless it touches accounts of others (M10)."""
     if isinstance(settlement, Cleared):
-        return settlement.liability_delta_fen
+        return settlement.liability_delta_of(accounts_of(partition))
     if not settlement.further_accounts or len(accounts_in(settlement, partition)) == 1 + len(settlement.further_accounts):
         return settlement.liability_delta_fen
     delta = 0
@@ -201,10 +206,20 @@ class Fold:
         self.documents[change.kind, change.id] = change.after
 
     def _clear(self, entry: Entry, body: Cleared) -> None:
-        """Value that left cards by purchases they proved, and what became of every other record of the upload (K2, C1)."""
+        """Value that left cards by purchases they proved, and what became of every other record of the upload (K2, C1).
+
+        Each entry of an upload takes from the cards of its own partition; the records are kept by the first one.
+        """
+        own = accounts_of(entry.partition)
         for account_id, amount_fen in body.paid():
-            self.accounts[account_id].spend_on_card(amount_fen)
-            self.changed[account_id] = entry.position
+            if account_id in own:
+                self.accounts[account_id].spend_on_card(amount_fen)
+                self.changed[account_id] = entry.position
+        for seen in body.seen_of(own):
+            shown = media.Shown(seen.medium, offline_counter=seen.counter, balance_fen=seen.balance_fen)
+            self._touch_medium(media.after(self.media[seen.medium], "clear", entry.position, shown))
+        if is_leg(entry.client, entry.client_key):
+            return
         for key in body.dropped:
             assert self.cleared.pop(key).outcome != ACCEPTED, "a record that was accepted is dropped"
             self.cleared_touched.pop(key, None)
@@ -219,9 +234,6 @@ class Fold:
             self.records["case", case.id] = case_record(case, entry.position)
         for change in body.changes:
             self._change(Change(*change))
-        for seen in body.seen:
-            shown = media.Shown(seen.medium, offline_counter=seen.counter, balance_fen=seen.balance_fen)
-            self._touch_medium(media.after(self.media[seen.medium], "clear", entry.position, shown))
         if body.batch is not None:
             self.records["clearing-batch", body.batch.id] = batch_record(body.batch, entry.position)
 

@@ -24,6 +24,7 @@ from cardapi.store.fold import (
     SEALED_KINDS,
     Fold,
     accounts_in,
+    accounts_of,
     digest,
     is_settlement,
     liability_delta,
@@ -149,6 +150,15 @@ class _Legs:
             body = hashlib.sha256(entry.body).digest()
             self._owed |= {(into, leg_key(entry.partition, entry.position, into)[1]): body for into in partitions}
 
+    def see_cleared(self, entry: Entry, body: Cleared) -> None:
+        """An upload's entry: the first, or the leg of a further partition with its part."""
+        if is_leg(entry.client, entry.client_key):
+            self._found[entry.partition, entry.client_key] = entry.position, hashlib.sha256(entry.body).digest()
+            return
+        for into in {account_id >> ACCOUNT_BITS for account_id in body.further_accounts} - {entry.partition}:
+            part = hashlib.sha256(body.part(accounts_of(into)).pack()).digest()
+            self._owed[into, leg_key(entry.partition, entry.position, into)[1]] = part
+
     def check(self) -> None:
         """Every movement has all its legs, and no leg is without its first entry."""
         for (partition, key), (position, body) in self._found.items():
@@ -215,9 +225,15 @@ class _Replay:
                 self._postings(entry, settlement)
             elif entry.verb in CLEARING_VERBS and entry.outcome == "applied":
                 body = Cleared.unpack(entry.body)
-                expected_further = [(other, self._fold.changed.get(other, 0)) for other in body.further_accounts]
+                touched = [other for other in body.further_accounts if other >> ACCOUNT_BITS == self._partition]
+                if is_leg(entry.client, entry.client_key):
+                    if touched[:1] != [entry.account_id]:
+                        self._bad(entry.position, "the leg of an upload is another account's")
+                    touched = touched[1:]
+                expected_further = [(other, self._fold.changed.get(other, 0)) for other in touched]
+                self._legs.see_cleared(entry, body)
                 self._fold.apply(entry, body)
-                self.liability_fen += body.liability_delta_fen
+                self.liability_fen += liability_delta(body, self._partition)
             else:
                 if entry.outcome == "refused" and entry.body:
                     unpack_facts(entry.body)

@@ -102,7 +102,10 @@ class Row(NamedTuple):
 
 
 class Cleared(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """Body of an entry of verb `clear_batch`. Columns hold one item for each record that was new or came out otherwise than before."""
+    """Body of an entry of verb `clear_batch`. Columns hold one item for each record that was new or came out otherwise than before.
+
+    Where it pays accounts of several partitions, its first entry has all of it, and a leg in each further partition the `part` there.
+    """
 
     header: bytes
     seal: bytes  # b"" without
@@ -211,6 +214,38 @@ class Cleared(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     def liability_delta_fen(self) -> int:
         """What customers own less afterwards (M10)."""
         return -int(self.amounts()[self.accepted()].sum())
+
+    def liability_delta_of(self, accounts: range) -> int:
+        """What customers with these accounts own less afterwards."""
+        return -int(self.amounts()[self._paid_from(accounts)].sum())
+
+    def seen_of(self, accounts: range) -> list[Seen]:
+        """What chips of these accounts proved."""
+        if not self.seen:
+            return []
+        chips, ids = self.records().view(DESFIRE_BLOCK), self.account_ids()
+        places = np.flatnonzero(self._paid_from(accounts) & (chips["kind"] == DESFIRE)).tolist()
+        names = {f"desfire:{chips['uid'][place].tobytes().hex()}" for place in places if ids[place] in accounts}
+        return [seen for seen in self.seen if seen.medium in names]
+
+    def part(self, accounts: range) -> Cleared:
+        """What it did to these accounts, and nothing else: the body of a leg."""
+        chosen = self._paid_from(accounts)
+
+        def column(octets: bytes, size: int) -> bytes:
+            return np.frombuffer(octets, f"V{size}")[chosen].tobytes()
+
+        count = int(chosen.sum())
+        return Cleared(
+            b"", b"", count, 0, column(self.blocks, BLOCK), column(self.keys, KEY_OCTETS), column(self.digests, DIGEST_OCTETS),
+            bytes([ACCEPTED]) * count, column(self.accounts, 8), column(self.times, 8), column(self.payees, 2), self.tills, [], [],
+            self.seen_of(accounts), [], None,
+        )  # fmt: skip
+
+    def _paid_from(self, accounts: range) -> NDArray[np.bool_]:
+        ids = self.account_ids()
+        chosen: NDArray[np.bool_] = self.accepted() & (ids >= accounts.start) & (ids < accounts.stop)
+        return chosen
 
     def rows(self, partition: int, position: int) -> list[Row]:
         """The rows of the store that it writes."""

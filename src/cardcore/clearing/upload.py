@@ -54,6 +54,11 @@ class Upload:
     rules: ClearingRules
 
     @property
+    def numbers(self) -> tuple[str, ...]:
+        """The cards that its records name, each once."""
+        return tuple(sorted({number for number in self.cards if number}))
+
+    @property
     def batch(self) -> str:
         """The batch's id."""
         return f"{self.header.terminal.hex()}-{self.header.batch}"
