@@ -6,17 +6,18 @@ database: `-N` is update, select and insert in one transaction, TPC-B-like adds 
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import uvloop
+
 from cardapi.app import Shop
-from cardapi.desk import Request
 from cardapi.store.port import StoreError
 from cardapi.store.postgres_local import OWNER, ROLE, LocalServer
 from cardcore.settlement import Sale
@@ -80,41 +81,31 @@ class Pgbench:
 
 
 class Callers:
-    """Threads that settle one at a time each, through the desk and the store."""
+    """Callers that settle one at a time each, through the desk and the store: on one event loop, as pgbench's clients with -j 1."""
 
     def __init__(self, shop: Shop, data: dataset.Dataset, command: Sale, seed: int) -> None:
         self._shop, self._command = shop, command
         self._caller = dataset.Caller(shop, data, seed)
-        self._lock = threading.Lock()
-
-    def _next(self) -> Request:
-        with self._lock:
-            return self._caller.request(self._command)
 
     def rate(self, seconds: float) -> Callable[[], float]:
         def run() -> float:
-            done = [0] * CALLERS
-            failed: list[str] = []
-            ends = time.perf_counter() + seconds
-
-            def settle(place: int) -> None:
-                while time.perf_counter() < ends:
-                    entry = self._shop.desk.call(self._next())
-                    if entry.outcome != "applied":
-                        failed.append(entry.code)
-                    done[place] += 1
-
-            threads = [threading.Thread(target=settle, args=(place,)) for place in range(CALLERS)]
             started = time.perf_counter()
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            if failed:
-                raise LineFailed(f"a settle was refused: {failed[0]}")
-            return sum(done) / (time.perf_counter() - started)
+            done = uvloop.run(self._settling(started + seconds))
+            return done / (time.perf_counter() - started)
 
         return run
+
+    async def _settling(self, ends: float) -> int:
+        return sum(await asyncio.gather(*(self._settle_until(ends) for _ in range(CALLERS))))
+
+    async def _settle_until(self, ends: float) -> int:
+        done = 0
+        while time.perf_counter() < ends:
+            entry = await self._shop.desk.execute(self._caller.request(self._command))
+            if entry.outcome != "applied":
+                raise LineFailed(f"a settle was refused: {entry.code}")
+            done += 1
+        return done
 
     def batches(self, seconds: float) -> Callable[[], float]:
         def run() -> float:

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from cardapi.store import schema
-from cardapi.store.port import AccountRow, Batch, Head, KeyTaken, StoreError
+from cardapi.store.port import AccountRow, Batch, Head, KeyTaken, Overtaken, StoreError
 from cardapi.store.postgres import PostgresStore
 from cardapi.store.postgres_local import ROLE
 from cardapi.store.postgres_safety import UnsafeServer
@@ -72,6 +72,66 @@ def test_a_partition_has_one_writer(pair: tuple[PostgresStore, PostgresStore]) -
     thread.join(10)
     assert order == ["first", "second"]
     write(two, 3, 1)  # nobody holds this one
+
+
+def trusting(store: PostgresStore, *partitions: int) -> bool:
+    """Whether the store began without asking the server."""
+    return not store.begin(partitions, (), (), trusting=True).asked
+
+
+def test_who_writes_alone_need_not_ask(pair: tuple[PostgresStore, PostgresStore]) -> None:
+    one, two = pair
+    assert not trusting(one, 0, 1), "it does not know them yet"
+    one.commit(Batch([make_entry(1)], [], [], []))
+    assert not trusting(one, 0, 1), "when it last asked, it learned something"
+    one.abandon()
+    assert trusting(one, 0, 1)
+    one.commit(Batch([make_entry(2, client_key="k2"), make_entry(1, partition=1, client_key="k3")], [], [], []))
+    assert trusting(one, 1)
+    one.abandon()
+    assert not trusting(one, 1, 2), "2 was never asked for"
+    one.abandon()
+    assert [head.position for head in two.heads()[:2]] == [2, 1]
+
+
+def test_trust_is_found_out_at_the_commit(pair: tuple[PostgresStore, PostgresStore]) -> None:
+    """Whatever another process wrote since, nothing decided without it is written: neither on top of it nor beside it."""
+    one, two = pair
+    for _ in range(2):
+        one.begin([0, 1], (), ())
+        one.abandon()
+    assert trusting(one, 0, 1)
+    write(two, 1, 1)
+    with pytest.raises(Overtaken):
+        one.commit(Batch([make_entry(1)], [], [AccountRow(7, b"stale", 1)], []))
+    assert [head.position for head in two.heads()[:2]] == [0, 1]
+    assert two.counts()["accounts"] == 0
+    assert not trusting(one, 0, 1), "it asks again after that"
+    one.commit(Batch([make_entry(1)], [], [], []))
+
+
+def test_a_rebuild_by_another_process_is_noticed(pair: tuple[PostgresStore, PostgresStore]) -> None:
+    one, two = pair
+    for _ in range(2):
+        one.begin([0], (), ())
+        one.abandon()
+    assert trusting(one, 0)
+    two.rebuild([], [], [])
+    with pytest.raises(Overtaken):
+        one.commit(Batch([make_entry(1)], [], [], []))
+
+
+def test_a_key_that_was_not_looked_for_is_found(pair: tuple[PostgresStore, PostgresStore]) -> None:
+    one, _ = pair
+    write(one, 0, 1, client_key="same")
+    for _ in range(2):
+        one.begin([0], (), ())
+        one.abandon()
+    assert trusting(one, 0)
+    with pytest.raises(KeyTaken):
+        one.commit(Batch([make_entry(2, client_key="same")], [], [], []))
+    assert one.find_keys([("terminal:t1", "same")])["terminal:t1", "same"].position == 1
+    write(one, 0, 2)
 
 
 def test_a_writer_that_died_holds_nothing(pair: tuple[PostgresStore, PostgresStore]) -> None:

@@ -17,6 +17,7 @@ from cardapi.people.follow import REGISTRY, catch_up
 from cardapi.people.registry import Registry
 from cardapi.store import media
 from cardapi.store.chain import start_head
+from cardapi.store.fold import MONEY_VERBS
 from cardapi.store.port import Batch, Head, Store
 
 ROWS_MAX = 131_072  # accounts kept, over all partitions
@@ -100,7 +101,8 @@ class Sides:
             if request.verb in media.VERBS:
                 shown.setdefault(place, []).append(request)
         missing = [number for place, named in numbers.items() for number in named if number not in self._sides[place].rows.cards]
-        begun = self._store.begin(numbers.keys(), keys, missing)
+        plain = not everywhere and not any(request.ref_key or request.verb not in MONEY_VERBS for request in requests)
+        begun = self._store.begin(numbers.keys(), keys, missing, trusting=plain)
         known, found = begun.keys, begun.found
         if everywhere:
             known |= self._store.find_keys(keys)
@@ -118,6 +120,7 @@ class Sides:
             side = self._sides[place]
             work = works[place] = side.work or self._work(place, side)
             work.begin(side.head, at_us, works, known, side.next_account)
+            work.asked = begun.asked
             wanted = named.intersection(missing) if place not in begun.heads else named
             if wanted:
                 work.take_in(wanted, [found[number] for number in wanted if number in found])

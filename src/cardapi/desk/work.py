@@ -77,6 +77,7 @@ class Work(Fold):
         self.pin_tries_max = pin_tries_max
         self.partition = partition
         self.partitions = partitions  # how many there are
+        self.asked = True  # whether the batch's keys were looked for; if not, the commit finds those that have their effect
         self.kept: dict[tuple[str, str], Record] = {}  # beside the journal, by this batch
         self.recording = False  # an exception while True leaves the working set in doubt
         self._chain_key = chain_key

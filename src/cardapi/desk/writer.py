@@ -26,7 +26,7 @@ from cardapi.desk.sides import Sides
 from cardapi.desk.work import Elsewhere, Work
 from cardapi.people.registry import Registry
 from cardapi.store.fold import MONEY_VERBS
-from cardapi.store.port import Batch, Entry, Head, KeyTaken, Record, Store
+from cardapi.store.port import Batch, DecideAgain, Entry, Head, KeyTaken, Record, Store
 from cardcore.errors import CardcoreError
 from cardcore.settlement import Account, Settlement, Snapshot, decide
 from cardcore.settlement.lifecycle import admit
@@ -362,17 +362,17 @@ class Desk:
     def _work(self, requests: list[Request]) -> list[Answer]:
         """Decide and commit.
 
-        Decided again when a client key turned out to have its effect in another partition (O1), or a request to need a partition
-        that nothing in the batch told of.
+        Decided again when a client key turned out to have its effect already (O1), somebody else to have written meanwhile, or a
+        request to need a partition that nothing in the batch told of.
         """
         everywhere, extra = False, frozenset[int]()
         for left in reversed(range(BATCH_TRIES)):
             try:
                 return self._batches(requests, everywhere=everywhere, extra=extra)
-            except KeyTaken:
+            except DecideAgain as error:
                 if not left:
                     raise
-                everywhere = True
+                everywhere = everywhere or isinstance(error, KeyTaken)
             except Elsewhere as missing:
                 self._store.abandon()
                 assert left, "a batch that holds every partition needs no other"
@@ -402,7 +402,7 @@ class Desk:
     def _commit(self, works: Collection[Work]) -> None:
         try:
             heads = self._sides.commit(works)
-        except KeyTaken:
+        except DecideAgain:
             self._sides.forget(works)
             raise
         if heads and self._checkpoints is not None:
@@ -411,11 +411,27 @@ class Desk:
 
 def _one(work: Work, request: Request) -> Answer:
     """The answer of one request: the entry of its key if there is one, else a new one, else a problem."""
-    seen = work.keys.get((request.client, request.client_key))
+    name = (request.client, request.client_key)
+    seen = work.keys.get(name)
     if seen is not None:
-        if seen.fingerprint == request.fingerprint or seen.verb == "tombstone":
-            return seen
-        return Problem("key_reused", "this client key was used for another request")
+        return _seen(seen, request)
+    answer = _decided(work, request)
+    if not work.asked and not isinstance(answer, Entry) and answer.code != "key_required":
+        # Nothing of it meets the key's index at the commit, so the key is looked for now: it may have its effect already (O2).
+        for seen in work.store.find_keys([name]).values():
+            return _seen(seen, request)
+    return answer
+
+
+def _seen(seen: Entry, request: Request) -> Answer:
+    """What a client key answers that has its effect already (O2)."""
+    if seen.fingerprint == request.fingerprint or seen.verb == "tombstone":
+        return seen
+    return Problem("key_reused", "this client key was used for another request")
+
+
+def _decided(work: Work, request: Request) -> Answer:
+    """A new entry, or why there is none."""
     key = request.client_key
     if not key or len(key) > 255 or not key.isprintable() or len(request.fingerprint) != 16:
         return Problem("key_required", "a client key has 1 to 255 printable characters")

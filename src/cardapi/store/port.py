@@ -23,8 +23,16 @@ class StoreError(CardcoreError):
     code = "store"
 
 
-class KeyTaken(StoreError):
-    """A client key of this batch has its effect in another partition. Nothing was written; ask `find_keys` and decide again."""
+class DecideAgain(StoreError):
+    """Nothing of this batch was written; begin it anew and decide again."""
+
+
+class KeyTaken(DecideAgain):
+    """A client key of this batch has its effect already, where `begin` did not look: ask `find_keys`."""
+
+
+class Overtaken(DecideAgain):
+    """Somebody else wrote a partition of this batch since it was begun `trusting`."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -151,6 +159,7 @@ class Begun(msgspec.Struct, frozen=True):
     heads: dict[int, Head]
     keys: dict[tuple[str, str], Entry]
     found: dict[str, Found]
+    asked: bool = True  # False: begun in trust, nothing was looked up
 
 
 class Store(Protocol):
@@ -212,10 +221,14 @@ class Store(Protocol):
         """Entries whose `ref` is this position, oldest first."""
         ...
 
-    def begin(self, partitions: Collection[int], keys: Sequence[tuple[str, str]], numbers: Sequence[str]) -> Begun:
+    def begin(
+        self, partitions: Collection[int], keys: Sequence[tuple[str, str]], numbers: Sequence[str], *, trusting: bool = False
+    ) -> Begun:
         """Become the one writer of these partitions until `commit` or `abandon` (F3), and read what a batch names.
 
         Keys are looked for in these partitions only; one that has its effect elsewhere is found at the commit (KeyTaken).
+        `trusting`: a store that believes to be the one writer anyway, and has nothing to read, may begin without asking
+        (`Begun.asked`); the commit then finds out (KeyTaken, Overtaken).
         """
         ...
 
@@ -226,7 +239,7 @@ class Store(Protocol):
     def commit(self, batch: Batch) -> None:
         """Atomic and durable when it returns; ends what `begin` began.
 
-        Raises KeyTaken; any other error means: nothing written, or unknown -> the desk stops (F2).
+        Raises DecideAgain; any other error means: nothing written, or unknown -> the desk stops (F2).
         """
         ...
 

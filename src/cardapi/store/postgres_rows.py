@@ -12,7 +12,7 @@ from cardapi.store import postgres_arrays as arrays
 from cardapi.store import postgres_clearing as clearing
 from cardapi.store import postgres_records as records
 from cardapi.store import postgres_sql as sql
-from cardapi.store.port import AccountRow, Batch, CardRow, Entry, MediumRow, StoreError
+from cardapi.store.port import AccountRow, Batch, CardRow, MediumRow, StoreError
 
 PART = 1_000  # rows of one statement when a whole table is written
 _astuple = msgspec.structs.astuple
@@ -39,7 +39,6 @@ def kinds(fields: Sequence[str]) -> list[Callable[[Any], bytes]]:
     return [arrays.int8s if name in _INTEGERS else arrays.byteas if name in _BYTES else arrays.texts for name in fields]
 
 
-ENTRY_KINDS = kinds(Entry.__struct_fields__)
 CARD_KINDS = kinds(CardRow.__struct_fields__)
 MEDIUM_KINDS = kinds(MediumRow.__struct_fields__)
 
@@ -49,8 +48,7 @@ def columns_of(batch: Batch) -> list[tuple[str, Sequence[Any]]]:
     columns: list[tuple[str, Sequence[Any]]] = []
     try:
         if batch.entries:
-            rows = zip(*map(_astuple, batch.entries), strict=True)
-            columns.append((sql.INSERT_ENTRIES, [kind(column) for kind, column in zip(ENTRY_KINDS, rows, strict=True)]))
+            columns.append((sql.INSERT_ENTRIES, [arrays.entries(batch.entries)]))
         if batch.accounts:
             columns.append((sql.UPSERT_ACCOUNTS, account_columns(batch.accounts)))
         if batch.cards:

@@ -19,7 +19,7 @@ MEDIUM = "medium, account_id, card, profile, state, keys, purse, online_counter,
 
 # A generic plan made while the tables were small must not read them whole when they are large.
 SETTINGS = {
-    "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off",
+    "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off", "plan_cache_mode": "force_generic_plan",
     "client_min_messages": "warning", "idle_in_transaction_session_timeout": "10s", "lock_timeout": "20s", "statement_timeout": "60s",
     "TimeZone": "UTC",
 }  # fmt: skip
@@ -31,7 +31,12 @@ def _columns(count: int) -> str:
 
 
 # ---------------------------------------------------------------- the hot path
-LOCK = "SELECT number, token, holder FROM partition WHERE number = any(%b) ORDER BY number FOR UPDATE"
+LOCK = "SELECT number, token FROM partition WHERE number = any(%b) ORDER BY number FOR UPDATE"
+# The same where the tokens are known: an error, which ends the whole flush, unless each is as it was.
+HOLD = (
+    "SELECT 1 / (count(*) = cardinality(%b))::int FROM (SELECT FROM unnest(%b, %b) k (number, token) "
+    "JOIN partition p ON p.number = k.number AND p.token = k.token ORDER BY p.number FOR UPDATE OF p) held"
+)
 FIND_KEYS = (
     f"SELECT {ENTRY_E} FROM unnest(%b, %b) k (client, client_key) "
     "CROSS JOIN LATERAL (SELECT * FROM entry WHERE client = k.client AND client_key = k.client_key AND partition = any(%b) OFFSET 0) e"
@@ -41,17 +46,18 @@ READ_CARDS = (
     "JOIN card c ON c.partition = k.partition AND c.number = k.number "
     "JOIN account a ON a.partition = c.partition AND a.account_id = c.account_id"
 )
-INSERT_ENTRIES = f"INSERT INTO entry ({ENTRY}) SELECT * FROM unnest({_columns(22)})"
+INSERT_ENTRIES = f"INSERT INTO entry ({ENTRY}) SELECT {ENTRY} FROM unnest(%b::entry_row[])"
 UPSERT_ACCOUNTS = (
     f"INSERT INTO account (partition, account_id, state, changed_at) SELECT * FROM unnest({_columns(4)}) "
     "ON CONFLICT (partition, account_id) DO UPDATE SET state = excluded.state, changed_at = excluded.changed_at"
 )
 HOT = {
-    "lock": LOCK, "find_keys": FIND_KEYS, "read_cards": READ_CARDS, "insert_entries": INSERT_ENTRIES, "upsert_accounts": UPSERT_ACCOUNTS,
+    "lock": LOCK, "hold": HOLD, "find_keys": FIND_KEYS, "read_cards": READ_CARDS,
+    "insert_entries": INSERT_ENTRIES, "upsert_accounts": UPSERT_ACCOUNTS,
 }  # fmt: skip
 
 # ---------------------------------------------------------------- the rest
-TAKE_OVER = "UPDATE partition SET holder = %s, token = token + 1 WHERE number = any(%b)"
+TAKE_OVER = "UPDATE partition SET holder = %b, token = token + 1 WHERE number = any(%b)"
 HEADS = (
     "SELECT p.number, e.position, e.mac, e.liability_fen, e.at_us FROM partition p LEFT JOIN LATERAL "
     "(SELECT position, mac, liability_fen, at_us FROM entry WHERE partition = p.number ORDER BY position DESC LIMIT 1) e ON true "
@@ -112,6 +118,7 @@ DROP_ALL = """DO $$ DECLARE name text; BEGIN
         EXECUTE format('DROP TABLE %I CASCADE', name);
     END LOOP;
     DROP FUNCTION IF EXISTS entry_append_only();
+    DROP TYPE IF EXISTS entry_row;
 END $$"""
 DELETE_PROJECTIONS = tuple(f"DELETE FROM {table}" for table in ("clearing_record", "medium", "card", "account", "document"))
 

@@ -255,7 +255,9 @@ class SqliteStore:
         return found
 
     # ------------------------------------------------------------ writes
-    def begin(self, partitions: Collection[int], keys: Sequence[tuple[str, str]], numbers: Sequence[str]) -> Begun:
+    def begin(
+        self, partitions: Collection[int], keys: Sequence[tuple[str, str]], numbers: Sequence[str], *, trusting: bool = False
+    ) -> Begun:
         """Nobody else writes: the data directory is locked. So nothing is stale, and keys are found wherever they are.
 
         Raises StoreError; then nothing is begun.
