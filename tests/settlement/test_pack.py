@@ -323,6 +323,30 @@ def test_mutations_of_good_packs_are_valid_or_refused_by_line() -> None:
     assert 100 < refused < 400, "the mutations hit both sides"
 
 
+WRONG = ["-1", "0", "1.5", "true", '"no such word"', "[]", "{}", "99999999999999999999", '"0/0"', '["a", 1]', "{ a = 1 }"]
+"""Values that some keys take and most do not."""
+VALUE = re.compile(r"""([a-z_]+) = (-?[0-9][0-9_]*|"[^"]*"|true|false|\[[^\[\]{}]*\])""")
+
+
+def test_wrong_values_are_refused_by_their_line() -> None:
+    """Each shipped pack with one value made wrong, key by key: a value that is refused is refused on its own line."""
+    refused = 0
+    for name in sorted(TEXTS):
+        choose = random.Random(name)
+        lines = TEXTS[name].splitlines()
+        for number, line in enumerate(lines, 1):
+            for found in VALUE.finditer(line.split("#")[0]):
+                broken = line[: found.start(2)] + choose.choice(WRONG) + line[found.end(2) :]
+                problems = pack.check("\n".join([*lines[: number - 1], broken, *lines[number:]]))
+                if not problems:
+                    continue
+                refused += 1
+                assert all(problem.reason for problem in problems)
+                near = any(abs(problem.line - number) <= 3 for problem in problems)  # a missing key is told at its table
+                assert near or found[1] in ("name", "tier"), (name, broken, problems)  # a lost name is told where it is used
+    assert refused >= 200, refused
+
+
 def test_lines_of_every_shape_of_key() -> None:
     text = 'a.b = 1\n[t]\n"q.r" = """\nx\n"""\nlast = [\n  1,\n  { deep = 2 }, # note ]\n]\n'
     text += '[[t.many]]\n[[t.many]]\nk = "]"\n[t.many.sub]\nz = 1.5\n'

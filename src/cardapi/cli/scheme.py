@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from fractions import Fraction
 from typing import Annotated
 
 import typer
@@ -38,22 +40,44 @@ def list_packs(lang: Lang = "en", as_json: Json = False) -> None:
 
 
 @app.command()
-def check(file: Pack, as_json: Json = False) -> None:
+def check(
+    file: Pack,
+    budget: Annotated[str, typer.Option("--budget", help="What spent points may cost, in percent of the sales that earned them.")] = "0.6",
+    lang: Lang = "en",
+    as_json: Json = False,
+) -> None:
     """Check a pack: every problem with its line and reason; exit code 1 when there is one.
+
+    A valid pack is told what it lets customers gain by dividing or joining tickets (a rule that states a step for each ticket bounds
+    it), and what points cost that are spent, with a warning above the budget.
 
     Example: cardcore scheme check my-cards.toml
     """
+    from cardapi.plans.budget import cost_sentence, costs, percent
+    from cardapi.plans.gains import gain_sentence, gains
+    from cardapi.plans.words import Words
     from cardcore.settlement import pack
 
-    problems = [problem._asdict() for problem in pack.check(read_pack(file))]
+    words, bound = Words(_language(lang)), _share(budget)
+    text = read_pack(file)
+    problems = [problem._asdict() for problem in pack.check(text)]
+    normal = {} if problems else pack.normalise(text)
+    found, spent = (gains(normal), costs(normal, bound)) if normal else ([], [])
     if as_json:
-        emit_json({"ok": not problems, "problems": problems})
+        told = [
+            {**one._asdict(), **{key: percent(getattr(one, key)) for key in ("low", "high", "budget")}, "over": one.over} for one in spent
+        ]
+        emit_json({"ok": not problems, "problems": problems, "gains": [one._asdict() for one in found], "costs": told})
     elif problems:
         for problem in problems:
             note(f"{file}:{problem['line']}: {problem['path'] + ': ' if problem['path'] else ''}{problem['reason']}")
         note(f"error: {len(problems)} problem{'s' if len(problems) > 1 else ''} [invalid_pack]")
     else:
         say(f"{file} is a valid pack")
+        for gain in found:
+            say(f"gain: {gain_sentence(gain, words)}")
+        for cost in spent:
+            say(f"{'warning' if cost.over else 'cost'}: {cost_sentence(cost, words)}")
     if problems:
         raise typer.Exit(1)
 
@@ -111,6 +135,13 @@ def _language(lang: str) -> str:
     if lang not in LANGUAGES:
         raise Mistake("no_such_language", f"--lang is en or zh, not {lang!r}")
     return lang
+
+
+def _share(text: str) -> Fraction:
+    """A share from percent such as `0.6`. Raises Mistake."""
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,4})?", text):
+        raise Mistake("bad_budget", f"--budget is in percent, such as 0.6, not {text!r}")
+    return Fraction(text) / 100
 
 
 app.command("what-if")(what_if)

@@ -9,7 +9,10 @@ from typing import Any, Final
 from cardapi.plans.words import UNBOUNDED, Words
 
 Normalised = dict[str, Any]
-COUNTED: Final = {"tickets": "tickets", "paid": "fen", "quantity": "quantity", "points": "points", "topups": "topups", "charged": "fen"}
+COUNTED: Final = {
+    "tickets": "tickets", "paid": "fen", "quantity": "quantity", "points": "points", "topups": "topups", "charged": "fen",
+    "events": "times", "score": "score",
+}  # fmt: skip
 """The unit of what a counter counts."""
 
 _FLAGS: Final = {1: ("特价", "special-price"), 4: ("会员专享", "member-only"), 8: ("柜台不打折", "kept out of discounts by their counter")}
@@ -36,7 +39,9 @@ def clauses(pack: Normalised, rule: Normalised, words: Words) -> list[str]:
 
 
 def _amounts(rule: Normalised, words: Words) -> list[str]:
-    what = words("充值", "what is paid") if rule.get("effect") == "bonus" else words("整单原价", "the ticket's list price")
+    what = words(*{
+        "topup": ("充值", "what is paid"), "event": ("事件金额", "the event's amount"), "settle": ("整单原价", "the ticket's list price"),
+    }[rule.get("on") or ("topup" if rule.get("effect") == "bonus" else "settle")])  # fmt: skip
     found = []
     if rule["amount_min_fen"]:
         least = words.yuan(rule["amount_min_fen"])
@@ -122,8 +127,9 @@ PREDICATES: Final[dict[str, Callable[[Normalised, Any, Words], str]]] = {
     "tag_not": _either("会员没有标签{}", "the member has no tag {}"),
     "stock": _either("活动{}还有余量", "the campaign {} still has something to give"),
     "event": _either("发生的是{}", "what happens is {}"),
+    "points_end": _either("可用积分以 {} 结尾", "the points of the card end in {}"),
     "before": lambda pack, values, words: words("本单之前", "before this ticket ") + _bounds(pack, values, words),
     "reached": lambda pack, values, words: words("连同本单", "with this ticket ") + _bounds(pack, values, words),
     "nth": _nth,
 }
-"""A clause for each kind of predicate; a test holds the keys equal to what packs can say."""
+"""A clause for each kind of predicate; a test holds the keys to what packs can say."""

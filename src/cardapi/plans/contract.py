@@ -45,6 +45,8 @@ def contract(text: str | bytes, language: str) -> Contract:
         Section(words("入会", "Membership"), _membership(membership_policy(document), words) if "membership" in document else []),
         Section(words("计数", "What is counted"), [_counter(pack, one, words) for one in pack["counters"] if one["counts"] != "quota"]),
         Section(words("等级", "Tiers"), [_tier(pack, tier, words) for tier in pack["tiers"]] if "tier" in document else []),
+        Section(words("等级复核", "Reviews"), _review(pack, words)),
+        Section(words("奖励与排名", "Awards and rankings"), _awards(pack, words)),
         Section(words("优惠", "Benefits"), [_benefit(pack, rule, words) for rule in pack["rules"]]),
         Section(words("价格怎么算", "How prices are made"), _pricing(pack, words)),
         Section(words("出售的次卡、套餐与期卡", "What is sold"), [_product(pack, product, words) for product in pack["products"]]),
@@ -98,6 +100,9 @@ def _purse(pack: Normalised, purse: Normalised, words: Words) -> str:
         said.append(words(f"自{since}起 {span} 有效", f"good for {span} from {since}"))
     else:
         said.append(words("不过期", "without an end"))
+    if any(purse.get("grace") or ()):
+        grace = words.span(*purse["grace"])
+        said.append(words(f"过期后 {grace} 内仍可抽奖", f"for {grace} after it lapsed still good for draws"))
     if purse["per_day"]:
         said.append(words(f"每天最多 {purse['per_day']} 次", f"at most {words.amount(purse['per_day'], 'times')} a day"))
     if purse["min_gap_days"]:
@@ -174,10 +179,13 @@ def _counter(pack: Normalised, counter: Normalised, words: Words) -> str:
     what = words(*{
         "tickets": ("消费单数", "tickets"), "paid": ("实付金额", "money paid"), "quantity": ("件数", "pieces bought"),
         "points": ("所得积分", "points earned"), "topups": ("充值次数", "top-ups"), "charged": ("充值金额", "money topped up"),
+        "events": ("事件次数", "times of events"), "score": ("评分", "score"),
     }[counter["counts"]])  # fmt: skip
     if counter["categories"] is not None:
         names = words.any_of([pack["categories"][index] for index in counter["categories"]])
         what += words(f"(仅{names})", f" for {names}")
+    if counter.get("events"):
+        what += words(f"({words.any_of(counter['events'])})", f" ({words.any_of(counter['events'])})")
     per = words.per(counter["per"])
     if counter["streak"]:
         return words(
@@ -206,6 +214,38 @@ def _tier(pack: Normalised, tier: Normalised, words: Words) -> str:
     if not ways:
         return words(f"“{tier['name']}”:人人由此开始。", f'"{tier["name"]}": everyone starts here.')
     return words(f"“{tier['name']}”:{words.any_of(ways)}。", f'"{tier["name"]}": reached by {words.any_of(ways)}.')
+
+
+def _review(pack: Normalised, words: Words) -> list[str]:
+    review = pack.get("review") or {}
+    said = []
+    if review.get("per"):
+        per = words.per(review["per"])
+        fall = words(
+            *(("降一级", "falls by one tier") if review["fall"] == "one" else ("降到当期达到的等级", "falls to the tier it reached"))
+        )
+        said.append(
+            words(f"{per}复核一次:当期未再达到等级的{fall}。", f"Reviewed once {per}: a card that did not reach its tier again {fall}.")
+        )
+    if review.get("returns") == "at-review":
+        said.append(words("退货不立即降级,复核时再看。", "A return takes no tier at once; the next review sees it."))
+    return said
+
+
+def _awards(pack: Normalised, words: Words) -> list[str]:
+    said = []
+    for award in pack.get("awards", ()):
+        kind = words(*{"coupon": ("优惠券", "coupon"), "gift": ("礼品", "gift"), "message": ("消息", "message")}[award["kind"]])
+        good = words.span(award["months"], award["days"])
+        span = words(f",{good}有效", f", good for {good}") if good else ""
+        said.append(words(f"“{award['name']}”:{kind}“{award['id']}”{span}。", f'"{award["name"]}": the {kind} "{award["id"]}"{span}.'))
+    for ranking in pack.get("rankings", ()):
+        counter, top = pack["counters"][ranking["counter"]]["name"], ranking["top"]
+        said.append(words(
+            f"“{ranking['name']}”:每期按“{counter}”排名,取前 {top} 名。",
+            f'"{ranking["name"]}": after each period the first {top} by "{counter}".',
+        ))  # fmt: skip
+    return said
 
 
 def _benefit(pack: Normalised, rule: Normalised, words: Words) -> str:

@@ -80,6 +80,7 @@ UNITS: Final = {
     "tickets": ("单", "ticket", "tickets"),
     "quantity": ("件", "piece", "pieces"),
     "topups": ("次充值", "top-up", "top-ups"),
+    "score": ("分", "point of score", "points of score"),
     "times": ("次", "time", "times"),
 }
 PERIODS: Final = {

@@ -1,0 +1,78 @@
+"""What points that are spent cost the shop, as a share of the sales that earned them, and whether that is within a budget (R06)."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from cardapi.plans.words import Words
+
+Normalised = dict[str, Any]
+BUDGET = Fraction(6, 1000)  # R06: 0.6 % of sales
+
+
+class Cost(NamedTuple):
+    """One use of points. `low` and `high`: its cost by the slowest and the fastest way to earn them, as a share of sales."""
+
+    rule: str
+    units: int
+    worth_fen: int
+    low: Fraction
+    high: Fraction
+    budget: Fraction
+
+    @property
+    def over(self) -> bool:
+        """Whether it may cost more than its budget."""
+        return self.high > self.budget
+
+
+def costs(pack: Normalised, budget: Fraction = BUDGET) -> list[Cost]:
+    """Every step of every ladder, and points that pay; none where no points are earned by sales."""
+    rates = [rate for tier in range(len(pack["tiers"])) for rate in _points_per_fen(pack, tier) if rate]
+    if not rates:
+        return []
+    found = []
+    for rule in pack["rules"]:
+        uses = (
+            [(rule["units"], rule["worth_fen"])]
+            if rule["effect"] == "deduct"
+            else rule.get("ladder", ())
+            if rule["effect"] == "redeem"
+            else ()
+        )
+        for units, worth_fen in uses:
+            found.append(Cost(rule["name"], units, worth_fen, worth_fen * min(rates) / units, worth_fen * max(rates) / units, budget))
+    return found
+
+
+def _points_per_fen(pack: Normalised, tier: int) -> tuple[Fraction, Fraction]:
+    """Points that a fen of sales earns in a tier: by the rules without further conditions, and when every condition is met."""
+    plain: dict[str, Fraction] = {}
+    most: dict[str, Fraction] = {}
+    for index, rule in enumerate(pack["rules"]):
+        if rule["effect"] != "accrue" or rule.get("on", "settle") != "settle" or (rule["tiers"] is not None and tier not in rule["tiers"]):
+            continue
+        group = rule["exclusive"] or f" {index}"  # of a group one rule acts
+        rate = Fraction(rule["amount"] * rule["multiplier"][0], rule["per_fen"] * rule["multiplier"][1])
+        most[group] = max(most.get(group, Fraction(0)), rate)
+        if not rule["asks"] and rule["categories"] is None and rule["flags"] == (0, 0):
+            plain[group] = max(plain.get(group, Fraction(0)), rate)
+    return sum(plain.values(), Fraction(0)), sum(most.values(), Fraction(0))
+
+
+def percent(share: Fraction) -> str:
+    """A share in percent with two decimals, half up."""
+    hundredths = (share.numerator * 20_000 + share.denominator) // (2 * share.denominator)
+    return f"{hundredths // 100}.{hundredths % 100:02d} %"
+
+
+def cost_sentence(cost: Cost, words: Words) -> str:
+    """One cost in words, with the warning where it is above its budget."""
+    share = percent(cost.high) if cost.low == cost.high else f"{percent(cost.low)} - {percent(cost.high)}"
+    worth, points = words.yuan(cost.worth_fen), words.amount(cost.units, "points")
+    over = words(f",超出预算 {percent(cost.budget)}", f", above the budget of {percent(cost.budget)}") if cost.over else ""
+    return words(
+        f"“{cost.rule}”:{points}值 {worth},占销售额 {share}{over}",
+        f'"{cost.rule}": {points} cost {worth}, {share} of the sales that earn them{over}',
+    )
