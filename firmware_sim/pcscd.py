@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -58,11 +59,11 @@ def until(held: Callable[[], object], what: str, patience_s: float = PATIENCE_S)
 
 
 def free_ports() -> int:
-    """A free port whose neighbour is free too. Raises OSError."""
+    """A free port whose neighbour is free too, below those that Linux hands out, so that nobody gets it before pcscd. Raises OSError."""
     for _ in range(50):
+        port = 20_000 + secrets.randbelow(12_000)
         with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port = int(one.getsockname()[1])
+            one.bind(("127.0.0.1", port))
             two.bind(("127.0.0.1", port + 1))
             return port
     raise OSError("no two free ports beside each other")

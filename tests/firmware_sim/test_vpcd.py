@@ -35,13 +35,13 @@ class FakeVpcd:
 
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.listener.settimeout(20)
+        self.listener.settimeout(60)
         self.port = self.listener.getsockname()[1]
         self.link: socket.socket | None = None
 
     def accept(self) -> None:
         self.link, _ = self.listener.accept()
-        self.link.settimeout(20)
+        self.link.settimeout(60)
 
     def send(self, message: bytes) -> None:
         assert self.link is not None
@@ -90,11 +90,11 @@ def reader() -> Iterator[FakeVpcd]:
 @pytest.fixture
 def slot(reader: FakeVpcd) -> Iterator[Slot]:
     made = Slot(build.purse_card(balance=5000), port=reader.port, away=0.05, patience=0.05)
-    thread = serve_in_thread(made)
+    thread = serve_in_thread(made, timeout=30)
     reader.accept()
     yield made
     made.stop()
-    thread.join(5)
+    thread.join(30)
     assert not thread.is_alive()
 
 
@@ -114,7 +114,7 @@ def test_power_atr_reset_and_commands(reader: FakeVpcd, slot: Slot):
 
 
 def test_small_socket_writes_are_not_held_back(reader: FakeVpcd, slot: Slot):
-    assert slot.connected.wait(5)
+    assert slot.connected.wait(30)
     with slot._lock:
         assert slot._link is not None
         assert slot._link.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -191,7 +191,7 @@ def test_command_line_serves_keeps_its_state_and_ends(reader: FakeVpcd, tmp_path
         assert reader.ask(SELECT).endswith(b"\x90\x00")
         assert reader.ask(h("805C000204")) == h("000003099000")
         second = run("--card", "pboc", "--port", str(reader.port), "--state", image)
-        assert "in use" in second.communicate(timeout=20)[1]
+        assert "in use" in second.communicate(timeout=60)[1]
         assert second.returncode == 1
         process.send_signal(signal.SIGUSR1)
         assert reader.receive() is None
@@ -199,7 +199,7 @@ def test_command_line_serves_keeps_its_state_and_ends(reader: FakeVpcd, tmp_path
         reader.accept()
         assert reader.ask(ATR)
         process.send_signal(signal.SIGTERM)
-        out, errors = process.communicate(timeout=20)
+        out, errors = process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()
@@ -208,7 +208,7 @@ def test_command_line_serves_keeps_its_state_and_ends(reader: FakeVpcd, tmp_path
     assert "> 80 5C 00 02 04" in out
     assert "< 00 00 03 09 90 00" in out
     wrong = run("--card", "desfire", "--state", image)
-    assert "holds a pboc card" in wrong.communicate(timeout=20)[1]
+    assert "holds a pboc card" in wrong.communicate(timeout=60)[1]
 
 
 def test_card_comes_back_however_fast_it_is_pulled_and_put_back(reader: FakeVpcd):
@@ -227,7 +227,7 @@ def test_card_comes_back_however_fast_it_is_pulled_and_put_back(reader: FakeVpcd
         process.send_signal(signal.SIGUSR1)
         assert reader.receive() is None, "and it can still be taken out"
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     finally:
         process.kill()
         process.communicate()

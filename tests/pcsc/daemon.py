@@ -80,7 +80,7 @@ class Daemon:
             yield slot
         finally:
             slot.stop()
-            thread.join(5)
+            thread.join(30)
             if pcscd.running():
                 self.sees(reader, card=False)
 

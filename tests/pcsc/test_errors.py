@@ -15,6 +15,7 @@ from cardapi.pcsc import context as contexts
 from cardapi.pcsc import errors
 from cardapi.pcsc.context import PNP_READER, Context
 from cardapi.pcsc.watch import READER_ADDED, READER_GONE, Watcher
+from firmware_sim.pcscd import until
 from tests.pcsc import daemon
 
 
@@ -128,10 +129,10 @@ def test_a_reader_plugged_in_is_found_by_the_notification_reader(bound: Any):
 
     def change(_: int, timeout: int, known: list[tuple[str, int]]) -> Any:
         if known[0][0] != PNP_READER:
-            plugged_out.wait(5)
+            plugged_out.wait(60)
             return [0x80100002, []]
         waits.append(known[0][0])
-        if not plugged.acquire(timeout=5):
+        if not plugged.acquire(timeout=60):
             return [0x8010000A, []]
         if len(listed) > 1:
             listed.pop(0)
@@ -146,16 +147,17 @@ def test_a_reader_plugged_in_is_found_by_the_notification_reader(bound: Any):
 
     bound(SCardListReaders=readers, SCardGetStatusChange=change, SCardCancel=cancel)
     with Watcher(lambda *_: None) as watcher:
-        first = watcher.next(5)
+        first = watcher.next(30)
         assert first is not None
         assert (first.what, first.reader) == (READER_ADDED, "one")
+        until(lambda: waits, "the first wait")
         assert watcher.next(0.2) is None
         assert len(waits) == 1, "it sleeps"
         plugged.release()
-        second = watcher.next(5)
+        second = watcher.next(30)
         assert second is not None
         assert (second.what, second.reader) == (READER_ADDED, "two")
         plugged.release()
-        third = watcher.next(5)
+        third = watcher.next(30)
         assert third is not None
         assert (third.what, third.reader) == (READER_GONE, "one")

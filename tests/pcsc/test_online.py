@@ -116,7 +116,7 @@ def test_a_card_that_stays_away_is_settled_at_another_run(pcscd: Daemon, shop: S
     with pcscd.holding(card, away=30) as slot:
         station(pcscd, shop, "load", "50", "--tender", "cash")
         card.tears = [Tear.parse("54:answer:0")]
-        said = call("reader", "pay", "12.50", "--reader", pcscd.reader, "--data", shop.data, "--wait", "1.5", check=False).stderr
+        said = call("reader", "pay", "12.50", "--reader", pcscd.reader, "--data", shop.data, "--wait", "4", check=False).stderr
         assert "[card_outcome_unknown]" in said
         assert [item["amount_fen"] for item in shop.in_flight()] == [12_50]
         slot.stop()

@@ -74,7 +74,7 @@ def test_a_batch_with_a_card_torn_out(pcscd: Daemon, data: Path):
     feeder = threading.Thread(target=feed, daemon=True)
     feeder.start()
     result = call(*making(pcscd, data, "spring", "--count", "3", "--activate", "--json"), **PIN)
-    feeder.join(20)
+    feeder.join(60)
     assert [card["medium"][-4:] for card in made(result)] == ["0001", "0002", "0003"]
     assert "not made" in result.stderr, "the torn one was noticed"
     told = json.loads(call("batch", "show", "spring", "--data", data, "--json").stdout)
@@ -83,7 +83,7 @@ def test_a_batch_with_a_card_torn_out(pcscd: Daemon, data: Path):
         words = ("--tender", "cash", "--reader", pcscd.reader, "--data", data, "--json")
         loaded = json.loads(call("reader", "load", "100", *words, **PIN).stdout)
         assert (loaded["outcome"], loaded["chip_fen"], loaded["medium"][-4:]) == ("done", 100_00, "0002")
-        again = call(*making(pcscd, data, "spring", "--wait", "1"), check=False, **PIN)
+        again = call(*making(pcscd, data, "spring", "--wait", "4"), check=False, **PIN)
         assert "issued, or written off, already" in again.stderr
         assert "[no_card]" in again.stderr
 
@@ -103,7 +103,7 @@ def test_the_station_is_killed_and_goes_on(pcscd: Daemon, data: Path):
     with pcscd.holding(card):
         command = [*COMMAND, *making(pcscd, data, "summer")]
         stations.append(subprocess.Popen(command, env={**ENVIRONMENT, **PIN}, stderr=subprocess.PIPE))
-        stations[0].communicate(timeout=30)
+        stations[0].communicate(timeout=120)
         assert stations[0].returncode == -signal.SIGKILL
         assert counts(data, "summer") == (0, 1, 0)
         done = made(call(*making(pcscd, data, "summer", "--json"), **PIN))

@@ -113,4 +113,4 @@ class Terminal:
             except ProcessLookupError:
                 break
             time.sleep(0.3)
-        self._process.wait(10)
+        self._process.wait(60)

@@ -30,7 +30,7 @@ def replay(data: Path, *words: str, check: bool = True) -> dict[str, Any]:
 
 
 def start(data: Path, *words: str) -> subprocess.Popen[str]:
-    command = [*COMMAND, "replay", "--demo", str(data), *SET, "--limit", LIMIT, "--json", "--terminals-concurrency", "8", *words]
+    command = [*COMMAND, "replay", "--demo", str(data), *SET, "--limit", LIMIT, "--json", "--terminals-concurrency", "2", *words]
     return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -7,6 +7,7 @@ them. A worker that ends because its store failed is started anew, after a pause
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import sys
@@ -14,6 +15,8 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
+ENDS = (signal.SIGTERM, signal.SIGINT)
+POLL_S = 0.1
 PAUSE_S = 0.5
 PAUSE_MAX_S = 10.0
 STEADY_S = 60.0  # a worker that ran as long starts anew without a pause
@@ -51,40 +54,41 @@ class Workers:
 
         1 when a worker could not even start: then nothing is tried again.
         """
-        for signum in (signal.SIGTERM, signal.SIGINT):
+        for signum in ENDS:
             signal.signal(signum, self._end)
-        pipe = os.pipe()
+        reading, writing = os.pipe()
         for number in range(self._count):
-            self._start(number, pipe)
-        os.close(pipe[1])
-        started = b""
-        while len(started) < self._count:
-            more = os.read(pipe[0], self._count)
-            if not more:  # one ended before it accepted
-                break
-            started += more
-            if self._ending:
-                break
-        if len(started) == self._count:
+            self._start(number, (reading, writing))
+        os.close(writing)
+        accepting = 0
+        while accepting < self._count and not self._ending:
+            if select.select([reading], [], [], POLL_S)[0]:
+                more = os.read(reading, self._count)
+                if not more:  # one ended before it accepted
+                    break
+                accepting += len(more)
+        os.close(reading)
+        failed = accepting < self._count and not self._ending
+        if accepting == self._count:
             ready()
-        elif not self._ending:
-            self._end(signal.SIGTERM, None)
-            self._wait()
-            return 1
-        self._watch()
-        return 0
+            self._watch()
+        self._stop()
+        return int(failed)
 
     def _start(self, number: int, pipe: tuple[int, int] | None = None) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # a child that is not yet known, or still has our handler, would miss it
         pid = os.fork()
         if pid:
             self._running[pid] = (number, time.monotonic())
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             return
         code = 1
         try:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             if pipe is not None:
                 os.close(pipe[0])
             code = self._work(number, lambda: None if pipe is None else _tell(pipe[1]))
@@ -97,16 +101,11 @@ class Workers:
 
     def _end(self, signum: int, frame: FrameType | None) -> None:
         del signum, frame
-        self._ending = True
-        for pid in list(self._running):
-            try:
-                os.kill(pid, signal.SIGTERM)
-            except ProcessLookupError:
-                pass
+        self._ending = True  # no more than that: we may be in the middle of anything
 
     def _watch(self) -> None:
         while not self._ending:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status = os.waitpid(-1, os.WNOHANG) if self._running else (0, 0)  # none, when the store failed under all of them
             if pid in self._running:
                 number, since = self._running.pop(pid)
                 steady = time.monotonic() - since > STEADY_S
@@ -118,10 +117,11 @@ class Workers:
                     del self._due[number]
                     self._start(number)
             if not pid:
-                time.sleep(0.1)
-        self._wait()
+                time.sleep(POLL_S)
 
-    def _wait(self) -> None:
+    def _stop(self) -> None:
+        for pid in self._running:
+            os.kill(pid, signal.SIGTERM)  # one that ended already is still ours to wait for
         while self._running:
             pid, _ = os.waitpid(-1, 0)
             self._running.pop(pid, None)
