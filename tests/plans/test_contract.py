@@ -66,7 +66,7 @@ def test_every_number_of_a_pack_is_in_its_contract(name: str, language: str) -> 
     for part in ("title", "about"):
         del document[part]
     found = list(numbers(document))
-    assert len(found) > 1
+    assert found
     for path, number in found:
         forms = {number, money(number)} if number.isdigit() else set(number.split("|"))
         if number:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +14,7 @@ from cardapi.cli.group import group
 from cardapi.cli.options import DEFAULT_DATA, DataDir, Json, Key, Operator, Token, Url
 from cardapi.cli.packs import read_pack
 from cardapi.cli.service import reach
-from cardapi.cli.show import Mistake, details, emit_json, listing, note, say
+from cardapi.cli.show import Mistake, details, emit_json, listing, note, say, table
 from cardapi.cli.what_if import what_if
 
 app = group("Programme packs: the files that say what a card can do.")
@@ -24,7 +26,8 @@ Lang = Annotated[str, typer.Option("--lang", help="en or zh.")]
 @app.command("list")
 def list_packs(lang: Lang = "en", as_json: Json = False) -> None:
     """List the packs that ship with cardcore: what each does, and which kinds of card it makes."""
-    from cardapi.plans.kinds import KINDS, kinds
+    from cardapi.plans.draft import KINDS
+    from cardapi.plans.kinds import kinds
     from cardapi.shipped import packs
     from cardcore.settlement import pack
 
@@ -35,7 +38,7 @@ def list_packs(lang: Lang = "en", as_json: Json = False) -> None:
         normal, words = pack.normalise(text), pack.describe(text)
         found = kinds(normal)
         row = {"name": name, "version": normal["version"], "title": words["title"][lang], "about": words["about"][lang]}
-        rows.append({**row, "kinds": found if as_json else ", ".join(KINDS[kind][lang == "en"] for kind in found)})
+        rows.append({**row, "kinds": found if as_json else ", ".join(KINDS[kind][1 + (lang == "en")] for kind in found)})
     listing("Packs", rows, {"name": "name", "title": "title", "kinds": "kinds", "about": "about"}, as_json=as_json)
 
 
@@ -103,6 +106,47 @@ def show(file: Pack, lang: Lang = "en", as_json: Json = False) -> None:
         say(f"\n{number}. {section.title}")
         for place, sentence in enumerate(section.sentences, 1):
             say(f"   {number}.{place} {sentence}")
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="The new pack's name: small letters, digits, hyphens.", show_default=False)],
+    kind: Annotated[str, typer.Option("--kind", help="The card kind to start from, C01 to C19; asked for when left out.")] = "",
+    title_zh: Annotated[str, typer.Option("--title-zh", help="Its title in Chinese.")] = "",
+    title_en: Annotated[str, typer.Option("--title-en", help="Its title in English.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", help="The file to write; NAME.toml when left out.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a new pack, with comments, to start from: the shipped pack of a card kind under a new name.
+
+    Example: cardcore scheme new tea-house --kind C04 --title-zh 茶馆卡 --title-en "Tea house card"
+    """
+    from cardapi.plans.draft import KINDS, draft
+    from cardapi.shipped import pack_text
+
+    asking = sys.stdin.isatty()
+    if not kind and asking:
+        table("Card kinds", ["kind", "what", "from the pack"], ([one, f"{zh} {en}", source] for one, (source, zh, en) in KINDS.items()))
+        kind = typer.prompt("Which kind")
+    if kind not in KINDS:
+        raise Mistake("no_such_kind", f"--kind is one of {', '.join(KINDS)}" + (f", not {kind!r}" if kind else ""))
+    source, zh, en = KINDS[kind]
+    title_zh = title_zh or (typer.prompt("Title in Chinese", zh) if asking else zh)
+    title_en = title_en or (typer.prompt("Title in English", en.capitalize()) if asking else en.capitalize())
+    target = out or Path(f"{name}.toml")
+    text = draft(pack_text(source), kind, name, title_zh, title_en)
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise Mistake("file_exists", f"{target} is there already; choose another name or --out") from None
+    if as_json:
+        emit_json({"file": str(target), "kind": kind, "from": source})
+        return
+    say(f"{target}: {en} ({kind}), from the pack {source}. Edit it, then:")
+    say(f"  cardcore scheme check {target}")
+    say(f"  cardcore scheme show {target}")
+    say(f"  cardcore scheme publish {target}")
 
 
 @app.command()

@@ -2,20 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-KINDS: Final = {
-    "C01": ("积分卡", "points"),
-    "C02": ("折扣卡", "discount"),
-    "C04": ("储值卡", "stored value"),
-    "C05": ("计次卡", "count"),
-    "C06": ("时限卡", "time"),
-    "C07": ("套餐卡", "package"),
-    "C09": ("疗程卡", "course"),
-    "C10": ("抵扣卡", "deduction"),
-    "C11": ("礼品卡", "gift card"),
-    "C12": ("会员卡", "member card"),
-}
+from typing import Any
 
 
 def kinds(pack: dict[str, Any]) -> list[str]:
