@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cardapi.plans.draft import KINDS, BadDraft, draft
+from cardapi.plans.draft import KINDS, draft
 from cardapi.plans.kinds import kinds
 from cardapi.shipped import pack_text
+from cardcore.errors import InvalidPack
 from cardcore.settlement import pack
 from tests.cli.shop import call, demo_shop
 
@@ -54,7 +55,7 @@ def test_what_is_wrong_is_said_and_nothing_is_overwritten(tmp_path: Path) -> Non
     assert target.read_text() == "mine"
     assert "[no_such_kind]" in call("scheme", "new", "kept", "--kind", "C20", check=False).stderr
     refused = call("scheme", "new", "Not A Slug", "--kind", "C01", "--out", tmp_path / "other.toml", check=False)
-    assert "[bad_draft]" in refused.stderr
+    assert "[invalid_pack]" in refused.stderr
     assert not (tmp_path / "other.toml").exists()
-    with pytest.raises(BadDraft):
+    with pytest.raises(InvalidPack):
         draft(pack_text("cash-off"), "C01", "corner", "街" * 61, "Corner")

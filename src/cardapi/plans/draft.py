@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from cardcore.errors import CardcoreError
+from cardcore.errors import InvalidPack
 from cardcore.settlement import pack as packs
 
 KINDS: Final[dict[str, tuple[str, str, str]]] = {
@@ -30,14 +30,8 @@ KINDS: Final[dict[str, tuple[str, str, str]]] = {
 """Card kind -> the shipped pack that is it, and its name in both languages."""
 
 
-class BadDraft(CardcoreError):
-    """A name or title that no pack can have; `facts["problems"]` as of an invalid pack."""
-
-    code = "bad_draft"
-
-
 def draft(text: str, kind: str, name: str, title_zh: str, title_en: str) -> str:
-    """The pack `text` of a kind as a new pack. Raises BadDraft."""
+    """The pack `text` of a kind as a new pack. Raises InvalidPack for a name or title that no pack can have."""
     body = text.splitlines()
     while body and body[0].startswith("#"):
         del body[0]
@@ -53,7 +47,7 @@ def draft(text: str, kind: str, name: str, title_zh: str, title_en: str) -> str:
         made = re.sub(rf"(?m)^{key} = .*$", lambda _, line=f"{key} = {value}": line, made, count=1)  # type: ignore[misc]
     problems = packs.check(made)
     if problems:
-        raise BadDraft(problems[0].reason, problems=[problem._asdict() for problem in problems])
+        raise InvalidPack(problems[0].reason, problems=[problem._asdict() for problem in problems])
     return made
 
 
