@@ -63,7 +63,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
 
     store: str = ""  # "" = DIR/cardcore.db; "postgresql://..." or "local-postgres" (see cardapi.stores)
     standby: Literal["none", "synchronous", "reports"] = "none"  # what the server's standbys must be (store.postgres_safety)
-    lanes: int = 2  # writers of one process on a server store: one decides while another waits for its commit
+    lanes: int = 1  # writers of one process on a server store: with more one decides while another waits, in smaller commits
     checkpoints: str = ""  # path of the checkpoint file, outside the host if possible; "" = DIR/checkpoints/checkpoints.jsonl
     queue_max: int = 20_000  # requests waiting at the desk before it answers busy
     pin_tries_max: int = 3

@@ -7,60 +7,19 @@ answers before its commit, and one that forgets keys: they must fail.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import random
-import signal
-import threading
-import time
 from collections.abc import Iterator
-from multiprocessing.reduction import DupFd
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.postgres import serve_child
+from tests.postgres.life import Life, context, judge_journal
 from tests.postgres.till import ServerTill
 from tests.support import sized
 
 KILLS = sized(3, 60)
 MONEY_FEN = 1_000_000
 CARDS = 8
-
-
-class Life:
-    """One life of a process, and what it said until it ended."""
-
-    def __init__(self, context: Any, till: ServerTill, cards: list[str], name: str, retry: list[str]) -> None:
-        self._reading, writing = os.pipe()
-        self._data = b""
-        self.process = context.Process(target=serve_child.run, args=(till.directory, cards, name, retry, DupFd(writing)))
-        self.process.start()
-        os.close(writing)
-        self._thread = threading.Thread(target=self._read)
-        self._thread.start()
-
-    def _read(self) -> None:
-        while piece := os.read(self._reading, 65_536):
-            self._data += piece
-        os.close(self._reading)
-
-    def wait(self, answers: int) -> None:
-        """Until that many answers came."""
-        deadline = time.monotonic() + 60
-        while self._data.count(b"!") < answers:
-            assert time.monotonic() < deadline, "no answers"
-            assert self.process.is_alive(), "the process ended by itself"
-            time.sleep(0.005)
-
-    def kill(self) -> tuple[set[str], dict[str, str]]:
-        """Keys sent, and answers by key."""
-        os.kill(self.process.pid, signal.SIGKILL)
-        self.process.join()
-        self._thread.join()
-        lines = self._data.decode().split("\n")[:-1]
-        return {line[1:] for line in lines if line[0] == "?"}, dict(line[1:].split(" ") for line in lines if line[0] == "!")
 
 
 @pytest.fixture
@@ -73,18 +32,7 @@ def till(tmp_path: Path) -> Iterator[ServerTill]:
 def judge(till: ServerTill, cards: list[str], sent: set[str], answered: dict[str, str]) -> None:
     """The checks; an AssertionError says which one failed."""
     reader = till.shop.store.reader()
-    first: dict[str, str] = {}
-    sold = 0
-    for partition in reader.partitions():
-        for entry in reader.journal(partition):
-            if entry.client != "terminal:t1" or ":" not in entry.client_key:
-                continue
-            assert entry.client_key not in first, f"key {entry.client_key} has two effects"
-            first[entry.client_key] = f"{entry.partition}:{entry.position}:{entry.outcome}"
-            sold += entry.verb == "settle" and entry.outcome == "applied"
-    lost = {key: answer for key, answer in answered.items() if first.get(key) != answer}
-    assert not lost, f"acknowledged and lost: {lost}"
-    assert set(first) <= sent
+    sold = judge_journal(reader, sent, answered)
     assert sum(map(till.balance, cards)) == CARDS * MONEY_FEN - sold
     reader.close()
     till.sound()
@@ -92,21 +40,20 @@ def judge(till: ServerTill, cards: list[str], sent: set[str], answered: dict[str
 
 def test_one_of_two_processes_is_killed_again_and_again(till: ServerTill) -> None:
     cards = [till.card(MONEY_FEN) for _ in range(CARDS)]
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.postgres.serve_child"])
+    lives = context()
     rng = random.Random(3)
-    steady = Life(context, till, cards, "steady", [])
+    steady = Life(lives, till.directory, cards, "steady", [])
     steady.wait(5)
     sent: set[str] = set()
     answered: dict[str, str] = {}
     for number in range(KILLS):
-        life = Life(context, till, cards, f"life-{number}", sorted(sent - answered.keys()))
+        life = Life(lives, till.directory, cards, f"life-{number}", sorted(sent - answered.keys()))
         life.wait(rng.randrange(1, 40))
         keys, answers = life.kill()
         sent |= keys
         for key, answer in answers.items():
             assert answered.setdefault(key, answer) == answer, f"key {key} was answered twice, differently"
-        before = steady._data.count(b"!")
+        before = steady.answers
         steady.wait(before + 3)  # the other one goes on: what the dead one held is free
     keys, answers = steady.kill()
     judge(till, cards, sent | keys, answered | answers)

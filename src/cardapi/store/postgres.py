@@ -94,7 +94,9 @@ class PostgresStore(PostgresReads):
                 raise schema.SchemaError(
                     f"the database is at schema {found or 'none'}, this release needs {schema.HEAD}: cardcore migrate", found=found
                 )
-            if not self._read_only:
+            if self._read_only:
+                connection.execute(sql.READ_ONLY)
+            else:
                 refuse_unsafe(connection, self._standby)
                 connection.add_notice_handler(self._noticed)
         except psycopg.Error as error:

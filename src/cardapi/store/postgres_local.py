@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own, where none is given: for `make run STORE=postgres`, the tests and the benchmarks.
+"""A PostgreSQL server of our own, where none is given: for `make run STORE=postgres`, the tests and the benchmarks (standbys too).
 
 Uses the installed PostgreSQL's own programs. The server listens on a socket in its own directory only, which nobody else may
 enter. It refuses to run as root, so root starts it as the system user `postgres`, which the package makes.
@@ -81,6 +81,19 @@ class LocalServer:
         finally:
             self.stop()
         (self.directory / "made").touch()
+
+    def follow(self, primary: LocalServer) -> None:
+        """Become a standby of a running server, under the name of this directory. Raises StoreError."""
+        self.directory.mkdir(mode=0o700, parents=True)
+        if os.geteuid() == 0:
+            shutil.chown(self.directory, SYSTEM_USER, SYSTEM_USER)
+        source = f"host={primary.directory} user={SYSTEM_USER} application_name={self.directory.name}"
+        self.run("pg_basebackup", "-D", str(self.data), "-d", source, "-R", "-X", "stream", "-c", "fast", "--no-sync")
+        (self.directory / "made").touch()
+
+    def promote(self) -> None:
+        """Let a standby be the primary from now on. Raises StoreError."""
+        self.run("pg_ctl", "promote", "-w", "-t", str(START_S), "-D", str(self.data))
 
     def _make_roles(self) -> None:
         for statement in (

@@ -23,7 +23,9 @@ SETTINGS = {
     "client_min_messages": "warning", "idle_in_transaction_session_timeout": "10s", "lock_timeout": "20s", "statement_timeout": "60s",
     "TimeZone": "UTC",
 }  # fmt: skip
-READER_SETTINGS = {"client_min_messages": "warning", "jit": "off", "default_transaction_read_only": "on", "TimeZone": "UTC"}
+READER_SETTINGS = {"client_min_messages": "warning", "jit": "off", "TimeZone": "UTC"}
+# Said once we are in: an address that looks for the primary (`target_session_attrs=read-write`) would pass over a read-only session.
+READ_ONLY = "SET default_transaction_read_only = on"
 
 
 def _columns(count: int) -> str:
