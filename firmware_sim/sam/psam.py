@@ -17,6 +17,7 @@ from firmware_sim.card import Card, Entropy
 from firmware_sim.nvm import Memory, Store
 from firmware_sim.pboc.profile import PROFILES, Profile
 from firmware_sim.pboc.suite import Suite
+from firmware_sim.sam import value
 from firmware_sim.testkeys import known_key
 
 NUMBER_MAX = 0xFFFFFFFF
@@ -33,7 +34,7 @@ class _Open:
 
 
 class PurchaseSam(Card):
-    """A PSAM. Commands: 00 A4 select (any), 00 B0 96 00 06 terminal id, 80 70 init for purchase, 80 72 credit.
+    """A PSAM. Commands: 00 A4 select (any), 00 B0 96 00 06 terminal id, 80 70 init for purchase, 80 72 credit; for DESFire see `value`.
 
     Args:
         memory: personalised by `PurchaseSam.personalise`.
@@ -46,6 +47,7 @@ class PurchaseSam(Card):
     def __init__(self, memory: Memory, profile: Profile = PROFILES["pboc2-3des"], entropy: Entropy = secrets.token_bytes) -> None:
         super().__init__(memory, entropy)
         self.suite = Suite(profile.cipher, profile.tac_key)
+        self.value = value.ValueKeys(self.store, entropy)
         self.start()
 
     @staticmethod
@@ -74,15 +76,21 @@ class PurchaseSam(Card):
         transaction.create(_TRIES, bytes((mac_tries, mac_tries)))
         for version, key in keys.items():
             transaction.create(b"k" + bytes((version,)) + b".", key)
+        for name, key in value.test_keys().items():
+            transaction.create(name.encode(), key)
         transaction.commit()
 
     def start(self) -> None:
-        """Forget the purchase under way."""
+        """Forget what is under way."""
         self._open: _Open | None = None
+        self.value.forget()
 
     def execute(self, command: Command) -> bytes:
         """Answer a command. Raises `Refused`."""
         purchase, self._open = self._open, None
+        if command.cla == 0x80 and command.ins in (value.ANSWER, value.FINISH):
+            return self.value.execute(command) + b"\x90\x00"
+        self.value.forget()
         match command.cla, command.ins:
             case 0x00, 0xA4:
                 return b"\x90\x00"
@@ -93,6 +101,9 @@ class PurchaseSam(Card):
                 return self._init_for_purchase(command) + b"\x90\x00"
             case 0x80, 0x72:
                 return self._credit(command, purchase) + b"\x90\x00"
+            case 0x80, value.NUMBER:
+                need(command.p1 == 0 and command.p2 == 0, apdu.WRONG_P1P2)
+                return self._next_number() + b"\x90\x00"
             case 0x00 | 0x80, _:
                 raise apdu.Refused(apdu.WRONG_INS)
             case _:
@@ -108,15 +119,20 @@ class PurchaseSam(Card):
         name = b"k" + data[18:19] + b"."
         need(name in self.store, KEY_INDEX)
         need(self.store.read(_TRIES)[1] > 0, apdu.BLOCKED)
-        number = int.from_bytes(self.store.read(_NUMBER), "big")
-        need(number < NUMBER_MAX, COUNTER_AT_MAXIMUM)
-        taken = (number + 1).to_bytes(4, "big")
-        self.store.begin().write(_NUMBER, taken).commit()
+        taken = self._next_number()
         factors = [data[i : i + 8] for i in range(20, len(data), 8)]
         card_key = self.suite.chain(self.store.read(name), reversed(factors))
         process_key = self.suite.process_key(card_key, random + counter + taken[2:])
         self._open = _Open(process_key, amount)
         return taken + self.suite.mac(process_key, amount, kind, self.store.read(_TERMINAL), stamp)
+
+    def _next_number(self) -> bytes:
+        """The terminal number of the next purchase, 4; taken for ever before it leaves the module."""
+        number = int.from_bytes(self.store.read(_NUMBER), "big")
+        need(number < NUMBER_MAX, COUNTER_AT_MAXIMUM)
+        taken = (number + 1).to_bytes(4, "big")
+        self.store.begin().write(_NUMBER, taken).commit()
+        return taken
 
     def _credit(self, command: Command, purchase: _Open | None) -> bytes:
         """MAC2 4: right, or 9302 and one try less."""

@@ -76,19 +76,23 @@ def _offline(
 
 
 def _tell(till: Till, paid: Paid, asked: int, *, as_json: bool) -> None:
-    intent = paid.intent
+    from cardapi.pcsc.intents import Begun
+
+    intent, purse = paid.intent, isinstance(paid.begun, Begun)
+    card = paid.begun.intent.application.serial.hex() if isinstance(paid.begun, Begun) else paid.begun.intent.uid.hex()
+    terminal = till.module.terminal.hex()
     if as_json:
         emit_json({
             "outcome": "completed_earlier" if paid.earlier else "paid", "recovered": paid.recovered, "amount_fen": intent.amount,
-            "balance_fen": paid.balance_after, "card": intent.application.serial.hex(), "terminal": intent.terminal.hex(),
-            "number": intent.number, "counter": intent.counter, "tac": paid.tac.hex(), "batch": str(till.batch.path),
+            "balance_fen": paid.balance_after, "card": card, "terminal": terminal, "number": paid.begun.number,
+            "counter": intent.counter, "tac" if purse else "tmv": paid.proof.hex(), "batch": str(till.batch.path),
             "batch_records": till.batch.count, "batch_total_fen": till.batch.total_fen, "in_flight": len(till.intents.open),
         })  # fmt: skip
         return
-    proved = f" (the card has proved it, begun {_time(intent.at)})" if paid.recovered else ""
-    say(f"paid{proved}: {yuan(intent.amount)}  card {intent.application.serial.hex()}  on it now {yuan(paid.balance_after)}")
+    proved = f" (the card has proved it, begun {_time(paid.begun.at)})" if paid.recovered else ""
+    say(f"paid{proved}: {yuan(intent.amount)}  card {card}  on it now {yuan(paid.balance_after)}")
     batch = f"{till.batch.path}: {till.batch.count} record{'s' * (till.batch.count != 1)}, {yuan(till.batch.total_fen)}"
-    say(f"terminal {intent.terminal.hex()}  number {intent.number}  {batch}")
+    say(f"terminal {terminal}  number {paid.begun.number}  {batch}")
     if paid.earlier:
         note(f"this was an earlier purchase; {yuan(asked)} has not been taken: pay again if it was another sale")
     if till.intents.open:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +16,7 @@ from typing import Any, Self
 import msgspec
 
 from cardapi.pcsc.errors import PcscError
+from cardcore.card.desfire_value import ValueIntent
 from cardcore.card.purse import Application
 from cardcore.card.purse_debit import DebitIntent
 
@@ -49,6 +50,32 @@ class Begun:
         """The terminal transaction number, which the module gives once only."""
         return self.intent.number
 
+    @property
+    def at(self) -> bytes:
+        """Date and time, 7 octets BCD."""
+        return self.intent.at
+
+    @property
+    def card(self) -> str:
+        """The medium."""
+        card = self.intent.application
+        return f"pboc:{card.issuer.hex()}{card.serial.hex()}"
+
+
+@dataclass(frozen=True, slots=True)
+class ValueBegun:
+    """The same of a DESFire value file. key_version: of the transaction MAC key."""
+
+    intent: ValueIntent
+    number: int
+    at: bytes
+    key_version: int
+
+    @property
+    def card(self) -> str:
+        """The medium."""
+        return f"desfire:{self.intent.uid.hex()}"
+
 
 class Intents:
     """The begun purchases of one batch. Holds the file alone; a with block or `close` lets go."""
@@ -59,7 +86,7 @@ class Intents:
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.open: dict[int, Begun] = {}
+            self.open: dict[int, Begun | ValueBegun] = {}
             self._read()
         except BlockingIOError:
             os.close(self._handle)
@@ -74,25 +101,26 @@ class Intents:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def begin(self, begun: Begun) -> None:
+    def begin(self, begun: Begun | ValueBegun) -> None:
         """Durable when it returns; only then the card may be asked to pay."""
-        self._write({"begun": _packed(begun)})
+        self._write({"begun": _packed(begun)} if isinstance(begun, Begun) else {"begun_value": _packed_value(begun)})
         self.open[begun.number] = begun
 
     def suspect(self, number: int) -> None:
         """The card did not prove itself to the module: this purchase is not completed here."""
         begun = self.open[number]
+        assert isinstance(begun, Begun), "only a purse proves itself to the module after it has paid"
         self._write({"suspect": number})
-        self.open[number] = Begun(begun.intent, begun.key_version, begun.algorithm, suspect=True)
+        self.open[number] = replace(begun, suspect=True)
 
     def end(self, number: int, outcome: str) -> None:
         """It is proven done or undone."""
         self._write({"ended": number, "outcome": outcome})
         del self.open[number]
 
-    def of(self, application: Application) -> list[Begun]:
-        """Open purchases of a card, oldest first."""
-        return [begun for begun in self.open.values() if begun.intent.application == application]
+    def of(self, card: str) -> list[Begun | ValueBegun]:
+        """Open purchases of a card (a medium), oldest first."""
+        return [begun for begun in self.open.values() if begun.card == card]
 
     def close(self) -> None:
         """Let the file go."""
@@ -123,9 +151,14 @@ class Intents:
             case {"begun": packed}:
                 begun = _unpacked(packed)
                 self.open[begun.number] = begun
+            case {"begun_value": packed}:
+                value = _unpacked_value(packed)
+                self.open[value.number] = value
             case {"suspect": int(number)}:
-                begun = self.open[number]
-                self.open[number] = Begun(begun.intent, begun.key_version, begun.algorithm, suspect=True)
+                suspect = self.open[number]
+                if not isinstance(suspect, Begun):
+                    raise ValueError("a value file is not suspect")
+                self.open[number] = replace(suspect, suspect=True)
             case {"ended": int(number), "outcome": "done" | "undone"}:
                 del self.open[number]
             case _:
@@ -154,3 +187,21 @@ def _unpacked(packed: dict[str, Any]) -> Begun:
         octets(packed["terminal"]), packed["number"], octets(packed["at"]),
     )  # fmt: skip
     return Begun(intent, packed["key_version"], packed["algorithm"])
+
+
+def _packed_value(begun: ValueBegun) -> dict[str, Any]:
+    intent = begun.intent
+    return {
+        "uid": intent.uid.hex(), "command": intent.command, "amount_fen": intent.amount, "value_fen": intent.value,
+        "counter": intent.counter, "reader": intent.reader.hex(), "previous": intent.previous.hex(), "number": begun.number,
+        "at": begun.at.hex(), "key_version": begun.key_version,
+    }  # fmt: skip
+
+
+def _unpacked_value(packed: dict[str, Any]) -> ValueBegun:
+    octets = bytes.fromhex
+    intent = ValueIntent(
+        octets(packed["uid"]), packed["command"], packed["amount_fen"], packed["value_fen"], packed["counter"], octets(packed["reader"]),
+        octets(packed["previous"]),
+    )  # fmt: skip
+    return ValueBegun(intent, packed["number"], octets(packed["at"]), packed["key_version"])

@@ -1,4 +1,4 @@
-"""Paying off line: a purse in one reader, the till's purchase module in another, records in a clearing batch file.
+"""Paying off line: a purse, or a DESFire card, in one reader, the till's purchase module in another, records in a clearing batch file.
 
 A purchase is begun on disk before the card is asked to pay and stands in the batch once the card has proven it. One that was torn is
 asked for its proof when the card is back, in this process or a later one; until then nothing else is taken from that card.
@@ -19,13 +19,17 @@ from cardapi.pcsc.context import Context
 from cardapi.pcsc.drive import Line, drive
 from cardapi.pcsc.errors import OutcomeUnknown, PcscError, WrongCard
 from cardapi.pcsc.identify import Found, identify
-from cardapi.pcsc.intents import DONE, UNDONE, Begun, Intents
+from cardapi.pcsc.intents import DONE, UNDONE, Begun, Intents, ValueBegun
 from cardapi.pcsc.link import Link
+from cardapi.pcsc.offline_value import ValueLine, record_of
 from cardcore.card import CardRefused, psam, purse, purse_debit
+from cardcore.card.desfire import Committed
+from cardcore.card.desfire_value import ValueIntent
 from cardcore.card.dialogue import Dialogue
 from cardcore.card.purse_debit import CheckPurchase, DebitIntent, Seal, SealPurchase
 from cardcore.card.purse_proof import JudgeProof, Outcome, recover
-from cardcore.clearing import BLOCK, Header, PurseRecord
+from cardcore.clearing import BLOCK, Header, PurseRecord, Record
+from cardcore.clearing.layout import decode_record
 from cardcore.crypto import pboc
 
 Result = TypeVar("Result")
@@ -105,20 +109,26 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """A purchase that stands in the batch. Amounts in fen.
+    """A purchase that stands in the batch. Amounts in fen. proof: TAC of a purse, transaction MAC of a value file.
 
     recovered: it was completed by the card's proof. earlier: another run began it.
     """
 
-    intent: DebitIntent
-    tac: bytes
+    begun: Begun | ValueBegun
+    proof: bytes
     recovered: bool = False
     earlier: bool = False
 
     @property
+    def intent(self) -> DebitIntent | ValueIntent:
+        """What was written before the card was asked."""
+        return self.begun.intent
+
+    @property
     def balance_after(self) -> int:
-        """What the purse held after it."""
-        return self.intent.balance - self.intent.amount
+        """What the card held after it."""
+        intent = self.intent
+        return (intent.value if isinstance(intent, ValueIntent) else intent.balance) - intent.amount
 
 
 class Till:
@@ -178,7 +188,7 @@ class Till:
 
     def _take_up(self) -> None:
         """A process killed between the record and its end leaves a purchase that is open here and stands in the batch."""
-        written = {record.number for record in records(self.batch.path, self.batch.count)}
+        written = {record.number for record in stored(self.batch.path, self.batch.count)}
         for number in [number for number in self.intents.open if number in written]:
             self.intents.end(number, DONE)
 
@@ -188,11 +198,14 @@ class Till:
 
         mine: number of the purchase whose seal the module still holds, so that it can check the proof. Raises StillOpen, NotGenuine.
         """
-        assert found.application is not None, "a personalised purse"
         done = []
-        for begun in self.intents.of(found.application):
+        for begun in self.intents.of(found.medium):
+            if isinstance(begun, ValueBegun):
+                done += self._settle_value(line, begun, mine)
+                continue
             if begun.suspect:
                 raise NotGenuine("the card did not prove itself in an earlier purchase")
+            assert found.application is not None, "a personalised purse"
             told = drive(recover(self.module.make, found.application, begun.intent), line, module=_nobody_judges)
             if told.outcome is Outcome.OPEN:
                 raise StillOpen(f"the card cannot tell what became of purchase {begun.number}", number=begun.number)
@@ -216,6 +229,17 @@ class Till:
             done.append(self._record(begun, told.tac, recovered=True, earlier=begun.number != mine))
         return done
 
+    def _settle_value(self, line: Line, begun: ValueBegun, mine: int) -> list[Paid]:
+        """The same of a value file: its counter and value tell, and the transaction MAC that it still has is the claim."""
+        told = ValueLine(self.module, line, begun.intent.uid).find_out(begun)
+        if told.outcome is Outcome.OPEN:
+            raise StillOpen(f"the card cannot tell what became of purchase {begun.number}", number=begun.number)
+        if told.outcome is Outcome.UNDONE:
+            self.intents.end(begun.number, UNDONE)
+            return []
+        assert told.committed is not None, "what is done has its transaction MAC"
+        return [self._record_value(begun, told.committed, recovered=True, earlier=begun.number != mine)]
+
     def _check(self, mac2: bytes) -> None:
         """The module checks MAC2 of the purchase that it sealed last. Raises NotGenuine, and CardRefused when it has forgotten it."""
         try:
@@ -233,7 +257,12 @@ class Till:
         )  # fmt: skip
         self.batch.append(record)
         self.intents.end(intent.number, DONE)
-        return Paid(intent, tac, recovered, earlier)
+        return Paid(begun, tac, recovered, earlier)
+
+    def _record_value(self, begun: ValueBegun, committed: Committed, *, recovered: bool = False, earlier: bool = False) -> Paid:
+        self.batch.append(record_of(self.module.terminal, begun, committed.counter, committed.value))
+        self.intents.end(begun.number, DONE)
+        return Paid(begun, committed.value, recovered, earlier)
 
     # ------------------------------------------------------------ paying
     def purchase(self, amount: int, now: Callable[[], datetime]) -> Purchase:
@@ -264,7 +293,19 @@ class Till:
                 self.intents.suspect(max(self.intents.open))
                 raise error.__cause__ from None
             raise
-        return self._record(self.intents.open[debited.intent.number], debited.tac, overdraw=debited.overdraw)
+        paid = self.intents.open[debited.intent.number]
+        assert isinstance(paid, Begun), "a purse was debited"
+        return self._record(paid, debited.tac, overdraw=debited.overdraw)
+
+    def debit_value(self, line: Line, uid: bytes, amount: int, at: bytes, begun: Callable[[ValueBegun], None]) -> Paid:
+        """One purchase from a DESFire value file. Raises as `debit`, and WrongCard."""
+
+        def intend(what: ValueBegun) -> None:
+            self.intents.begin(what)
+            begun(what)
+
+        what, moved = ValueLine(self.module, line, uid).pay(amount, at, intend)
+        return self._record_value(what, moved.committed)
 
 
 class Purchase:
@@ -272,15 +313,15 @@ class Purchase:
 
     def __init__(self, till: Till, amount: int, now: Callable[[], datetime]) -> None:
         self.till, self.amount, self._now = till, amount, now
-        self._begun: Begun | None = None
+        self._begun: Begun | ValueBegun | None = None
 
     def offer(self, line: Line, found: Found) -> Paid:
         """Pay with this card, or find out that it has paid. Raises OutcomeUnknown as long as that is not known."""
         mine = self._begun
-        if mine is not None and mine.intent.application != found.application:
+        if mine is not None and mine.card != found.medium:
             raise OutcomeUnknown("this is another card than the one that was taken away", number=mine.number)
-        if found.kind != "pboc" or found.application is None:
-            raise WrongCard("only a personalised PBOC purse can pay off line")
+        if not found.medium:
+            raise WrongCard("only a personalised PBOC purse or DESFire card can pay off line")
         settled = self.till.settle(line, found, mine=mine.number if mine is not None else 0)
         self._begun = None
         if settled:
@@ -289,7 +330,10 @@ class Purchase:
         if self.till.blocked is not None:
             self.till.blocked.need_free(found.medium, int(self._now().timestamp()))
         try:
-            return self.till.debit(line, found.application, self.amount, stamp(self._now()), self._keep)
+            at = stamp(self._now())
+            if found.application is None:
+                return self.till.debit_value(line, bytes.fromhex(found.number), self.amount, at, self._keep)
+            return self.till.debit(line, found.application, self.amount, at, self._keep)
         except OutcomeUnknown as error:
             refused = error.__cause__
             if not isinstance(refused, CardRefused):
@@ -300,7 +344,7 @@ class Purchase:
                 return settled[-1]
             raise refused from None
 
-    def _keep(self, begun: Begun) -> None:
+    def _keep(self, begun: Begun | ValueBegun) -> None:
         self._begun = begun
 
 
@@ -314,10 +358,7 @@ def stamp(at: datetime) -> bytes:
     return bytes.fromhex(at.strftime("%Y%m%d%H%M%S"))
 
 
-def records(path: Path, count: int) -> list[PurseRecord]:
-    """The purse records of a batch."""
-    from cardcore.clearing.layout import decode_record
-
+def stored(path: Path, count: int) -> list[Record]:
+    """The records of a batch."""
     blocks = path.read_bytes()[BLOCK : BLOCK * (1 + count)]
-    found = [decode_record(blocks[at : at + BLOCK]) for at in range(0, len(blocks), BLOCK)]
-    return [record for record in found if isinstance(record, PurseRecord)]
+    return [decode_record(blocks[at : at + BLOCK]) for at in range(0, len(blocks), BLOCK)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cardcore.card import (
     desfire,
     desfire_issue,
+    desfire_station,
     desfire_value,
     issue_seals,
     psam,
@@ -31,6 +32,7 @@ __all__ = [
     "UnexpectedAnswer",
     "desfire",
     "desfire_issue",
+    "desfire_station",
     "desfire_value",
     "exchange",
     "issue_seals",
