@@ -8,11 +8,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import random
+import re
 
 import pytest
 
 from cardapi.http.app import build_app
 from cardapi.http.nonces import NonceTable
+from cardapi.http.signature import message, sign
+from cardapi.http.signed import read
+from cardcore.mackey import MacKey
 from tests.http.client import Client, Till
 from tests.http.conftest import Chain
 
@@ -90,6 +95,60 @@ MALFORMED = [
 @pytest.mark.parametrize("proof", MALFORMED)
 def test_malformed_headers(chain: Chain, proof: str) -> None:
     assert send(chain, b"{}", {"Authorization": proof}) == (401, "signature_malformed")
+
+
+FORM = re.compile(
+    rb"Cardcore-HMAC terminal=([a-z0-9][a-z0-9-]{0,31}),version=([1-9][0-9]{0,5}),time=([1-9][0-9]{0,11}),"
+    rb"nonce=([A-Za-z0-9_-]{16,64}),mac=([0-9a-f]{64})"
+)
+
+
+def test_a_header_is_read_as_its_form_says() -> None:
+    """Thousands of damaged headers against the form as a regular expression."""
+    draw = random.Random(20261122)
+    taken = 0
+    for _ in range(20_000):
+        version, time = draw.choice([1, 1, 1, 999_999, 10**6, 0]), draw.choice([1_795_300_000, 1_795_300_000, 10**12 - 1, 10**12])
+        parts = [b"Cardcore-HMAC ", b"terminal=", b"till-1" * draw.choice([1, 1, 1, 5, 6]), b",version=", b"%d" % version,
+                 b",time=", b"%d" % time, b",nonce=", b"n" * draw.choice([15, 16, 16, 16, 64, 65]), b",mac=",
+                 draw.randbytes(32).hex().encode()]  # fmt: skip
+        if draw.random() < 0.3:
+            del parts[draw.randrange(len(parts))]
+        data = bytearray(b"".join(parts))
+        if draw.random() < 0.3:
+            data[draw.randrange(len(data))] = draw.randrange(256)
+        if draw.random() < 0.2:
+            at = draw.randrange(len(data) + 1)
+            data[at:at] = draw.choice([b"\0", b"\n", b" ", b",", b"0", b"A", b"-"])
+        header = bytes(data)
+        form, claim = FORM.fullmatch(header), read(header)
+        assert (claim is None) == (form is None), header
+        if claim is not None and form is not None:
+            taken += 1
+            read_as = (claim.terminal.encode(), b"%d" % claim.version, b"%d" % claim.time, claim.nonce)
+            assert read_as == form.groups()[:4], header
+    assert 1_000 < taken < 18_000
+
+
+@pytest.mark.parametrize("size", [0, 1, 200, 700, 5_000])
+def test_the_mac_is_that_of_the_reference(size: int) -> None:
+    """Short messages and such as need memory of their own; every digit of the MAC counts."""
+    draw = random.Random(size)
+    secret, target, key, body = draw.randbytes(32), "/" + "t" * size, "k" * size, draw.randbytes(size)
+    header = sign(secret, "till-1", 1, "POST", target, 1_795_300_000, "n" * 16, key, body)
+    claim = read(header.encode())
+    assert claim is not None
+    said = (b"POST", target.encode(), key.encode(), body)
+    assert claim.holds(MacKey(secret), *said)
+    expected = hmac.new(secret, message(b"POST", said[1], b"1795300000", b"n" * 16, said[2], body), "sha256").hexdigest()
+    assert header.endswith(expected)
+    assert not claim.holds(MacKey(secret[::-1]), *said)
+    assert not claim.holds(MacKey(secret), b"POST", said[1], said[2], body + b"x")
+    for place in range(64):
+        digit = "0" if header[place - 64] != "0" else "1"
+        bent = read((header[: len(header) - 64 + place] + digit + header[len(header) - 63 + place :]).encode())
+        assert bent is not None
+        assert not bent.holds(MacKey(secret), *said), place
 
 
 @pytest.mark.parametrize("proof", ["", "Basic YTpi", "cardcore-hmac x", "Bearer", "Digest x"])
