@@ -237,7 +237,7 @@ def test_a_caller_that_is_gone_keeps_its_effect(chain: Chain, till: Till, card: 
     line.transport.closed = True
     line.lane.connection_lost(None)
     for _ in range(500):
-        if line.lane._running is None:
+        if not line.lane._busy:
             break
         chain.loop.run_until_complete(asyncio.sleep(0.002))
     assert line.transport.written == b""
@@ -260,7 +260,7 @@ def test_what_breaks_outside_a_handler_is_an_answer(chain: Chain, till: Till, ca
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(chain.app.edge, "_count", broken)
+    monkeypatch.setattr(chain.app.edge, "count", broken)
     line = Line(chain)
     with pytest.raises(ZeroDivisionError):
         line.send(signed(chain.nobody, "/v1/settle", b"{}"))

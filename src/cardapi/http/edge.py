@@ -9,12 +9,13 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from cardapi.http import sales
 from cardapi.http.call import NOBODY, Call, Service
 from cardapi.http.explain import explain
 from cardapi.http.fields import KEY_PATTERN, decode_hook
@@ -24,6 +25,7 @@ from cardapi.http.signature import SCHEME
 from cardapi.people import roles, sessions
 from cardapi.people.scope import Caller, reaches
 from cardapi.people.throttle import Throttle
+from cardapi.store.port import Entry
 from cardcore.errors import CardcoreError
 from cardcore.strictjson import check as check_json
 
@@ -75,6 +77,7 @@ class Edge:
         }
         self._uploads = asyncio.Semaphore(UPLOADS_MAX)
         self._running = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         # N: whoever names many things that are not there is guessing, and is answered nothing for a while.
         self._guesses = Throttle(rate=GUESSES_A_SECOND, burst=GUESSES, total_rate=1_000, total_burst=10_000)
         self._guessing: dict[str, float] = {}
@@ -85,7 +88,7 @@ class Edge:
         """One request from its ASGI messages to its answer; never raises but ClientGone and cancellation."""
         started = time.perf_counter_ns()
         if self._running >= RUNNING_MAX:
-            return self._count(operation, answer("busy"), "busy", started, "")
+            return self.count(operation, answer("busy"), "busy", started, "")
         self._running += 1
         try:
             if operation.body_max > 1 << 20:
@@ -100,7 +103,7 @@ class Edge:
         try:
             body = await read_body(receive, headers, operation.body_max)
         except HttpProblem as error:
-            return self._count(operation, from_error(error), error.code, started, "")
+            return self.count(operation, from_error(error), error.code, started, "")
         target = scope.get("raw_path") or scope["path"].encode()
         if scope["query_string"]:
             target += b"?" + scope["query_string"]
@@ -114,12 +117,12 @@ class Edge:
         """One request that has arrived whole, to an operation without parameters in its path. Raises nothing but cancellation."""
         started = time.perf_counter_ns()
         if self._running >= RUNNING_MAX:
-            return self._count(operation, answer("busy"), "busy", started, "")
+            return self.count(operation, answer("busy"), "busy", started, "")
         self._running += 1
         try:
             if len(sent.body) > operation.body_max:
                 error = too_large(operation.body_max)
-                return self._count(operation, from_error(error), error.code, started, "")
+                return self.count(operation, from_error(error), error.code, started, "")
             return await self._answer(operation, sent, {}, started)
         finally:
             self._running -= 1
@@ -138,16 +141,42 @@ class Edge:
                     self._need_patience(caller.client)
             call = Call(operation, caller, self._key(operation, sent.key), self.decode(operation, sent), path, query(operation, sent.query))
             done = await operation.handler(self.service, call)
-        except CardcoreError as error:
-            done = from_error(error)
-            code = getattr(error, "declined_code", error.code)
-        except Exception:  # the one place where the unforeseen becomes an answer; the traceback goes to the log, not out
-            log.exception("operation %s broke", operation.id)
-            code = "unexpected"
-            done = answer(code)
-        return self._count(operation, done, code, started, caller.client)
+        except Exception as error:
+            done, code = failed(operation, error)
+        return self.count(operation, done, code, started, caller.client)
 
-    def _count(self, operation: Operation, done: Answer, code: str, started: int, client: str) -> Answer:
+    # ---- the same without a coroutine
+    def hand_in(self, operation: Operation, sent: Sent, give: Callable[[Answer], None]) -> bool:
+        """Begin a settle that needs nothing out of the ordinary; `give` gets its answer, later and in this loop.
+
+        False when it does need something, or is to be refused before it counts: then nothing has happened, not even to its nonce,
+        and `serve_whole` does it. The steps are those of `_answer` and `sales.settle`, which a test holds equal.
+        """
+        if operation.plain is None or self._running >= RUNNING_MAX or sent.media not in _JSON_TYPES or _KEY.fullmatch(sent.key) is None:
+            return False
+        if len(sent.body) > operation.body_max or not sent.authorization.startswith(SCHEME):
+            return False
+        asked = operation.plain(sent.body)
+        if asked is None:
+            return False
+        started = time.perf_counter_ns()
+        try:
+            caller = self.service.signatures.check(sent.authorization, sent.method, sent.target, sent.key, sent.body)
+        except HttpProblem:
+            return False
+        turn = Turn(self, operation, caller.client, asked.explain, started, give)
+        self._running += 1
+        try:
+            self.allow(operation, caller)
+            if caller.client in self._guessing:
+                self._need_patience(caller.client)
+            self.service.desk.hand_in(sales.plain_request(self.service, caller, sent.key.decode("ascii"), asked), turn)
+        except Exception as error:
+            turn.end(*failed(operation, error))
+        return True
+
+    def count(self, operation: Operation, done: Answer, code: str, started: int, client: str) -> Answer:
+        """Take an answer into the metrics, and a refusal into what is known of its caller."""
         metrics = self.service.metrics
         metrics.record(operation.id, done[0], (time.perf_counter_ns() - started) // 1000)
         if code:
@@ -157,6 +186,16 @@ class Edge:
             if done[0] in _DENIED and not self._denial_lines.wait_s(client, time.monotonic()):
                 denials.warning('{"denied":"%s","operation":"%s","client":"%s"}', code, operation.id, client)
         return done
+
+    def leave(self) -> None:
+        """A request that was handed in has its answer."""
+        self._running -= 1
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run what a request still waits for beside the others."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _need_patience(self, client: str) -> None:
         """Refuse a guesser until its time is over. Raises HttpProblem too_many_requests."""
@@ -232,6 +271,67 @@ class Edge:
             return decoder.decode(body)
         except msgspec.ValidationError as error:
             raise explain(error) from error
+
+
+class Turn:
+    """A settle at the desk: takes its entry and gives its answer."""
+
+    __slots__ = ("_client", "_edge", "_explain", "_give", "_operation", "_started")
+
+    def __init__(
+        self, edge: Edge, operation: Operation, client: str, explain: bool, started: int, give: Callable[[Answer], None]
+    ) -> None:  # fmt: skip
+        self._edge = edge
+        self._operation = operation
+        self._client = client
+        self._explain = explain
+        self._started = started
+        self._give = give
+
+    def done(self) -> bool:
+        """Nobody takes a request back: what is durable is answered, or counted where the caller is gone."""
+        return False
+
+    def set_result(self, answers: list[Entry | CardcoreError]) -> None:
+        """The desk's word."""
+        (entry,) = answers
+        tickets = self._edge.service.tickets
+        try:
+            if not isinstance(entry, Entry):
+                raise entry
+            if entry.outcome == "applied" and not tickets.known_name(entry.card):
+                self._edge.spawn(self._read_on(entry))
+                return
+            done, code = tickets.answer_known(entry, explain=self._explain), ""
+        except Exception as error:
+            done, code = failed(self._operation, error)
+        self.end(done, code)
+
+    async def _read_on(self, entry: Entry) -> None:
+        """The answer when the card's programme has to be read first: after a restart, in a shop with several."""
+        try:
+            done, code = await self._edge.service.tickets.answer(entry, explain=self._explain), ""
+        except Exception as error:
+            done, code = failed(self._operation, error)
+        self.end(done, code)
+
+    def end(self, done: Answer, code: str) -> None:
+        """Count the answer and give it."""
+        self._edge.leave()
+        try:
+            done = self._edge.count(self._operation, done, code, self._started, self._client)
+        except Exception:
+            log.exception("an answer could not be counted")
+            done = answer("unexpected")
+        self._give(done)
+
+
+def failed(operation: Operation, error: Exception) -> tuple[Answer, str]:
+    """What an error says to the caller, and its code: the one place where the unforeseen becomes an answer. Its traceback is logged."""
+    if isinstance(error, CardcoreError):
+        return from_error(error), getattr(error, "declined_code", error.code)
+    log.error("operation %s broke", operation.id, exc_info=error)
+    return answer("unexpected"), "unexpected"
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int) -> bytes:

@@ -2,7 +2,8 @@
 
 uvicorn makes an ASGI scope, a request cycle, an event and a task for each request: a third of what a settle costs the event
 loop. A request that arrived whole, to an operation of the hot path and with nothing out of the ordinary in its head, needs
-none of them. Everything else, and every server but uvicorn with httptools, takes the ordinary way; a test holds the two equal.
+none of them; a plain settle needs no coroutine either. Everything else, and every server but uvicorn with httptools, takes the
+ordinary way; a test holds the two equal.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ log = logging.getLogger("cardapi.http")
 
 
 class Lane(HttpToolsProtocol):
-    """One connection. `step` drives the handler's coroutine, so that a request needs no task of its own."""
+    """One connection. `step` drives the handler's coroutine, where there is one, so that a request needs no task of its own."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -35,7 +36,8 @@ class Lane(HttpToolsProtocol):
         self._edge = application.edge
         self._hot = application.hot_targets
         self._inside = self.access_log  # True while uvicorn's parser stands inside a message, or has to see them all
-        self._running: Coroutine[Any, Any, Answer] | None = None
+        self._busy = False  # a request of the short way has no answer yet
+        self._running: Coroutine[Any, Any, Answer] | None = None  # what makes it, unless the desk does
         self._later = b""
         self._last = False  # the answer under way is the last one of this connection
         self._idle_since = 0.0
@@ -43,7 +45,7 @@ class Lane(HttpToolsProtocol):
     # ---- in
     def data_received(self, data: bytes) -> None:
         """Take the short way if the request is whole and plain, and nothing else is under way here."""
-        if self._running is not None:  # sent before its answer: it waits its turn
+        if self._busy:  # sent before its answer: it waits its turn
             self._later += data
             if len(self._later) > LATER_MAX:
                 self.flow.pause_reading()
@@ -53,9 +55,11 @@ class Lane(HttpToolsProtocol):
             if head is not None:
                 operation = self._hot.get(head[0])
                 if operation is not None:
-                    target, authorization, key, media, body = head
-                    self._running = self._edge.serve_whole(operation, Sent(b"POST", target, authorization, key, media, body))
-                    self.step()
+                    sent = Sent(b"POST", *head)
+                    self._busy = True
+                    if not self._edge.hand_in(operation, sent, self._write):
+                        self._running = self._edge.serve_whole(operation, sent)
+                        self.step()
                     return
         super().data_received(data)
 
@@ -76,19 +80,21 @@ class Lane(HttpToolsProtocol):
             future = self._running.send(None)
         except StopIteration as done:
             self._running = None
-            self._write(*done.value)
+            self._write(done.value)
         except BaseException:
             self._running = None
             log.exception("a request broke outside its handler")
             self._last = True
-            self._write(*answer("unexpected"))
+            self._write(answer("unexpected"))
             raise
         else:
             future._asyncio_future_blocking = False
             future.add_done_callback(self.step)
 
     # ---- out
-    def _write(self, status: int, headers: wire.Headers, body: bytes) -> None:
+    def _write(self, done: Answer) -> None:
+        status, headers, body = done
+        self._busy = False
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -113,7 +119,7 @@ class Lane(HttpToolsProtocol):
         """Close a connection that has been idle for long; one timer serves many requests."""
         self.timeout_keep_alive_task = None
         left = self._idle_since + self.timeout_keep_alive - self.loop.time()
-        if self._running is not None:
+        if self._busy:
             left = self.timeout_keep_alive
         if left > 0:
             self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
@@ -122,7 +128,7 @@ class Lane(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """End after the answer under way, if there is one."""
-        if self._running is not None:
+        if self._busy:
             self._last = True
         else:
             super().shutdown()

@@ -109,15 +109,23 @@ class Tickets:
     # ---- money entries
     async def answer(self, entry: Entry, *, explain: bool = False) -> Answer:
         """The answer of a money verb: 200 with a Ticket, or the problem its refusal is."""
+        if entry.outcome == "applied" and not self.known_name(entry.card):
+            await self.read_name(entry.card)
+        return self.answer_known(entry, explain=explain)
+
+    def answer_known(self, entry: Entry, *, explain: bool) -> Answer:
+        """The same where the programme of an applied entry's card is known."""
         if entry.outcome != "applied":
             return refusal(entry)
-        return 200, JSON, await self.ticket(entry, explain=explain)
+        return 200, JSON, self._ticket(entry, self.known_name(entry.card), explain)
 
     async def ticket(self, entry: Entry, *, explain: bool = False) -> bytes:
         """The Ticket of an applied money entry, as JSON."""
+        return self._ticket(entry, self.known_name(entry.card) or await self.read_name(entry.card), explain)
+
+    def _ticket(self, entry: Entry, programme: str, explain: bool) -> bytes:
         settlement = Settlement.unpack(entry.body)
-        name = self.known_name(entry.card) or await self.read_name(entry.card)
-        return self.told(settlement, self.version(name, settlement.programme_version), entry, FULL if explain else LINES)
+        return self.told(settlement, self.version(programme, settlement.programme_version), entry, FULL if explain else LINES)
 
     def told(self, settlement: Settlement, programme: Programme, entry: Entry, detail: int) -> bytes:
         """An applied entry as a Ticket in JSON. `detail` is PLAIN, LINES or FULL."""
