@@ -31,6 +31,7 @@ class Card:
         self.at = second("2026-01-05 10:00:00")
         self.entries: list[core.Settlement] = []
         self.followers: dict[int, list[core.Settlement]] = {}
+        self.facts: core.Facts | None = None
 
     def on(self, text: str) -> Card:
         self.at = second(text)
@@ -39,7 +40,7 @@ class Card:
     def snapshot(self, *further: Card, entry: int = -1) -> core.Snapshot:
         others = [core.Snapshot(other.programme, other.account) for other in further]
         if entry < 0:
-            return core.Snapshot(self.programme, self.account, others=others)
+            return core.Snapshot(self.programme, self.account, others=others, facts=self.facts)
         followers = self.followers.get(entry, [])
         return core.Snapshot(
             self.programme, self.account, others=others, ticket=self.entries[entry], ticket_position=entry + 1, followers=followers
@@ -65,6 +66,9 @@ class Card:
 
     def visit(self, category: str, quantity: int = 1) -> core.Settlement:
         return self.buy(core.Line(100_00, quantity, category, flags=core.COVER))
+
+    def event(self, name: str, amount_fen: int = 0, **options: Any) -> core.Settlement:
+        return self.do(core.Event(name, amount_fen=amount_fen, **options))
 
     def refund(self, entry: int, **what: Any) -> core.Settlement:
         return self.do(core.Refund(**what), entry=entry)

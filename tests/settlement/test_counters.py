@@ -228,7 +228,7 @@ def test_card_records_have_no_room_for_counters() -> None:
         ),
         (
             '[[benefit]]\nname = "x"\nquota = [{ units = 1, per = "day" }]\nthen = { discount = "1/2" }\n',
-            "a discount is bounded by `times`",
+            "this effect is bounded by `times`",
         ),
         ('[[benefit]]\nname = "x"\nquota = [{ per = "day" }]\nthen = { discount = "1/2" }\n', "either `times` or `units`"),
         ('[[tier]]\nname = "a"\n[[tier]]\nname = "b"\ncounter_min = 1\n', "belong together"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cardcore import money
 from cardcore.errors import AmountNotInteger, AmountOutOfRange, InvalidCommand
-from cardcore.settlement import pack_tables
+from cardcore.settlement import pack_context
 
 AMOUNTS = st.integers(-money.AMOUNT_MAX, money.AMOUNT_MAX)
 POSITIVE = st.integers(0, money.AMOUNT_MAX)
@@ -60,7 +60,7 @@ def test_the_doorway_lets_the_limits_in(value: int) -> None:
 
 
 def test_one_bound_everywhere() -> None:
-    assert money.AMOUNT_MAX == 10**15 == pack_tables.AMOUNT_MAX
+    assert money.AMOUNT_MAX == 10**15 == pack_context.AMOUNT_MAX
 
 
 @given(

@@ -128,7 +128,7 @@ ADDED = [
     (TABLE + "then = { discount = '1/10001' }\n", 3, "the numbers of `discount` must be at most 10000"),
     (TABLE + "then = { discount = '1/0' }\n", 3, "`discount` must be from 0 and at most 1, not 1/0"),
     (TABLE + "then = { discount = '1/2', accrue = 'points' }\n", 3, "`then` must have exactly one of"),
-    (TABLE + "then = { waive = 'all' }\n", 3, "`then` must have exactly one of"),
+    (TABLE + "then = { forgive = 'all' }\n", 3, "`then` must have exactly one of"),
     (TABLE, 1, "missing key `then`"),
     (TABLE + "when = { tier = ['gold'] }\nthen = { discount = '1/2' }\n", 3, "there is no tier `gold`"),
     (TABLE + "when = { verb = 'topup' }\nthen = { discount = '1/2' }\n", 3, 'this effect belongs to verb = "settle"'),

@@ -19,7 +19,7 @@ from cardcore.settlement import VERBS, Settlement
 MONEY_VERBS = frozenset(VERBS) - {"quote"}
 SALES = frozenset({"settle", "capture"})
 CARD_VERBS = frozenset({"load", "unload", "pay", "arrive", "return", "clear"})
-LATER = frozenset({"card_loads", "card_payments", "card_payments_fen"})
+LATER = frozenset({"events", "reviews", "card_loads", "card_payments", "card_payments_fen"})
 GIVEN_BACK = frozenset({"refund", "void"})
 
 Progress = Callable[[int], None]
@@ -65,6 +65,8 @@ class Figures(msgspec.Struct):
     releases: int = 0  # holds voided
     refused: int = 0
     other_entries: int = 0  # card life cycle, PIN, registry changes, tombstones
+    events: int = 0  # check-ins, birthdays, perks of a period: decisions without a sale
+    reviews: int = 0  # of tiers
     card_loads: int = 0  # loads and unloads of cards' own memory that their cards proved
     card_payments: int = 0  # sales paid from cards' own memory, proven by the card: on-line and cleared
     card_payments_fen: int = 0
@@ -142,12 +144,15 @@ class Figures(msgspec.Struct):
             self.drawer_fen[tender] = self.drawer_fen.get(tender, 0) + amount
 
     def as_json(self) -> dict[str, Any]:
-        """Everything but what cards' own memory did where there was nothing of it: closes made before keep their digests."""
+        """Everything but what came later than the first closes, where there was nothing of it: those keep their digests."""
         built: dict[str, Any] = msgspec.to_builtins(self)
         return {name: value for name, value in built.items() if value or name not in LATER}
 
 
-_COUNTERS = {"reverse": "reversals", "transfer": "transfers", "adjust": "adjustments", "expire": "expiries", "hold": "holds"}
+_COUNTERS = {
+    "reverse": "reversals", "transfer": "transfers", "adjust": "adjustments", "expire": "expiries", "hold": "holds", "event": "events",
+    "review": "reviews",
+}  # fmt: skip
 
 
 def drawer_change(done: Settlement) -> int:

@@ -14,12 +14,14 @@ from cardcore.settlement.commands import (
     Arrive,
     Capture,
     Clear,
+    Event,
     Expire,
     Load,
     Pay,
     Refund,
     Return,
     Reverse,
+    Review,
     TopUp,
     Transfer,
     Unload,
@@ -37,7 +39,7 @@ from cardcore.settlement.model import (
     Settlement,
     Snapshot,
 )
-from cardcore.settlement.rules import Programme, day_of, expires_at
+from cardcore.settlement.rules import Programme, day_of, expires_at, voided_at
 from cardcore.settlement.sale import Line, Sale
 from cardcore.settlement.views import (
     EFFECTS,
@@ -46,6 +48,7 @@ from cardcore.settlement.views import (
     UNITS,
     UNMET,
     VERBS,
+    AwardView,
     FlightView,
     HoldView,
     LineView,
@@ -55,7 +58,10 @@ from cardcore.settlement.views import (
 )
 
 ALL_POINTS = -1
-Command = Sale | TopUp | Capture | Void | Refund | Reverse | Transfer | Adjust | Expire | Load | Unload | Pay | Arrive | Return | Clear
+Command = (
+    Sale | TopUp | Capture | Void | Refund | Reverse | Transfer | Adjust | Expire | Event | Review
+    | Load | Unload | Pay | Arrive | Return | Clear
+)
 
 __all__ = [
     "ALL_POINTS",
@@ -78,9 +84,11 @@ __all__ = [
     "Account",
     "Adjust",
     "Arrive",
+    "AwardView",
     "Capture",
     "Clear",
     "Command",
+    "Event",
     "Expire",
     "Facts",
     "FlightView",
@@ -96,6 +104,7 @@ __all__ = [
     "Refund",
     "Return",
     "Reverse",
+    "Review",
     "Sale",
     "Settlement",
     "Snapshot",
@@ -108,4 +117,5 @@ __all__ = [
     "decide",
     "decide_batch",
     "expires_at",
+    "voided_at",
 ]

@@ -170,6 +170,7 @@ cdef int decide_one(
     v.spend_fen = head.spend_fen
     v.points_earned = head.points_earned
     v.owed_points = head.owed_points
+    v.owed_fen = 0
     v.on_card_fen = 0
     v.tier = head.tier
     v.base_tier = head.base_tier
@@ -251,6 +252,8 @@ def decide_batch(Programme programme not None, cards, sales, lines, results, int
     cdef Known known
     if programme.r.n_counters:
         raise InvalidCommand("card records have no counters: this programme counts, decide its tickets one by one")
+    if programme.r.gives:
+        raise InvalidCommand("card records have no room for rebates and grants: decide the tickets of this programme one by one")
     cdef int64_t applied
     if not isinstance(cards, np.ndarray) or "lots" not in (cards.dtype.names or ()):
         raise InvalidCommand("cards must be an array of card_dtype()")

@@ -12,23 +12,25 @@ from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 from cardcore.settlement.model cimport (
-    Account, Counter, Hold, LineOut, LINES_MAX, Lot, Move, N_TOTALS, Note, OPEN_PAY, Posting, STEPPED, Settlement,
+    Account, Counter, DRAWN, Hold, LineOut, LINES_MAX, Lot, Move, N_TOTALS, Note, OPEN_PAY, Posting, Settlement,
 )
 
 from cardcore.errors import InvalidRecord
 
 cdef enum:
-    # The second form of each is the first with counters behind it; what has none keeps the first, so old and new bytes are equal.
+    # The second form of each is the first with counters behind it, the third of an account has what it owes in fen behind those; what has
+    # none keeps the form before, so old and new bytes are equal.
     ACCOUNT_FORM = 0x41
     ACCOUNT_COUNTERS = 0x42
+    ACCOUNT_OWED = 0x43
     SETTLEMENT_FORM = 0x53
     SETTLEMENT_MOVES = 0x54
     COUNT_MAX = 100_000
-    N_VERBS = 17
-    N_UNITS = 4
-    N_KINDS = 17
-    N_ROLES = 17
-    N_EFFECTS = 19
+    N_VERBS = 19
+    N_UNITS = 5
+    N_KINDS = 19
+    N_ROLES = 20
+    N_EFFECTS = 26
 
 
 cdef struct Out:
@@ -116,14 +118,14 @@ cdef bytes get_bytes(In* source):
     return data
 
 
-cdef bint open_record(In* source, bytes data, int form, int longer) except -1:
-    """Is it the longer of the two forms?"""
+cdef int open_record(In* source, bytes data, int form, int longest) except -1:
+    """Which of the forms it is: 0 for the first."""
     source.data = <const uint8_t*> PyBytes_AS_STRING(data)
     source.length = PyBytes_GET_SIZE(data)
     source.at = 1
-    if source.length < 1 or (source.data[0] != form and source.data[0] != longer):
+    if source.length < 1 or not form <= source.data[0] <= longest:
         raise InvalidRecord("the record has an unknown form")
-    return source.data[0] == longer
+    return source.data[0] - form
 
 
 cdef void* array(int64_t count, size_t size) except? NULL:
@@ -143,12 +145,12 @@ cdef bytes write_account(Account account):
     cdef int i
     cdef Lot* lot
     cdef Hold* hold
-    out.cap = 148 + account.v.n_lots * 80 + account.n_holds * 40 + account.n_counters * 20
+    out.cap = 168 + account.v.n_lots * 80 + account.n_holds * 40 + account.n_counters * 20
     out.length = 1
     out.data = <uint8_t*> malloc(out.cap)
     if out.data == NULL:
         raise MemoryError
-    out.data[0] = ACCOUNT_COUNTERS if account.n_counters else ACCOUNT_FORM
+    out.data[0] = ACCOUNT_OWED if account.v.owed_fen else ACCOUNT_COUNTERS if account.n_counters else ACCOUNT_FORM
     put(&out, account.v.account_id)
     put(&out, account.v.next_lot)
     put(&out, account.v.orders)
@@ -176,19 +178,21 @@ cdef bytes write_account(Account account):
         put(&out, hold.amount_fen)
         put(&out, hold.expires_at)
         put(&out, hold.kind)
-    if account.n_counters:
+    if account.n_counters or account.v.owed_fen:
         put(&out, account.n_counters)
     for i in range(account.n_counters):
         put(&out, account.counters_[i].counter)
         put(&out, account.counters_[i].period)
         put(&out, account.counters_[i].value)
+    if account.v.owed_fen:
+        put(&out, account.v.owed_fen)
     data = PyBytes_FromStringAndSize(<char*> out.data, out.length)
     free(out.data)
     return data
 
 
-cdef int read_counters(Account account, In* source) except -1:
-    cdef int i, n = <int> get_within(source, 1, COUNT_MAX)
+cdef int read_counters(Account account, In* source, int least) except -1:
+    cdef int i, n = <int> get_within(source, least, COUNT_MAX)
     cdef Counter* c
     account.counters_ = <Counter*> array(n, sizeof(Counter))
     account.cap_counters = n
@@ -207,7 +211,7 @@ cdef int read_account(Account account, bytes data) except -1:
     cdef In source
     cdef int i, n
     cdef Lot* lot
-    cdef bint counted = open_record(&source, data, ACCOUNT_FORM, ACCOUNT_COUNTERS)
+    cdef int form = open_record(&source, data, ACCOUNT_FORM, ACCOUNT_OWED)
     account.v.account_id = get(&source)
     account.v.next_lot = get_within(&source, 1, 1 << 60)
     account.v.orders = get(&source)
@@ -236,8 +240,10 @@ cdef int read_account(Account account, bytes data) except -1:
     n = <int> get_within(&source, 0, COUNT_MAX)
     for _ in range(n):
         account._open(get(&source), get(&source), get(&source), get_within(&source, 0, OPEN_PAY))
-    if counted:
-        read_counters(account, &source)
+    if form:
+        read_counters(account, &source, 1 if form == 1 else 0)
+    if form == 2:
+        account.v.owed_fen = get_within(&source, 1, 1 << 60)
     if source.at != source.length:
         raise InvalidRecord("bytes follow the record")
     return 0
@@ -356,7 +362,7 @@ cdef int read_moves(Settlement s, In* source) except -1:
     cdef Move* m
     for _ in range(n):
         m = s.add_move()
-        m.kind = <int32_t> get_within(source, 0, STEPPED)
+        m.kind = <int32_t> get_within(source, 0, DRAWN)
         m.counter = <int32_t> get_within(source, 0, 2147483647)
         m.period = <int32_t> get_within(source, -(1 << 30), 1 << 30)
         m.since = <int32_t> get_within(source, -(1 << 30), 1 << 30)
@@ -370,7 +376,7 @@ cdef int read_settlement(Settlement s, bytes data) except -1:
     cdef int64_t* totals = <int64_t*> &s.t
     cdef LineOut* line
     cdef Note* note
-    cdef bint counted = open_record(&source, data, SETTLEMENT_FORM, SETTLEMENT_MOVES)
+    cdef int counted = open_record(&source, data, SETTLEMENT_FORM, SETTLEMENT_MOVES)
     s.verb_code = <int> get_within(&source, 0, N_VERBS - 1)
     s.programme_version = <int> get_within(&source, 0, 1 << 30)
     s.account_id = get(&source)

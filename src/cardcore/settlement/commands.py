@@ -181,10 +181,45 @@ class Adjust(Command):
         self.amount = amount
 
 
-class Expire(Command):
-    """Void what has lapsed by `at`: lots past their expiry and holds past their life, as postings (X01)."""
+class Event(Command):
+    """Something that happens to a card without a sale (E09-E14): what the pack's rules for it give.
+
+    amount_fen: what it is about, such as the money that a friend spent. random: 62 bits from the caller's random source, for a draw (R08);
+    the entry keeps it. Declined nothing_to_do where no rule gives and no counter counts.
+    """
+
+    __slots__ = ("amount_fen", "name", "random")
+
+    def __init__(self, name: str, *, amount_fen: int = 0, random: int = 0, explain: bool = False, memo: bytes = b"") -> None:
+        super().__init__(explain, memo)
+        self.name = admit_name(name, "an event")
+        if not name:
+            raise InvalidCommand("an event has a name")
+        if admit(amount_fen) < 0:
+            raise AmountOutOfRange("the amount of an event is not negative", limit=0)
+        self.amount_fen = amount_fen
+        if type(random) is not int or not 0 <= random < 1 << 62:
+            raise InvalidCommand("the random number of a draw has 62 bits")
+        self.random = random
+
+
+class Review(Command):
+    """Look whether a card reached its tier again in the period that ended, and let it fall where it did not (T05)."""
 
     __slots__ = ()
 
     def __init__(self, *, memo: bytes = b"") -> None:
         super().__init__(False, memo)
+
+
+class Expire(Command):
+    """Void what has lapsed by `at`: lots past their expiry and holds past their life, as postings (X01).
+
+    keep_principal: leave what the holder paid for where a law does not let it lapse (W2).
+    """
+
+    __slots__ = ("keep_principal",)
+
+    def __init__(self, *, keep_principal: bool = False, memo: bytes = b"") -> None:
+        super().__init__(False, memo)
+        self.keep_principal = keep_principal

@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from cardcore.settlement.model cimport Account, Counter, LineOut, Move, Settlement, Totals
-from cardcore.settlement.rules cimport COUNTERS_MAX, Rule, Rules
+from cardcore.settlement.rules cimport COUNTERS_MAX, Programme, Rule, Rules
 
 # Where the counters of a programme stand for one account at one moment, and what the decision adds. Same places as Rules.counters.
 cdef struct Tally:
@@ -23,9 +23,13 @@ cdef int tier_after_return(Settlement s, const Rules* r, Account account, int64_
 cdef int put_moves(Settlement s, const Rules* r, const Tally* t) except -1
 cdef int fold_moves(Account account, const Move* moves, int n) except -1
 cdef int64_t move_back(
-    Settlement s, const Rules* r, Account account, Settlement ticket, int64_t before_fen, int64_t refund_fen, bint whole
+    Settlement s, const Rules* r, Account account, Settlement ticket, int64_t before_fen, int64_t refund_fen, bint whole, list lost_value
 ) except -1
-cdef int move_points_back(Settlement s, Settlement ticket, int64_t points) except -1
+cdef int move_points_back(Settlement s, const Rules* r, Settlement ticket, int64_t points, int64_t stepped, dict value) except -1
+cdef int32_t period_of(int per, int64_t day) noexcept nogil
+cdef int64_t last_moment(const Rules* r, int per, int64_t at_s) noexcept nogil
+cdef int64_t counted(Account account, int32_t counter, int32_t period) noexcept
+cdef int tally_event(Programme programme, str event, Tally* t) except -1
 cdef int64_t stepped(Settlement s) noexcept
 
 

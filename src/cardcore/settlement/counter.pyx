@@ -9,10 +9,11 @@ from libc.stdlib cimport realloc
 from libc.string cimport memmove, memset
 
 from cardcore.money cimport cc_muldiv
-from cardcore.settlement.model cimport EARNED, SHARED, STEPPED, Value, WHOLE
+from cardcore.settlement.model cimport CAPPED, DRAWN, EARNED, KEPT, SHARED, STEPPED, VALUED, Value, WHOLE
 from cardcore.settlement.rules cimport (
-    C_PAID, C_QUANTITY, C_TICKETS, CounterRule, P_BEFORE, P_NTH, P_REACHED, PER_DAY, PER_LIFE, PER_MONTH, PER_QUARTER, PER_WEEK, Predicate,
-    RULE_STEP, Rule, civil, covers, floor_div, reached_tier,
+    C_EVENTS, C_PAID, C_QUANTITY, C_TICKETS, CounterRule, ON_EVENT, P_BEFORE, P_NTH, P_REACHED, PER_DAY, PER_LIFE, PER_MONTH, PER_QUARTER,
+    PER_WEEK, Predicate, RULE_CAP, RULE_PERIOD, RULE_PROMOTE, RULE_STEP, RULES_KINDS, Programme, Rule, civil, covers, floor_div,
+    reached_tier,
 )
 
 
@@ -128,13 +129,42 @@ cdef void tally_amount(const Rules* r, int counts, int64_t amount, Tally* t) noe
             gain(&r.counters[i], amount, i, t)
 
 
+cdef int64_t last_moment(const Rules* r, int per, int64_t at_s) noexcept nogil:
+    """The last second of the period that ended before the one `at_s` lies in. A life has none: the second before it."""
+    cdef int64_t day = floor_div(at_s + r.utc_offset_s, 86400), first = day, year = 0
+    cdef int month = 0, dom = 0
+    civil(day, &year, &month, &dom)
+    if per == PER_WEEK:
+        first = day - (day + 3 - floor_div(day + 3, 7) * 7)
+    elif per >= PER_MONTH and per != PER_LIFE:
+        first = day - dom + 1
+        while period_of(per, first - 1) == period_of(per, day):
+            civil(first - 1, &year, &month, &dom)
+            first -= dom
+    return first * 86400 - r.utc_offset_s - 1
+
+
+cdef int tally_event(Programme programme, str event, Tally* t) except -1:
+    """Count an event with the counters that name it."""
+    cdef int i
+    for i in range(programme.r.n_counters):
+        if programme.r.counters[i].counts == C_EVENTS and event in programme.counters[i]["events"]:
+            gain(&programme.r.counters[i], 1, i, t)
+    return 0
+
+
 cdef int tier_by_counters(const Rules* r, const Tally* t) noexcept nogil:
-    """The highest tier whose counter has what it asks for, with this ticket; 0 for none."""
-    cdef int i, k, best = 0
+    """The highest tier whose counter has what it asks for, or that a rule promoted to, with this ticket; 0 for none."""
+    cdef int i, k, on, best = 0
+    for on in range(3):
+        for i in range(r.first[on * RULES_KINDS + RULE_PROMOTE], r.first[on * RULES_KINDS + RULE_PROMOTE + 1]):
+            k = r.rules[r.by_effect[i]].counter
+            if t.had[k] + t.gained[k] > 0:
+                best = max(best, r.rules[r.by_effect[i]].tier)
     for i in range(1, r.n_tiers):
         k = r.tiers[i].counter
         if k >= 0 and t.had[k] + t.gained[k] >= r.tiers[i].counter_min:
-            best = i
+            best = max(best, i)
     return best
 
 
@@ -152,7 +182,7 @@ cdef int tier_after_return(Settlement s, const Rules* r, Account account, int64_
         fold_moves(after, s.moves_, s.n_moves)
         open_tally(r, after.counters_, after.n_counters, at_s, &tally)
         has = max(has, tier_by_counters(r, &tally))
-    if has >= had or v.tier > had:
+    if r.keep_at_return or has >= had or v.tier > had:
         return v.tier
     return min(v.tier, max(v.base_tier, has))
 
@@ -168,7 +198,7 @@ cdef int put_moves(Settlement s, const Rules* r, const Tally* t) except -1:
         m = s.add_move()
         m.counter = r.counters[i].number
         m.period = t.period[i]
-        m.since = t.period[i] - r.counters[i].last + 1
+        m.since = t.period[i] - r.counters[i].kept + 1
         m.kind = r.counters[i].undone
         m.amount = t.gained[i]
         if r.counters[i].streak:
@@ -189,7 +219,7 @@ cdef int fold_moves(Account account, const Move* moves, int n) except -1:
     cdef int64_t value
     for i in range(n):
         m = &moves[i]
-        if m.kind == STEPPED:
+        if m.kind == STEPPED or m.kind == DRAWN:
             continue
         value = m.amount
         k = 0
@@ -233,14 +263,20 @@ cdef int64_t stepped(Settlement s) noexcept:
     return points
 
 
+cdef int64_t counted(Account account, int32_t counter, int32_t period) noexcept:
+    """What an account has of a counter in one period."""
+    cdef int k
+    for k in range(account.n_counters):
+        if account.counters_[k].counter == counter and account.counters_[k].period == period:
+            return account.counters_[k].value
+    return 0
+
+
 cdef int64_t steps_lost(const Rules* r, Account account, const Move* m) noexcept:
     """Points of the steps that a counter falls back below, so that what was granted is always what the counter says."""
     cdef int i, k
-    cdef int64_t value = 0, points = 0
+    cdef int64_t value = counted(account, m.counter, m.period), points = 0
     cdef const Rule* rule
-    for k in range(account.n_counters):
-        if account.counters_[k].counter == m.counter and account.counters_[k].period == m.period:
-            value = account.counters_[k].value
     for k in range(r.first[RULE_STEP], r.first[RULE_STEP + 1]):
         i = r.by_effect[k]
         rule = &r.rules[i]
@@ -249,10 +285,32 @@ cdef int64_t steps_lost(const Rules* r, Account account, const Move* m) noexcept
     return points
 
 
+cdef int period_lost(Settlement s, const Rules* r, Account account, const Move* m, list lost) except -1:
+    """Value that rebates for a period gave and its counter no longer says, as (purse, fen); what they gave goes down by it."""
+    cdef int k
+    cdef int64_t given, due
+    cdef const Rule* rule
+    cdef Move* back
+    cdef int64_t value = counted(account, m.counter, m.period) + m.amount
+    for k in range(r.first[ON_EVENT + RULE_PERIOD], r.first[ON_EVENT + RULE_PERIOD + 1]):
+        rule = &r.rules[r.by_effect[k]]
+        if r.counters[rule.counter].number != m.counter:
+            continue
+        given = counted(account, r.counters[rule.given].number, m.period)
+        due = min(cc_muldiv(max(0, value), rule.share, rule.share_of), rule.max_fen)
+        if given > due:
+            back = s.add_move()
+            back.counter, back.period, back.since, back.kind = r.counters[rule.given].number, m.period, -(1 << 30), KEPT
+            back.amount = due - given
+            lost.append((rule.purse, given - due))
+    return 0
+
+
 cdef int64_t move_back(
-    Settlement s, const Rules* r, Account account, Settlement ticket, int64_t before_fen, int64_t refund_fen, bint whole
+    Settlement s, const Rules* r, Account account, Settlement ticket, int64_t before_fen, int64_t refund_fen, bint whole, list lost_value
 ) except -1:
-    """What a refund moves back of its ticket's counters, in the ticket's own periods. Answers the points of steps that are lost.
+    """What a refund moves back of its ticket's counters, in the ticket's own periods. Answers the points of steps that are lost, and adds
+    to `lost_value` what rebates for a period are.
 
     Rounding: money in proportion, floored on the running total, so that all of it is back with the last fen.
     """
@@ -260,6 +318,7 @@ cdef int64_t move_back(
     cdef int64_t back, lost = 0, net = ticket.t.net_fen
     cdef const Move* done
     cdef Move* m
+    cdef Move moved
     for i in range(ticket.n_moves):
         done = &ticket.moves_[i]
         back = 0
@@ -272,7 +331,9 @@ cdef int64_t move_back(
         m = s.add_move()
         m.counter, m.period, m.since, m.kind = done.counter, done.period, -(1 << 30), done.kind
         m.amount = -back
-        lost += steps_lost(r, account, m)
+        moved = m[0]  # what follows may move the list
+        lost += steps_lost(r, account, &moved)
+        period_lost(s, r, account, &moved, lost_value)
     if lost:
         m = s.add_move()
         m.kind = STEPPED
@@ -280,13 +341,26 @@ cdef int64_t move_back(
     return lost
 
 
-cdef int move_points_back(Settlement s, Settlement ticket, int64_t points) except -1:
-    """Counters of points go down by what was taken back."""
-    cdef int i
+cdef int move_points_back(Settlement s, const Rules* r, Settlement ticket, int64_t points, int64_t stepped, dict value) except -1:
+    """Counters of points and caps go down by what was taken back: points (`stepped` of them for steps), and value by purse."""
+    cdef int i, k
+    cdef int64_t back
+    cdef const Move* done
     cdef Move* m
     for i in range(ticket.n_moves):
-        if ticket.moves_[i].kind == EARNED and points:
+        done = &ticket.moves_[i]
+        back = 0
+        if done.kind == EARNED:
+            back = points
+        elif done.kind == CAPPED:
+            back = points - stepped
+        elif done.kind == VALUED:
+            for k in range(r.n_rules):
+                if r.rules[k].effect == RULE_CAP and r.rules[k].counter >= 0 and r.counters[r.rules[k].counter].number == done.counter:
+                    back = value.get(r.rules[k].purse, 0)
+        back = min(back, done.amount)
+        if back > 0:
             m = s.add_move()
-            m.counter, m.period, m.since, m.kind = ticket.moves_[i].counter, ticket.moves_[i].period, -(1 << 30), EARNED
-            m.amount = -min(points, ticket.moves_[i].amount)
+            m.counter, m.period, m.since, m.kind = done.counter, done.period, -(1 << 30), done.kind
+            m.amount = -back
     return 0

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t
 
+from cardcore.settlement.event cimport decide_event, decide_review
 from cardcore.settlement.medium cimport decide_arrive, decide_clear, decide_load, decide_pay, decide_return, decide_unload
 from cardcore.settlement.model cimport Settlement, Snapshot
 from cardcore.settlement.sale cimport Sale, decide_sale
@@ -10,7 +11,7 @@ from cardcore.settlement.value cimport decide_adjust, decide_expire, decide_topu
 
 from cardcore.errors import AmountOutOfRange, InvalidCommand
 from cardcore.settlement.commands import (
-    Adjust, Arrive, Capture, Clear, Expire, Load, Pay, Refund, Return, Reverse, TopUp, Transfer, Unload, Void,
+    Adjust, Arrive, Capture, Clear, Event, Expire, Load, Pay, Refund, Return, Reverse, Review, TopUp, Transfer, Unload, Void,
 )
 
 
@@ -36,6 +37,10 @@ cdef Settlement decide_other(Snapshot snapshot, command, int64_t at_us):
         return decide_transfer(snapshot, command, at_us)
     if kind is Expire:
         return decide_expire(snapshot, command, at_us) if snapshot.ticket is None else decide_release(snapshot, command, at_us)
+    if kind is Event:
+        return decide_event(snapshot, command, at_us)
+    if kind is Review:
+        return decide_review(snapshot, command, at_us)
     if kind is Clear:
         return decide_clear(snapshot, command, at_us)
     if kind is Load:

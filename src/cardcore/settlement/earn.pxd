@@ -7,11 +7,12 @@ from libc.stdint cimport int64_t, uint64_t
 
 from cardcore.money cimport AMOUNT_LIMIT, cc_muldiv, cc_steps
 from cardcore.settlement.counter cimport quota_left, use_quota
+from cardcore.settlement.grant cimport within_caps
 from cardcore.settlement.model cimport (
-    CUSTOMER, E_EARN, E_MILESTONE, E_OWED, LineOut, LOTS_MAX, OWED, POINTS, POINTS_ISSUE, Posting, R_EARN, Value,
+    CUSTOMER, E_EARN, E_MILESTONE, E_OWED, LineOut, LOTS_MAX, OWED, POINTS, POINTS_ISSUE, Posting, R_EARN, Totals, Value,
 )
 from cardcore.settlement.rules cimport (
-    BASE_BONUS, BASE_FURTHER, BASE_OUTSIDE, BASE_PRINCIPAL, RULE_ACCRUE, RULE_MILESTONE, RULE_STEP, Rule, Rules, applies, expiry, first_of_group, fits,
+    BASE_BONUS, BASE_FURTHER, BASE_OUTSIDE, BASE_PRINCIPAL, RULE_ACCRUE, RULE_CAP, RULE_MILESTONE, RULE_STEP, Rule, Rules, applies, expiry, first_of_group, fits,
 )
 from cardcore.settlement.tender cimport D_LIMIT_EXCEEDED, OK, Work, add, note, same_lot
 
@@ -54,44 +55,57 @@ cdef inline void grant_points(const Rules* r, const Value* v, int64_t points, in
         p.role = R_EARN
         p.target_lot = same_lot(v, purse, p.amount, p.expires_at, 0, 0)
         if p.target_lot == 0:
-            p.target_lot = v.next_lot
+            p.target_lot = w.next_lot
+            w.next_lot += 1
         w.t.after_points += points - owed
 
 
+cdef inline int64_t eligible_fen(const Rule* rule, const LineOut* lines, int n_lines, int64_t net_fen) noexcept nogil:
+    """The net of the lines that a rule is about; of what has no lines, all."""
+    cdef int k
+    cdef int64_t eligible = 0
+    if n_lines == 0 or (rule.any_category and not rule.flags_all and not rule.flags_none):
+        return net_fen
+    for k in range(n_lines):
+        if fits(rule, lines[k].category, lines[k].flags):
+            eligible += lines[k].net_fen
+    return eligible
+
+
+cdef inline int64_t counted_fen(const Rule* rule, const Totals* t) noexcept nogil:
+    """What the tenders that count for a rule have paid."""
+    cdef int64_t counted = 0
+    if rule.base & BASE_PRINCIPAL:
+        counted += t.principal_fen
+    if rule.base & BASE_BONUS:
+        counted += t.bonus_fen
+    if rule.base & BASE_OUTSIDE:
+        counted += t.outside_fen
+    if rule.base & BASE_FURTHER:
+        counted += t.further_fen
+    return counted
+
+
 cdef inline int earn(
-    const Rules* r, const Value* v, const LineOut* lines, int n_lines, int64_t net_fen, int64_t gross_fen, int64_t at_s, Work* w
+    const Rules* r, const Value* v, int on, const LineOut* lines, int n_lines, int64_t net_fen, int64_t gross_fen, int64_t at_s, Work* w
 ) except -1 nogil:
-    """Points on what was paid in money (E01-E07, E16). `net_fen` is the whole ticket's, w.t what was paid by each tender."""
-    cdef int i, j, k
-    cdef int64_t eligible, counted, base, points, left, total = 0
+    """Points on what was paid in money (E01-E07, E16), by the rules of sales or events. `net_fen` is the whole ticket's, w.t what each tender paid."""
+    cdef int i, j
+    cdef int64_t eligible, base, points, left, total = 0
     cdef const Rule* rule
     cdef uint64_t acted = 0
     if r.points_purse < 0 or not r.member:
         return OK
-    for j in range(r.first[RULE_ACCRUE], r.first[RULE_ACCRUE + 1]):
+    for j in range(r.first[on + RULE_ACCRUE], r.first[on + RULE_ACCRUE + 1]):
         i = r.by_effect[j]
         rule = &r.rules[i]
         if net_fen > 0 and applies(rule, v.tier, gross_fen, w.truth):
-            eligible = net_fen
-            if not rule.any_category or rule.flags_all or rule.flags_none:
-                eligible = 0
-                for k in range(n_lines):
-                    if fits(rule, lines[k].category, lines[k].flags):
-                        eligible += lines[k].net_fen
+            eligible = eligible_fen(rule, lines, n_lines, net_fen)
             left = quota_left(r, rule, &w.tally) if rule.n_quotas else AMOUNT_LIMIT
             if eligible == 0 or left <= 0 or not first_of_group(rule, &acted):
                 continue
-            counted = 0
-            if rule.base & BASE_PRINCIPAL:
-                counted += w.t.principal_fen
-            if rule.base & BASE_BONUS:
-                counted += w.t.bonus_fen
-            if rule.base & BASE_OUTSIDE:
-                counted += w.t.outside_fen
-            if rule.base & BASE_FURTHER:
-                counted += w.t.further_fen
             # Rounding: floor, once for the base and once for the steps; the multiplier comes after the step.
-            base = cc_muldiv(eligible, counted, net_fen)
+            base = cc_muldiv(eligible, counted_fen(rule, &w.t), net_fen)
             points = cc_steps(base, rule.per_fen, rule.amount, rule.multiplier, rule.multiplier_of)
             if points < 0 or points > AMOUNT_LIMIT - total:
                 w.fact = AMOUNT_LIMIT
@@ -103,7 +117,7 @@ cdef inline int earn(
                 note(w, E_EARN, i, -1, points, POINTS, base, total + points)
             total += points
     acted = 0
-    for j in range(r.first[RULE_MILESTONE], r.first[RULE_MILESTONE + 1]):
+    for j in range(r.first[on + RULE_MILESTONE], r.first[on + RULE_MILESTONE + 1]):
         i = r.by_effect[j]
         rule = &r.rules[i]
         left = quota_left(r, rule, &w.tally) if rule.n_quotas else AMOUNT_LIMIT
@@ -117,7 +131,9 @@ cdef inline int earn(
                 note(w, E_MILESTONE, i, -1, points, POINTS, total, total + points)
             use_quota(rule, points, &w.tally)
             total += points
-    for j in range(r.first[RULE_STEP], r.first[RULE_STEP + 1]):
+    if total and r.first[on + RULE_CAP] != r.first[on + RULE_CAP + 1]:
+        total = within_caps(r, on, r.points_purse, v.tier, gross_fen, 0, total, w)
+    for j in range(r.first[on + RULE_STEP], r.first[on + RULE_STEP + 1]):
         i = r.by_effect[j]
         rule = &r.rules[i]
         if applies(rule, v.tier, gross_fen, w.truth):

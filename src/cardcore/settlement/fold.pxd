@@ -84,7 +84,10 @@ cdef inline int fold(Value* v, int64_t account_id, const Posting* postings, int 
                 memmove(lot, lot + 1, (v.n_lots - k - 1) * sizeof(Lot))
                 v.n_lots -= 1
         elif p.source == OWED and p.source_account == account_id:
-            v.owed_points += p.amount
+            if p.unit == FEN:
+                v.owed_fen += p.amount
+            else:
+                v.owed_points += p.amount
         elif p.source == ON_CARD and p.source_account == account_id:
             if v.on_card_fen < p.amount:
                 return i + 1
@@ -100,9 +103,14 @@ cdef inline int fold(Value* v, int64_t account_id, const Posting* postings, int 
                             v.lots[k].used_times = 0
                             v.lots[k].used_on = 0
         elif p.target == OWED and p.target_account == account_id:
-            if v.owed_points < p.amount:
-                return i + 1
-            v.owed_points -= p.amount
+            if p.unit == FEN:
+                if v.owed_fen < p.amount:
+                    return i + 1
+                v.owed_fen -= p.amount
+            else:
+                if v.owed_points < p.amount:
+                    return i + 1
+                v.owed_points -= p.amount
         elif p.target == ON_CARD and p.target_account == account_id:
             if p.amount > AMOUNT_LIMIT - v.on_card_fen:
                 return -(i + 1)

@@ -20,12 +20,15 @@ cdef enum Verb:
     RETURN = 14
     CLEAR = 15
     PAY = 16
+    EVENT = 17
+    REVIEW = 18
 
 cdef enum Unit:
     FEN = 0
     POINTS = 1
     VISITS = 2
     PASS = 3
+    AWARD = 4
 
 # Ledger accounts. CUSTOMER, HELD, OWED, ON_CARD and IN_FLIGHT belong to a customer account, the others to the issuer or to the entry's unit.
 cdef enum Kind:
@@ -46,6 +49,8 @@ cdef enum Kind:
     ADJUSTMENT = 14
     ON_CARD = 15
     IN_FLIGHT = 16
+    AWARD_ISSUE = 17
+    AWARDED = 18
 
 # What a posting is for; refunds and captures find their way back by it.
 cdef enum Role:
@@ -66,6 +71,9 @@ cdef enum Role:
     R_CLAW = 14
     R_LOAD = 15
     R_CLEAR = 16
+    R_REBATE = 17
+    R_GRANT = 18
+    R_DRAW = 19
 
 cdef enum Effect:
     E_DISCOUNT = 0
@@ -87,6 +95,13 @@ cdef enum Effect:
     E_RETURN = 16
     E_GRANT = 17
     E_UNMET = 18
+    E_REBATE = 19
+    E_GIFT = 20
+    E_CAP = 21
+    E_WAIVE = 22
+    E_JUMP = 23
+    E_SCORE = 24
+    E_DRAW = 25
 
 # Why a rule did not act; `before` of an E_UNMET note, `after` is the predicate of U_CONDITION.
 cdef enum Unmet:
@@ -137,14 +152,18 @@ cdef struct Counter:
     int32_t counter
     int32_t period
 
-# How a refund takes a move back: with the last of the ticket, in proportion to money, with the points, never; or points of steps, which no
-# counter keeps.
+# How a refund takes a move back: with the last of the ticket, in proportion to money, with the points, never, with the points that accruals
+# and grants gave (what a cap counts), with the value that was granted. STEPPED (points of steps) and DRAWN (the random number of a draw) are
+# no counter's: accounts do not keep them.
 cdef enum MoveKind:
     WHOLE = 0
     SHARED = 1
     EARNED = 2
     KEPT = 3
     STEPPED = 4
+    CAPPED = 5
+    VALUED = 6
+    DRAWN = 7
 
 cdef struct Move:
     int64_t amount
@@ -161,6 +180,7 @@ cdef struct Value:
     int64_t spend_fen
     int64_t points_earned
     int64_t owed_points
+    int64_t owed_fen
     int64_t on_card_fen
     int32_t tier
     int32_t base_tier

@@ -9,7 +9,7 @@ from typing import Final, final
 
 from cardcore.settlement.facts import Facts
 from cardcore.settlement.rules import Programme
-from cardcore.settlement.views import CounterView, FlightView, HoldView, LineView, LotView, MoveView, NoteView, PostingView
+from cardcore.settlement.views import AwardView, CounterView, FlightView, HoldView, LineView, LotView, MoveView, NoteView, PostingView
 
 SPECIAL_PRICE: Final[int]  # line flag: special-price goods, no discount, but they earn (E08)
 REDEEM: Final[int]  # line flag: the customer takes this item for points (R05)
@@ -38,6 +38,9 @@ class Account:
     @property
     def on_card_fen(self) -> int:
         """What the journal says is on the card's own memory: never spendable online (M5)."""
+    @property
+    def owed_fen(self) -> int:
+        """Granted value that returns took back and the account no longer had; paid from the next value that is granted."""
     @property
     def owed_points(self) -> int:
         """Points that returns took back and the account no longer had (X03)."""
@@ -132,6 +135,13 @@ class Settlement:
     def lines(self) -> list[LineView]: ...
     def postings(self) -> list[PostingView]: ...
     def moves(self) -> list[MoveView]: ...
+    def awards(self) -> list[AwardView]:
+        """What it granted, or took back, of things that the core keeps no ledger of."""
+    def granted(self, unit: str) -> int:
+        """How much of a unit rebates and grants gave; "fen" is value, "points" are none of these but `points_earned`."""
+    @property
+    def event(self) -> str:
+        """The name of the event that it decided, "" for another verb."""
     def notes(self) -> list[NoteView]: ...
     def pack(self) -> bytes: ...
     @staticmethod

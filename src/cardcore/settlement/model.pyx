@@ -15,7 +15,7 @@ from cardcore.settlement.fold cimport fold
 
 from cardcore.settlement.facts import Facts
 from cardcore.settlement.views import (
-    EFFECTS, LEDGER_KINDS, ROLES, UNITS, VERBS, CounterView, FlightView, HoldView, LineView, LotView, MoveView, NoteView, PostingView,
+    AwardView, EFFECTS, LEDGER_KINDS, ROLES, UNITS, VERBS, CounterView, FlightView, HoldView, LineView, LotView, MoveView, NoteView, PostingView,
 )
 
 SPECIAL_PRICE = F_SPECIAL
@@ -88,6 +88,10 @@ cdef class Account:
     @property
     def owed_points(self):
         return self.v.owed_points
+
+    @property
+    def owed_fen(self):
+        return self.v.owed_fen
 
     @property
     def on_card_fen(self):
@@ -418,6 +422,29 @@ cdef class Settlement:
                                    p.target_account, p.purse, p.source_lot, p.target_lot, p.expires_at, p.paid_fen,
                                    p.of_units, ROLES[p.role], p.line))
         return out
+
+    @property
+    def event(self):
+        return self.outside_tender if self.verb_code == EVENT else ""
+
+    def awards(self):
+        cdef int i
+        cdef Posting* p
+        out = []
+        for i in range(self.n_postings):
+            p = &self.postings_[i]
+            if p.unit == AWARD:
+                back = p.source == AWARDED
+                out.append(AwardView(p.purse, p.amount, p.expires_at, back, p.undoes if back else i))
+        return out
+
+    def granted(self, str unit not None):
+        cdef int i
+        cdef int64_t total = 0
+        for i in range(self.n_postings):
+            if self.postings_[i].role in (R_REBATE, R_GRANT) and UNITS[self.postings_[i].unit] == unit:
+                total += self.postings_[i].amount
+        return total
 
     def moves(self):
         cdef int i

@@ -14,7 +14,7 @@ from cardcore.settlement.toml_reader import Table
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 FLAGS: Final = {"special": 1, "member-only": 4, "no-discount": 8}
 WORD: Final = r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,64}"
-WORD_KINDS: Final = ("store", "unit", "channel", "tender", "tag", "tag_not", "stock")
+WORD_KINDS: Final = ("event", "store", "unit", "channel", "tender", "tag", "tag_not", "stock")
 _MOST: Final = 250
 _EPOCH: Final = dt.date(1970, 1, 1).toordinal()
 
@@ -33,6 +33,8 @@ def asks(when: Table, predicates: list[dict[str, Any]], counters: Counters) -> l
     if first is not None and last is not None and first > last:
         when.wrong("from", "`from` is after `until`: the rule could never apply")
     found += [(key, (day,)) for key, day in (("from", first), ("until", last)) if day is not None]
+    if when.has("points_end"):
+        found.append(("points_end", (when.integer("points_end", 0, 9),)))
     if when.has("birthday"):
         found.append(("birthday", (when.choice("birthday", ("day", "month")),)))
     for kind in WORD_KINDS:

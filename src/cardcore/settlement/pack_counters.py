@@ -9,7 +9,7 @@ from cardcore.settlement.toml_reader import REQUIRED, Table
 
 COUNTERS_MAX: Final = 64
 QUOTAS_MAX: Final = 3
-COUNTS: Final = ("tickets", "paid", "quantity", "points", "topups", "charged")
+COUNTS: Final = ("tickets", "paid", "quantity", "points", "topups", "charged", "events", "score")
 PERIODS: Final = ("day", "week", "month", "quarter", "year", "life")
 LAST_MAX: Final = 36
 _BY_LINE: Final = ("tickets", "paid", "quantity")
@@ -32,21 +32,32 @@ class Counters:
         per = table.choice("per", PERIODS)
         last = table.integer("last", 1, LAST_MAX, 1)
         streak = table.flag("streak", False)
+        events = table.names("event", r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,64}", "the name of an event", 64)
+        if (events is not None) != (counts == "events"):
+            table.wrong("event" if events else None, '`event` and counts = "events" belong together')
         if name and name in self.names:
             table.wrong("name", f"another counter is already named `{name}`")
         if categories is not None and counts not in _BY_LINE:
             table.wrong("category", f"only {', '.join(_BY_LINE)} are counted by category")
         if per == "life" and (streak or last > 1):
             table.wrong("streak" if streak else "last", "a life has no periods before it")
-        if streak and (last > 1 or counts != "tickets"):
-            table.wrong("streak", "a streak counts tickets, and is as long as it lasts")
+        if streak and (last > 1 or counts not in ("tickets", "events")):
+            table.wrong("streak", "a streak counts tickets or events, and is as long as it lasts")
         table.close()
         self.names.setdefault(name, len(self.out))
         what = "streak" if streak else counts
         self.out.append({
             "name": name, "number": number(f"{name}:{what}:{per}"), "counts": counts, "per": per, "last": 2 if streak else last,
             "streak": streak, "categories": categories,
+        } | ({"events": events or []} if counts == "events" else {}))  # fmt: skip
+
+    def own(self, name: str, per: str, undone: str) -> int:
+        """A counter of a rule's own, as a quota has: the index of a new one."""
+        self.out.append({
+            "name": name, "number": number(f"{name}:{per}"), "counts": "quota", "per": per, "last": 1, "streak": False, "categories": None,
+            "undone": undone,
         })  # fmt: skip
+        return len(self.out) - 1
 
     def named(self, table: Table, key: str = "counter", default: Any = REQUIRED) -> int:
         """Index of the counter that `key` names; -1 where it is not given, 0 where it is wrong."""
@@ -74,8 +85,8 @@ class Counters:
             if bool(every) == bool(at):
                 table.wrong(None, "`nth` needs either `every` or `at`")
             index = self.named(table)
-            if index < len(self.out) and self.out[index]["counts"] not in ("tickets", "topups"):
-                table.wrong("counter", "`nth` asks for a counter of tickets or top-ups")
+            if index < len(self.out) and self.out[index]["counts"] not in ("tickets", "topups", "events"):
+                table.wrong("counter", "`nth` asks for a counter of tickets, top-ups or events")
             found.append(("nth", (index, every, at)))
             table.close()
         return found

@@ -36,6 +36,8 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "arrive": ("圈存圈提确认", "Card confirmed"),
     "pay": ("联机消费", "Card purchase"),
     "clear": ("脱机消费入账", "Card purchase cleared"),
+    "event": ("活动", "Event"),
+    "review": ("等级评定", "Tier review"),
     "card": ("卡号", "Card"),
     "time": ("时间", "Time"),
     "ticket": ("小票号", "Ticket"),
@@ -73,6 +75,14 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "owed": ("欠扣积分", "Owed points"),
     "claw": ("扣回积分", "Points taken back"),
     "terminal": ("收银折让", "Till's discount"),
+    "rebate": ("返利", "Rebate"),
+    "gift": ("赠送", "Granted"),
+    "cap": ("超出上限不计", "Cut by a cap"),
+    "waive": ("免收", "Waived"),
+    "jump": ("直接升级", "Promoted"),
+    "score": ("计分", "Score"),
+    "draw": ("抽奖", "Draw"),
+    "prize": ("第 {} 项", "prize {}"),
     "unmet": ("未生效", "Not applied"),
     "unmet_tier": ("等级不符", "another tier"),
     "unmet_amount": ("金额不在范围内", "the amount is outside its bounds"),
@@ -97,6 +107,8 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "tender": ("付款方式不符", "another tender"),
     "tag": ("没有所需的会员标签", "the member has no such tag"),
     "tag_not": ("会员标签不允许", "a tag of the member rules it out"),
+    "event_unmet": ("不是该事件", "another event"),
+    "points_end": ("积分尾数不符", "the balance ends in another digit"),
     "stock": ("活动已领完", "the campaign has nothing left"),
     "counted": (",计分金额 {}", ", for {}"),
     "topped": (",充值 {}", ", for {} paid"),
@@ -106,7 +118,10 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "added": ("充入本金", "Value added"),
     "added_bonus": ("充入赠送", "Bonus added"),
 }
-_UNITS: Final = {"points": ("分", "point", "points"), "visits": ("次", "visit", "visits"), "pass": ("张", "pass", "passes")}
+_UNITS: Final = {
+    "award": ("份", "piece", "pieces"), "points": ("分", "point", "points"), "visits": ("次", "visit", "visits"),
+    "pass": ("张", "pass", "passes"),
+}  # fmt: skip
 
 _GIVES_BACK: Final = ("void", "refund", "reverse")
 _SALES: Final = ("quote", "settle", "hold", "capture")
@@ -171,9 +186,20 @@ def _sentence(note: NoteView, programme: Programme, lang: str) -> str:
         return f"{where}{_word('promote', lang)}: {programme.tiers[note.before]} -> {programme.tiers[note.after]}"
     if note.effect == "unmet":
         reason = UNMET[note.before]
-        key = str(programme.predicates[note.after]["kind"]) if reason == "condition" else f"unmet_{reason}"
+        kind = str(programme.predicates[note.after]["kind"]) if reason == "condition" else f"unmet_{reason}"
+        key = "event_unmet" if kind == "event" else kind
         return f"{_word('unmet', lang)} ({programme.rule_names[note.rule]}): {_word(key, lang)}"
     name = ""
+    if note.effect == "jump":
+        return f"{_word('jump', lang)} ({programme.rule_names[note.rule]}): {programme.tiers[note.after]}"
+    if note.effect == "gift":
+        given = programme.awards[note.after]["name"] if note.unit == "award" else programme.purses[note.after]
+        return f"{_word('gift', lang)} ({programme.rule_names[note.rule]}): {given} {amount(note.amount, note.unit, lang)}"
+    if note.effect == "draw":
+        prize = _word("prize", lang).format(note.before + 1)
+        return f"{_word('draw', lang)} ({programme.rule_names[note.rule]}): {amount(note.amount, 'points', lang)}, {prize}"
+    if note.effect == "score":
+        return f"{_word('score', lang)} ({programme.rule_names[note.rule]}): {note.before} -> {note.after}"
     if note.effect == "grant":
         name = f" ({programme.purses[note.after]})"
     elif note.effect in ("cover", "stored"):
@@ -187,7 +213,7 @@ def _change(note: NoteView, lang: str) -> str:
     """What the step started from and left: of the line, the lot, the ticket or the points so far."""
     if note.effect == "grant":
         return ""
-    if note.effect == "earn":  # from the money that counted
+    if note.effect in ("earn", "rebate"):  # from the money that counted
         return _word("counted", lang).format(yuan(note.before))
     if note.effect == "bonus":
         return _word("topped", lang).format(yuan(note.before))
@@ -246,11 +272,15 @@ class _Printer:
             self.less("discount", settlement.discount_fen, indent=0)
             self.less("coupon", settlement.coupon_fen, indent=0)
             self.less("covered", settlement.covered_fen, indent=0)
-        self.pair("returned" if settlement.verb in _GIVES_BACK else "total", yuan(settlement.net_fen))
+        if settlement.verb not in ("event", "review"):
+            self.pair("returned" if settlement.verb in _GIVES_BACK else "total", yuan(settlement.net_fen))
 
     def tenders(self) -> None:
         settlement = self.settlement
         outside = settlement.outside_tender or "outside"
+        if settlement.verb in ("event", "review"):
+            self.granted()
+            return
         if settlement.verb == "topup":
             self.pair(outside, yuan(settlement.outside_fen), indent=2)
             self.plus("added", settlement.principal_fen)
@@ -265,6 +295,8 @@ class _Printer:
             (outside, settlement.outside_fen),
         ):
             self.plus(key, fen, indent=2)
+        if settlement.verb in _SALES:
+            self.granted()
 
     def granted(self) -> None:
         """The visits and passes of a product (C05-C07, C09)."""
@@ -277,6 +309,11 @@ class _Printer:
         back = settlement.verb in _GIVES_BACK
         if settlement.points_used:
             self.pair("points_back" if back else "points_used", str(settlement.points_used))
+        if rebate := settlement.granted("fen"):
+            self.pair("rebate", yuan(rebate))
+        for award in settlement.awards():
+            sign = "-" if award.back else "+"
+            self.columns_of(self.programme.awards[award.award]["name"], sign + amount(award.quantity, "award", self.lang))
         if settlement.points_earned:
             self.pair("points_taken" if back else "points_earned", str(settlement.points_earned))
         if len(self.programme.tiers) > 1:

@@ -13,7 +13,18 @@ cdef enum:
     RULE_DEDUCT = 4
     RULE_REDEEM = 5
     RULE_STEP = 6
-    RULES_KINDS = 7
+    RULE_REBATE = 7
+    RULE_GIFT = 8
+    RULE_CAP = 9
+    RULE_PROMOTE = 10
+    RULE_SCORE = 11
+    RULE_PERIOD = 12
+    RULE_DRAW = 13
+    RULES_KINDS = 14
+    # Where in Rules.first the rules of events and top-ups begin; those of sales, and the bonus of a top-up, are at 0.
+    ON_EVENT = 14
+    ON_TOPUP = 28
+    RULES_PLACES = 42
 
 cdef enum PurseRole:
     ROLE_PRINCIPAL = 0
@@ -39,6 +50,7 @@ cdef enum:
     GROUPS_MAX = 64
     COUNTERS_MAX = 64
     QUOTAS_MAX = 3
+    AWARDS_MAX = 64
 
 cdef struct Purse:
     int32_t unit
@@ -48,6 +60,8 @@ cdef struct Purse:
     int32_t first_use
     int32_t per_day
     int32_t min_gap_days
+    int32_t grace_months
+    int32_t grace_days
     uint64_t covers[CATEGORY_WORDS]
 
 cdef struct Tier:
@@ -70,6 +84,7 @@ cdef enum PredicateKind:
     P_BEFORE = 8
     P_REACHED = 9
     P_NTH = 10
+    P_POINTS_END = 11
 
 cdef enum Counts:
     C_TICKETS = 0
@@ -79,6 +94,8 @@ cdef enum Counts:
     C_TOPUPS = 4
     C_CHARGED = 5
     C_QUOTA = 6
+    C_EVENTS = 7
+    C_SCORE = 8
 
 cdef enum Per:
     PER_DAY = 0
@@ -88,12 +105,14 @@ cdef enum Per:
     PER_YEAR = 4
     PER_LIFE = 5
 
-# What a counter counts. `number` stands for it on accounts, `undone` is how its moves go back (model.MoveKind).
+# What a counter counts. `number` stands for it on accounts, `last` periods make its value, `kept` are remembered, `undone` is how its moves
+# go back (model.MoveKind).
 cdef struct CounterRule:
     int32_t number
     int32_t counts
     int32_t per
     int32_t last
+    int32_t kept
     int32_t streak
     int32_t undone
     int32_t any_category
@@ -113,7 +132,21 @@ cdef struct Predicate:
 
 cdef struct Rule:
     int32_t effect
+    # Of what: 0 a sale or the bonus of a top-up, else ON_EVENT or ON_TOPUP.
+    int32_t on
     int32_t purse
+    # In place of a purse: an award of the pack, -1 none.
+    int32_t award
+    # The end of what is granted, where it is not the purse's.
+    int32_t months
+    int32_t days
+    int32_t own_end
+    # The tier that it promotes to.
+    int32_t tier
+    int32_t waives
+    # The counter of what a rebate for a period has given.
+    int32_t given
+    int64_t max_fen
     uint32_t tiers
     int32_t any_category
     uint64_t categories[CATEGORY_WORDS]
@@ -170,12 +203,19 @@ cdef struct Rules:
     Purse purses[PURSES_MAX]
     Tier tiers[TIERS_MAX]
     Rule* rules
+    # Whether a sale may be followed by more than points, and whether it may waive lines; how reviews go (-1 none, else Per).
+    int32_t gives
+    int32_t waives
+    int32_t review_per
+    int32_t fall_to_balance
+    int32_t keep_at_return
+    int32_t reviewed
     int32_t n_predicates
     Predicate predicates[PREDICATES_MAX]
     int32_t n_counters
     CounterRule counters[COUNTERS_MAX]
     # Indices of the rules of each effect, by priority, then in the pack's order: by_effect[first[e]] .. by_effect[first[e + 1] - 1].
-    int32_t first[8]
+    int32_t first[43]
     int32_t by_effect[RULES_MAX]
     # Discounts, looked up: standing[tier * (n_categories + 1) + category + 1], and the others, which ask for more.
     int32_t n_categories
@@ -199,6 +239,9 @@ cdef class Programme:
     cdef readonly dict card
     cdef readonly tuple predicates
     cdef readonly tuple counters
+    cdef readonly tuple awards
+    cdef readonly tuple rankings
+    cdef readonly frozenset events
     # Word of a kind -> bits of the conditions that it meets (tag_not: that it rules out); campaigns that must all have stock.
     cdef dict words
     cdef object tag_nots
@@ -250,6 +293,7 @@ cdef int64_t floor_div(int64_t a, int64_t b) noexcept nogil
 cdef int days_in_month(int64_t year, int month) noexcept nogil
 cdef void civil(int64_t day, int64_t* year, int* month, int* dom) noexcept nogil
 cdef int64_t expiry(const Rules* r, int64_t at_s, int months, int days) noexcept nogil
+cdef int64_t void_after(const Rules* r, int purse, int64_t expires_at) noexcept nogil
 cdef int32_t local_day(const Rules* r, int64_t at_s) noexcept nogil
 
 

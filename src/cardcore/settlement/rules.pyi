@@ -19,6 +19,9 @@ class Programme:
     rules: tuple[dict[str, Any], ...]  # as normalised; a note's `rule` indexes them
     predicates: tuple[dict[str, Any], ...]  # {kind, values}: what the rules' `asks` index
     counters: tuple[dict[str, Any], ...]  # as normalised; `number` stands for a counter on accounts
+    awards: tuple[dict[str, Any], ...]  # {name, kind, id, months, days}: what an `AwardView.award` indexes
+    rankings: tuple[dict[str, Any], ...]  # {name, counter, top}
+    events: frozenset[str]  # the names of events that rules ask for
     digest: str  # sha256 hex of the pack text
     card: dict[str, Any]  # PIN policy, validity, member: what the desk judges
     def __init__(self, normalised: dict[str, Any]) -> None:
@@ -27,6 +30,9 @@ class Programme:
 def expires_at(programme: Programme, at: int, months: int, days: int) -> int:
     """When something granted at epoch second `at` lapses by the programme's calendar: months by the local civil date
     (day clamped to the month's end), then days, to the midnight that ends that day; 0 (never) for neither (X01)."""
+
+def voided_at(programme: Programme, purse: int, expires_at: int) -> int:
+    """When a lot with this expiry is voided: then, or at the end of the purse's `grace`; 0 = never. Raises IndexError."""
 
 def day_of(programme: Programme, at: int) -> int:
     """Days since 1970-01-01 in the programme's own time."""

@@ -8,7 +8,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from cardcore.money cimport AMOUNT_LIMIT, ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, ROUND_HALF_UP, admit_unsigned, cc_rate_of, cc_stack
-from cardcore.settlement.model cimport EARNED, KEPT, SHARED, WHOLE
+from cardcore.settlement.model cimport CAPPED, EARNED, KEPT, SHARED, VALUED, WHOLE
 
 from cardcore.errors import CardcoreError, InvalidPack
 
@@ -16,16 +16,19 @@ _UNITS = ("fen", "points", "visits", "pass")
 _ROLES = {"principal": ROLE_PRINCIPAL, "bonus": ROLE_BONUS, "points": ROLE_POINTS, "entitlement": ROLE_ENTITLEMENT}
 _EFFECTS = {
     "discount": RULE_DISCOUNT, "accrue": RULE_ACCRUE, "milestone": RULE_MILESTONE, "bonus": RULE_BONUS,
-    "deduct": RULE_DEDUCT, "redeem": RULE_REDEEM, "step": RULE_STEP,
+    "deduct": RULE_DEDUCT, "redeem": RULE_REDEEM, "step": RULE_STEP, "rebate": RULE_REBATE, "gift": RULE_GIFT, "cap": RULE_CAP,
+    "promote": RULE_PROMOTE, "score": RULE_SCORE, "period": RULE_PERIOD, "draw": RULE_DRAW,
 }
 _PREDICATES = {
     "weekday": P_WEEKDAY, "day": P_DAY, "month": P_MONTH, "hour": P_HOUR, "from": P_FROM, "until": P_UNTIL, "birthday": P_BIRTHDAY,
-    "before": P_BEFORE, "reached": P_REACHED, "nth": P_NTH,
+    "before": P_BEFORE, "reached": P_REACHED, "nth": P_NTH, "points_end": P_POINTS_END,
 } | dict.fromkeys(("store", "unit", "channel", "tender", "tag", "tag_not", "stock", "event"), P_WORDS)
 _COUNTS = {
     "tickets": C_TICKETS, "paid": C_PAID, "quantity": C_QUANTITY, "points": C_POINTS, "topups": C_TOPUPS, "charged": C_CHARGED,
-    "quota": C_QUOTA,
+    "quota": C_QUOTA, "events": C_EVENTS, "score": C_SCORE,
 }
+_UNDONE = {"whole": WHOLE, "capped": CAPPED, "valued": VALUED, "kept": KEPT}
+_ON = {"settle": 0, "event": ON_EVENT, "topup": ON_TOPUP}
 _PERS = {"day": PER_DAY, "week": PER_WEEK, "month": PER_MONTH, "quarter": PER_QUARTER, "year": PER_YEAR, "life": PER_LIFE}
 _STACKINGS = {"multiply": 0, "best": 1, "add": 2}
 _ROUNDINGS = {"floor": ROUND_FLOOR, "ceiling": ROUND_CEILING, "half_up": ROUND_HALF_UP, "half_even": ROUND_HALF_EVEN}
@@ -95,6 +98,13 @@ cdef int64_t expiry(const Rules* r, int64_t at_s, int months, int days) noexcept
     return (day + days + 1) * 86400 - r.utc_offset_s
 
 
+cdef int64_t void_after(const Rules* r, int purse, int64_t expires_at) noexcept nogil:
+    """When a lot is voided: its expiry, or the end of the grace for which lapsed points are kept (R08); 0 = never."""
+    if expires_at == 0 or (r.purses[purse].grace_months == 0 and r.purses[purse].grace_days == 0):
+        return expires_at
+    return expiry(r, expires_at - 1, r.purses[purse].grace_months, r.purses[purse].grace_days)
+
+
 cdef int set_categories(uint64_t* words, categories, int n) except -1:
     cdef int index
     for index in categories:
@@ -107,7 +117,7 @@ cdef int set_categories(uint64_t* words, categories, int n) except -1:
 cdef bint asks_more(const Rule* rule) noexcept nogil:
     """Does a discount depend on more than tier and category?"""
     return (rule.amount_min_fen > 0 or rule.amount_max_fen < AMOUNT_LIMIT or rule.asking or rule.flags_all or rule.flags_none
-            or rule.group >= 0 or rule.n_quotas)
+            or rule.group >= 0 or rule.n_quotas or rule.waives)
 
 
 cdef class Programme:
@@ -149,6 +159,11 @@ cdef class Programme:
         self._compile_purses(pack["purses"])
         self._compile_counters(pack.get("counters", ()))
         self._compile_tiers(pack["tiers"])
+        self._compile_review(pack.get("review") or {})
+        self.awards = tuple(dict(award) for award in pack.get("awards", ()))
+        self.rankings = tuple(dict(ranking) for ranking in pack.get("rankings", ()))
+        if len(self.awards) > AWARDS_MAX:
+            raise InvalidPack(f"a pack has at most {AWARDS_MAX} awards")
         r.rules = <Rule*> calloc(len(pack["rules"]) + 1, sizeof(Rule))
         if r.rules == NULL:
             raise MemoryError
@@ -180,7 +195,8 @@ cdef class Programme:
             p.months, p.days = purse.get("months", 0), purse.get("days", 0)
             p.first_use = bool(purse.get("first_use", False))
             p.per_day, p.min_gap_days = purse.get("per_day", 0), purse.get("min_gap_days", 0)
-            if min(p.months, p.days, p.per_day, p.min_gap_days) < 0:
+            p.grace_months, p.grace_days = purse.get("grace", (0, 0))
+            if min(p.months, p.days, p.per_day, p.min_gap_days, p.grace_months, p.grace_days) < 0:
                 raise InvalidPack(f"purse {purse['name']} has a negative period")
             set_categories(p.covers, purse.get("covers", ()), len(self.categories))
             if p.role == ROLE_POINTS:
@@ -200,10 +216,13 @@ cdef class Programme:
             c = &self.r.counters[index]
             c.number, c.counts, c.per = counter["number"], _COUNTS[counter["counts"]], _PERS[counter["per"]]
             c.last, c.streak = counter["last"], counter["streak"]
-            c.undone = KEPT if c.streak else SHARED if c.counts == C_PAID else EARNED if c.counts == C_POINTS else WHOLE
+            c.kept = counter.get("kept", c.last)
+            c.undone = KEPT if c.streak else SHARED if c.counts in (C_PAID, C_SCORE) else EARNED if c.counts == C_POINTS else WHOLE
+            if counter.get("undone"):
+                c.undone = _UNDONE[counter["undone"]]
             c.any_category = counter["categories"] is None
             set_categories(c.categories, counter["categories"] or (), len(self.categories))
-            if c.number < 1 or c.last < 1:
+            if c.number < 1 or c.last < 1 or c.kept < c.last:
                 raise InvalidPack(f"counter {counter['name']} is out of bounds")
         if len({counter["number"] for counter in counters}) != len(counters):
             raise InvalidPack("two counters have the same number")
@@ -225,6 +244,13 @@ cdef class Programme:
             self.r.tiers[index].points_min = tier.get("points_min", -1)
         self.r.n_tiers = len(tiers)
         self.tiers = tuple(tier["name"] for tier in tiers)
+
+    def _compile_review(self, review):
+        cdef Rules* r = &self.r
+        r.review_per = _PERS[review["per"]] if review.get("per") else -1
+        r.fall_to_balance = review.get("fall") == "balance"
+        r.keep_at_return = review.get("returns") == "at-review"
+        r.reviewed = review.get("number", 0)
 
     def _compile_predicates(self, predicates):
         cdef Predicate* p
@@ -248,7 +274,7 @@ cdef class Programme:
             elif p.kind == P_BEFORE or p.kind == P_REACHED or p.kind == P_NTH:
                 p.counter, p.low, p.high = predicate["values"]
                 self._counter(p.counter)
-            elif p.kind == P_FROM or p.kind == P_UNTIL:
+            elif p.kind == P_FROM or p.kind == P_UNTIL or p.kind == P_POINTS_END:
                 p.low = predicate["values"][0]
             elif p.kind == P_BIRTHDAY:
                 p.low = predicate["values"] == ("month",)
@@ -260,6 +286,7 @@ cdef class Programme:
         self.r.n_predicates = len(predicates)
         self.predicates = tuple(dict(predicate) for predicate in predicates)
         self.campaigns = tuple(campaigns)
+        self.events = frozenset(words["event"])
         self.words = words if any(words.values()) else {}
 
     def _compile_rule(self, rule, int group):
@@ -267,8 +294,21 @@ cdef class Programme:
         cdef int index
         c.group = group
         c.counter = rule.get("counter", -1)
-        if _EFFECTS[rule["effect"]] == RULE_STEP:
+        c.effect, c.on = _EFFECTS[rule["effect"]], _ON[rule.get("on", "settle")]
+        if c.effect in (RULE_STEP, RULE_PROMOTE, RULE_SCORE, RULE_PERIOD):
             self._counter(c.counter)
+        c.given = self._counter(rule["given"]) if c.effect == RULE_PERIOD else -1
+        c.award = rule.get("award", -1)
+        if c.award >= <int> len(self.awards):
+            raise InvalidPack(f"rule {rule['name']} names no award")
+        c.own_end = "ends" in rule
+        c.months, c.days = rule.get("ends", (0, 0))
+        c.tier = rule.get("tier", 0)
+        if not 0 <= c.tier < self.r.n_tiers:
+            raise InvalidPack(f"rule {rule['name']} promotes to no tier")
+        c.waives = bool(rule.get("waives"))
+        self.r.waives |= c.waives
+        c.max_fen = admit_unsigned(rule.get("max_fen", AMOUNT_LIMIT))
         quotas = rule.get("quotas", ())
         if len(quotas) > QUOTAS_MAX:
             raise InvalidPack(f"rule {rule['name']} has more than {QUOTAS_MAX} quotas")
@@ -282,7 +322,6 @@ cdef class Programme:
                 raise InvalidPack(f"rule {rule['name']} asks for a condition that does not exist")
             c.asks[index >> 6] |= <uint64_t> 1 << (index & 63)
             c.asking = 1
-        c.effect = _EFFECTS[rule["effect"]]
         c.tiers = 0xFFFFFFFF
         if rule.get("tiers") is not None:
             c.tiers = 0
@@ -296,7 +335,7 @@ cdef class Programme:
         c.earned_min = admit_unsigned(rule.get("earned_min", 0))
         c.pay, c.of = rule.get("pay", 1), rule.get("of", 1)
         c.purse = rule.get("purse", -1)
-        if c.effect != RULE_DISCOUNT and not 0 <= c.purse < self.r.n_purses:
+        if c.effect not in (RULE_DISCOUNT, RULE_PROMOTE, RULE_SCORE) and c.award < 0 and not 0 <= c.purse < self.r.n_purses:
             raise InvalidPack(f"rule {rule['name']} names no purse")
         if c.effect == RULE_DISCOUNT and not 0 <= c.pay <= c.of <= 10_000:
             raise InvalidPack(f"rule {rule['name']}: a rate is a fraction of at most 1 with a denominator of at most 10000")
@@ -305,25 +344,28 @@ cdef class Programme:
         c.multiplier, c.multiplier_of = rule.get("multiplier", (1, 1))
         c.share, c.share_of = rule.get("max_share", (1, 1))
         c.units, c.worth_fen = admit_unsigned(rule.get("units", 1)), admit_unsigned(rule.get("worth_fen", 1))
-        if min(c.of, c.per_fen, c.multiplier_of, c.share_of, c.units, c.worth_fen) < 1:
+        if min(c.of, c.multiplier_of, c.share_of, c.units, c.worth_fen) < 1 or (
+                c.per_fen < 1 and c.effect not in (RULE_GIFT, RULE_SCORE, RULE_BONUS)):
             raise InvalidPack(f"rule {rule['name']} divides by nothing")
         if not 0 <= c.multiplier <= 10_000 or not c.share <= c.share_of <= 10_000 or c.multiplier_of > 10_000 or c.share < 0:
             raise InvalidPack(f"rule {rule['name']}: a multiplier or share is out of bounds")
         for name in rule.get("base", ("principal", "bonus", "outside", "further")):
             c.base |= _BASES[name]
+        if c.effect in (RULE_REBATE, RULE_GIFT, RULE_PROMOTE, RULE_SCORE) and c.on == 0:
+            self.r.gives = 1
         self._compile_ladder(rule)
         self.r.n_rules += 1
 
     def _index_rules(self):
-        cdef int effect, n = 0
+        cdef int place, n = 0
         order = sorted(range(self.r.n_rules), key=lambda i: -self.rules[i].get("priority", 0))
-        for effect in range(RULES_KINDS):
-            self.r.first[effect] = n
+        for place in range(RULES_PLACES):
+            self.r.first[place] = n
             for i in order:
-                if self.r.rules[<int> i].effect == effect:
+                if self.r.rules[<int> i].effect + (0 if self.r.rules[<int> i].effect == RULE_BONUS else self.r.rules[<int> i].on) == place:
                     self.r.by_effect[n] = i
                     n += 1
-        self.r.first[RULES_KINDS] = n
+        self.r.first[RULES_PLACES] = n
 
     def _combine_discounts(self):
         """Rates multiply, are compared and add up in any order to the same exact fraction, so what never changes is combined once."""
@@ -374,6 +416,13 @@ cdef class Programme:
 def expires_at(Programme programme not None, int64_t at, int months, int days):
     """When something granted at epoch second `at` lapses by the programme's calendar; 0 = never."""
     return expiry(&programme.r, at, months, days)
+
+
+def voided_at(Programme programme not None, int purse, int64_t expires_at):
+    """When a lot of a purse is voided; 0 = never."""
+    if not 0 <= purse < programme.r.n_purses:
+        raise IndexError(purse)
+    return void_after(&programme.r, purse, expires_at)
 
 
 def day_of(Programme programme not None, int64_t at):

@@ -8,6 +8,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 from cardcore.money cimport cc_rate, cc_rate_of, cc_scale, cc_stack
 from cardcore.settlement.counter cimport answer_reached, quota_left, tally_amount, tally_ticket, tier_by_counters, use_quota
 from cardcore.settlement.earn cimport earn
+from cardcore.settlement.grant cimport give_all
 from cardcore.settlement.model cimport (
     E_COUPON, E_OUTSIDE, E_PROMOTE, E_TERMINAL, F_COVER, F_NO_DISCOUNT, F_REDEEM, F_SPECIAL, FEN, HOLD, LineIn,
     LineOut, Lot, OUTSIDE, Posting, R_OUTSIDE, R_STORED, SALES, Totals, Value,
@@ -30,18 +31,25 @@ cdef inline int price_line(
     cdef cc_rate rate = cc_rate_of(1, 1)
     cdef int64_t price = line.amount_fen, n_rates = 0
     cdef uint64_t acted = 0
-    if not line.flags & (F_SPECIAL | F_NO_DISCOUNT):
+    cdef bint waived = False
+    for k in range(n_active if r.waives else 0):
+        rule = &r.rules[active[k]]
+        if rule.waives and fits(rule, line.category, line.flags):
+            acted_once[k] = waived = True
+    if waived:
+        rate, n_rates = cc_rate_of(0, 1), 1
+    elif not line.flags & (F_SPECIAL | F_NO_DISCOUNT):
         always = standing(r, v.tier, line.category)
         rate = always.rate
         n_rates = always.count
         for k in range(n_active):
             rule = &r.rules[active[k]]
-            if fits(rule, line.category, line.flags) and first_of_group(rule, &acted):
+            if not rule.waives and fits(rule, line.category, line.flags) and first_of_group(rule, &acted):
                 n_rates += 1
                 acted_once[k] = True
                 if n_rates <= RATES_MAX:
                     rate = cc_stack(rate, rule.pay, rule.of, r.stacking)
-    if line.counter_pay != line.counter_of:
+    if line.counter_pay != line.counter_of and not waived:
         n_rates += 1
         if n_rates <= RATES_MAX:
             rate = cc_stack(rate, line.counter_pay, line.counter_of, r.stacking)
@@ -135,6 +143,8 @@ cdef inline int decide_own(const Rules* r, const Value* v, const SaleIn* sale, i
     w.n_postings = 0
     w.n_notes = 0
     w.fact = 0
+    w.next_lot = v.next_lot
+    w.owed_paid_fen = 0
     w.fault_line = -1
     open_lots(r, v, at_s, w)
     outcome = price_lines(r, v, sale, w)
@@ -196,9 +206,13 @@ cdef inline int finish_sale(const Rules* r, const Value* v, const SaleIn* sale, 
         if r.n_counters:
             tally_ticket(r, w.lines, sale.n_lines, t.net_fen, t.net_fen - t.points_fen, &w.tally)
             answer_reached(r, &w.tally, w.truth)
-        outcome = earn(r, v, w.lines, sale.n_lines, t.net_fen, t.gross_fen, at_s, w)
+        outcome = earn(r, v, 0, w.lines, sale.n_lines, t.net_fen, t.gross_fen, at_s, w)
         if outcome:
             return outcome
+        if r.gives:
+            outcome = give_all(r, v, 0, w.lines, sale.n_lines, t.net_fen, t.gross_fen, at_s, w)
+            if outcome:
+                return outcome
         t.orders_delta = 1
         t.spend_delta_fen = t.net_fen - t.points_fen
         t.points_delta = t.points_earned

@@ -5,10 +5,10 @@ from libc.stdint cimport uint64_t
 from cardcore.money cimport cc_rate, cc_rate_of, cc_scale, cc_stack
 from cardcore.settlement.counter cimport quota_left
 from cardcore.settlement.model cimport (
-    E_COUNTER, E_COVER, E_DISCOUNT, E_FURTHER, E_STORED, E_UNMET, F_NO_DISCOUNT, F_SPECIAL, FEN, LineIn, U_AMOUNT, U_CONDITION, U_EARNED,
+    E_COUNTER, E_COVER, E_DISCOUNT, E_FURTHER, E_STORED, E_UNMET, E_WAIVE, F_NO_DISCOUNT, F_SPECIAL, FEN, LineIn, U_AMOUNT, U_CONDITION, U_EARNED,
     U_GROUP, U_LINE, U_NOTHING, U_QUOTA, U_TIER,
 )
-from cardcore.settlement.rules cimport RULE_BONUS, RULE_DEDUCT, RULE_DISCOUNT, RULE_MILESTONE, RULE_STEP, Rule, applies, first_of_group, fits
+from cardcore.settlement.rules cimport RULE_BONUS, RULE_CAP, RULE_DEDUCT, RULE_DISCOUNT, RULE_MILESTONE, RULE_PROMOTE, RULE_STEP, Rule, applies, first_of_group, fits
 
 
 cdef int note_rates(const Rules* r, const Value* v, const LineIn* line, int index, int64_t gross_fen, Work* w) except -1 nogil:
@@ -18,6 +18,13 @@ cdef int note_rates(const Rules* r, const Value* v, const LineIn* line, int inde
     cdef uint64_t acted = 0
     cdef cc_rate rate = cc_rate_of(1, 1)
     cdef int64_t price = line.amount_fen, shown = line.amount_fen
+    for k in range(r.first[RULE_DISCOUNT], r.first[RULE_DISCOUNT + 1] if r.waives else 0):
+        i = r.by_effect[k]
+        rule = &r.rules[i]
+        if rule.waives and (not rule.n_quotas or quota_left(r, rule, &w.tally) > 0) and applies(
+                rule, v.tier, gross_fen, w.truth) and fits(rule, line.category, line.flags):
+            note(w, E_WAIVE, i, index, price, FEN, price, 0)
+            return OK
     if line.counter_pay != line.counter_of:
         rate = cc_rate_of(line.counter_pay, line.counter_of)
         cc_scale(line.amount_fen, rate, r.step_fen, r.rounding, &price)
@@ -28,7 +35,7 @@ cdef int note_rates(const Rules* r, const Value* v, const LineIn* line, int inde
     for k in range(r.first[RULE_DISCOUNT], r.first[RULE_DISCOUNT + 1]):
         i = r.by_effect[k]
         rule = &r.rules[i]
-        if rule.n_quotas and quota_left(r, rule, &w.tally) <= 0:
+        if rule.waives or rule.n_quotas and quota_left(r, rule, &w.tally) <= 0:
             continue
         if not (applies(rule, v.tier, gross_fen, w.truth) and fits(rule, line.category, line.flags) and first_of_group(rule, &acted)):
             continue
@@ -52,7 +59,7 @@ cdef bint noted(const Work* w, int rule) noexcept nogil:
 cdef int why_not(const Rules* r, const Rule* rule, const Value* v, const SaleIn* sale, Work* w, int64_t* predicate) noexcept nogil:
     """The first condition that a rule of a sale did not meet."""
     cdef int i
-    cdef bint fitting = rule.effect == RULE_MILESTONE or rule.effect == RULE_DEDUCT or rule.effect == RULE_STEP
+    cdef bint fitting = rule.effect in (RULE_MILESTONE, RULE_DEDUCT, RULE_STEP, RULE_CAP, RULE_PROMOTE)
     if not (rule.tiers >> v.tier) & 1:
         return U_TIER
     if w.t.gross_fen < rule.amount_min_fen or w.t.gross_fen > rule.amount_max_fen:
@@ -63,7 +70,7 @@ cdef int why_not(const Rules* r, const Rule* rule, const Value* v, const SaleIn*
             return U_CONDITION
     for i in range(sale.n_lines):
         if fits(rule, sale.lines[i].category, sale.lines[i].flags):
-            if rule.effect != RULE_DISCOUNT or not sale.lines[i].flags & (F_SPECIAL | F_NO_DISCOUNT):
+            if rule.effect != RULE_DISCOUNT or rule.waives or not sale.lines[i].flags & (F_SPECIAL | F_NO_DISCOUNT):
                 fitting = True
     if not fitting:
         return U_LINE
@@ -79,7 +86,7 @@ cdef int note_unmet(const Rules* r, const Value* v, const SaleIn* sale, Work* w)
     cdef int i, reason
     cdef int64_t predicate
     for i in range(r.n_rules):
-        if r.rules[i].effect == RULE_BONUS or noted(w, i):
+        if r.rules[i].effect == RULE_BONUS or r.rules[i].on or noted(w, i):
             continue
         predicate = -1
         reason = why_not(r, &r.rules[i], v, sale, w, &predicate)

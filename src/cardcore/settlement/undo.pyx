@@ -9,17 +9,17 @@ from libc.stdlib cimport malloc
 from libc.string cimport memcpy
 
 from cardcore.money cimport cc_muldiv
+from cardcore.settlement.claw cimport as_returned, claw_back, claw_granted, undo
 from cardcore.settlement.counter cimport (
     answer_had, answer_reached, move_back, move_points_back, open_tally, put_moves, stepped, tally_amount, tally_ticket,
     tier_after_return, tier_by_counters,
 )
 from cardcore.settlement.earn cimport earn
-from cardcore.settlement.fold cimport credit_lot
+from cardcore.settlement.grant cimport give_all
 from cardcore.settlement.model cimport (
-    CAPTURE, CUSTOMER, DEFERRED, E_CLAW, E_OWED, E_RETURN, ENTITLEMENT_USED, EXPIRE, F_REDEEM, FEN, GIFT_COST, HELD, HOLD,
-    LineOut, OUTSIDE, OWED, PASS, POINTS, POINTS_COST, POINTS_ISSUE, POINTS_REDEEMED, R_CLAW, R_COVER, R_EARN, R_FURTHER,
-    R_OUTSIDE, R_POINTS, R_REDEEM, R_RELEASE, R_STORED, REFUND, REVERSE, SALES, SETTLE, TOPUP, TRANSFER, ADJUST, VOID,
-    Account, Lot, Posting, Value, new_settlement,
+    CAPTURE, CUSTOMER, DEFERRED, E_RETURN, ENTITLEMENT_USED, EVENT, EXPIRE, F_REDEEM, FEN, GIFT_COST, HELD, HOLD, LineOut, OUTSIDE,
+    PASS, POINTS, POINTS_COST, POINTS_REDEEMED, R_COVER, R_DRAW, R_FURTHER, R_OUTSIDE, R_POINTS, R_REDEEM, R_RELEASE, R_STORED,
+    REFUND, REVERSE, SALES, SETTLE, TOPUP, TRANSFER, ADJUST, VOID, Account, Lot, Posting, Value, new_settlement,
 )
 from cardcore.settlement.predicate cimport Known, answer, know
 from cardcore.settlement.rules cimport C_POINTS, ROLE_BONUS, Programme, Rules, reached_tier
@@ -35,22 +35,6 @@ cdef int check_ticket(Snapshot snapshot) except -1:
     if snapshot.ticket.account_id != snapshot.account.v.account_id:
         raise Declined("not_same_card")
     return 0
-
-
-cdef Posting* undo(Settlement s, const Posting* done, int index, int64_t amount) except NULL:
-    """`amount` of a posting goes back where it came from: a customer's part to its own lot, even one now gone."""
-    cdef Posting* p = s.add_posting()
-    p[0] = done[0]
-    p.amount = amount
-    p.value_fen = 0
-    p.undoes = index
-    p.source = done.target
-    p.source_account = done.target_account
-    p.source_lot = done.target_lot
-    p.target = CUSTOMER if done.source == HELD else done.source
-    p.target_account = done.source_account
-    p.target_lot = done.source_lot
-    return p
 
 
 # ------------------------------------------------------------------ holds
@@ -80,7 +64,7 @@ cdef Settlement release_all(Snapshot snapshot, int verb, command):
     s.t.points_used = hold.t.points_used
     s.further_accounts = hold.further_accounts
     s.memo = command.memo
-    move_back(s, &(<Programme> snapshot.programme).r, snapshot.account, hold, 0, 0, True)
+    move_back(s, &(<Programme> snapshot.programme).r, snapshot.account, hold, 0, 0, True, [])
     return s
 
 
@@ -205,7 +189,10 @@ cdef int capture_earnings(Settlement s, Snapshot snapshot, Settlement hold, int6
             answer_had(r, &w.tally, w.truth)
             tally_ticket(r, hold.lines_, hold.n_lines, hold.t.net_fen, s.t.net_fen - s.t.points_fen, &w.tally)
             answer_reached(r, &w.tally, w.truth)
-        if earn(&programme.r, v, hold.lines_, hold.n_lines, hold.t.net_fen, hold.t.gross_fen, at_s, w):
+        w.next_lot = v.next_lot
+        w.owed_paid_fen = 0
+        if earn(r, v, 0, hold.lines_, hold.n_lines, hold.t.net_fen, hold.t.gross_fen, at_s, w) or (
+                r.gives and give_all(r, v, 0, hold.lines_, hold.n_lines, hold.t.net_fen, hold.t.gross_fen, at_s, w)):
             raise Declined("limit_exceeded", limit=w.fact)
         s.t = w.t
         if r.n_counters:
@@ -263,6 +250,7 @@ cdef Settlement give_back(Snapshot snapshot, int verb, int64_t amount, lines, in
     cdef Settlement other
     cdef int i, index
     cdef int64_t refunded_before = 0, clawed_before = 0, refund, remaining, lost
+    cdef Account scratch
     undone = [0] * ticket.n_postings
     times = [0] * ticket.n_postings
     lines_before = set()
@@ -305,9 +293,12 @@ cdef Settlement give_back(Snapshot snapshot, int verb, int64_t amount, lines, in
     s.further_accounts = other_accounts(s)
     s.memo = memo
     whole = remaining == refund and all_returned(ticket, times, s)
-    lost = move_back(s, &programme.r, snapshot.account, ticket, refunded_before, refund, whole)
-    claw_back(s, snapshot, clawed_before, remaining - refund, lost, at_s, explain)
-    move_points_back(s, ticket, s.t.points_earned)
+    lost_value = []
+    lost = move_back(s, &programme.r, snapshot.account, ticket, refunded_before, refund, whole, lost_value)
+    scratch = as_returned(s, snapshot)
+    claw_back(s, snapshot, scratch, clawed_before, remaining - refund, lost, at_s, explain)
+    value = claw_granted(s, snapshot, scratch, remaining - refund, whole, undone, lost_value, at_s, explain)
+    move_points_back(s, &programme.r, ticket, s.t.points_earned, lost, value)
     if explain:
         s.add_note(E_RETURN, -1, -1, refund, FEN, remaining, remaining - refund)
     s.t.orders_delta = -1 if whole else 0
@@ -406,57 +397,34 @@ cdef bint return_lines(Settlement s, Settlement ticket, lines, list undone, list
     return any_back
 
 
-cdef int claw_back(
-    Settlement s, Snapshot snapshot, int64_t clawed_before, int64_t remaining_after, int64_t lost, int64_t at_s, bint explain
-) except -1:
-    """Take back the share of the earned points: from the ticket's own lot, then in expiry order, the rest is owed (X03, P2)."""
-    cdef Settlement ticket = snapshot.ticket
-    cdef int64_t earned = ticket.t.points_earned - stepped(ticket), keep = 0, claw, take
-    cdef int64_t own_lot = 0
-    cdef Account scratch = snapshot.account.copy()
-    cdef Programme programme = snapshot.programme
-    cdef Posting* p
-    cdef int i
-    if ticket.t.net_fen:
-        # Rounding: what the customer keeps is floored, so partial refunds never leave more than the share.
-        keep = cc_muldiv(earned, remaining_after, ticket.t.net_fen)
-    claw = earned - clawed_before - keep + lost
-    s.t.points_earned = claw
-    for i in range(ticket.n_postings):
-        if ticket.postings_[i].role == R_EARN and ticket.postings_[i].target == CUSTOMER:
-            own_lot = ticket.postings_[i].target_lot
-    for i in range(s.n_postings):
-        p = &s.postings_[i]
-        if p.unit == POINTS and p.target == CUSTOMER and p.target_account == scratch.v.account_id:
-            scratch.reserve(scratch.v.n_lots + 1)
-            if credit_lot(&scratch.v, p.target_lot, p.purse, p.amount, p.expires_at, p.paid_fen, p.of_units):
-                raise Declined("limit_exceeded", what="one lot of value")
-    lots = [lot for lot in scratch.lots() if programme.r.purses[<int> lot.purse].unit == POINTS
-            and (lot.lot_id == own_lot or not lot.expires_at or lot.expires_at > at_s)]
-    lots.sort(key=lambda lot: (lot.lot_id != own_lot, lot.expires_at or 1 << 62, lot.lot_id))
-    for lot in lots:
-        if claw == 0:
-            break
-        take = min(claw, lot.amount)
-        p = s.add_posting()
-        p.amount, p.unit, p.role = take, POINTS, R_CLAW
-        p.source, p.source_account, p.source_lot = CUSTOMER, scratch.v.account_id, lot.lot_id
-        p.target = POINTS_ISSUE
-        p.purse, p.expires_at = lot.purse, lot.expires_at
-        claw -= take
-        if explain:
-            s.add_note(E_CLAW, -1, -1, take, POINTS, lot.amount, lot.amount - take)
-    if claw:
-        p = s.add_posting()
-        p.amount, p.unit, p.role = claw, POINTS, R_CLAW
-        p.source, p.source_account = OWED, scratch.v.account_id
-        p.target = POINTS_ISSUE
-        if explain:
-            s.add_note(E_OWED, -1, -1, claw, POINTS, scratch.v.owed_points, scratch.v.owed_points + claw)
-    return 0
-
-
 # ------------------------------------------------------------------ reverse
+cdef Settlement reverse_event(Snapshot snapshot, object command, int64_t at_s):
+    """An event never happened: what it gave is taken back as after a return, points that bought a draw return to their lots."""
+    cdef Programme programme = snapshot.programme
+    cdef Settlement done = snapshot.ticket
+    cdef Settlement s = new_settlement(REVERSE, programme, snapshot.account)
+    cdef Account scratch
+    cdef int64_t lost
+    cdef int i
+    if snapshot.followers:
+        raise Declined("already_reversed")
+    for i in range(done.n_postings):
+        if done.postings_[i].role == R_DRAW:
+            undo(s, &done.postings_[i], i, done.postings_[i].amount)
+            s.t.points_used += done.postings_[i].amount
+    lost_value = []
+    lost = move_back(s, &programme.r, snapshot.account, done, 0, 0, True, lost_value)
+    scratch = as_returned(s, snapshot)
+    claw_back(s, snapshot, scratch, 0, 0, lost, at_s, False)
+    value = claw_granted(s, snapshot, scratch, 0, True, [0] * done.n_postings, lost_value, at_s, False)
+    move_points_back(s, &programme.r, done, s.t.points_earned, lost, value)
+    s.t.points_delta = -s.t.points_earned
+    s.t.tier_after = tier_after_return(s, &programme.r, snapshot.account, at_s)
+    s.memo = command.memo
+    settle_all(snapshot, s, at_s)
+    return s
+
+
 cdef Settlement decide_reverse(Snapshot snapshot, object command, int64_t at_us):
     """Undo a top-up, transfer or adjustment exactly: each lot must still hold what it was given (M7, M9)."""
     cdef Settlement done = snapshot.ticket
@@ -467,6 +435,8 @@ cdef Settlement decide_reverse(Snapshot snapshot, object command, int64_t at_us)
     cdef Lot* lot
     cdef int i
     check_ticket(snapshot)
+    if done.verb_code == EVENT:
+        return reverse_event(snapshot, command, at_us // 1_000_000)
     if done.verb_code != TOPUP and done.verb_code != TRANSFER and done.verb_code != ADJUST:
         raise Declined("not_refundable", verb=done.verb)
     if snapshot.followers:
@@ -488,7 +458,7 @@ cdef Settlement decide_reverse(Snapshot snapshot, object command, int64_t at_us)
             p.purse = done.postings_[i].line
     s.t.gross_fen, s.t.net_fen, s.t.outside_fen = done.t.gross_fen, done.t.net_fen, done.t.outside_fen
     s.t.principal_fen, s.t.bonus_fen = done.t.principal_fen, done.t.bonus_fen
-    move_back(s, &(<Programme> snapshot.programme).r, snapshot.account, done, 0, done.t.net_fen, True)
+    move_back(s, &(<Programme> snapshot.programme).r, snapshot.account, done, 0, done.t.net_fen, True, [])
     s.t.tier_after = tier_after_return(s, &(<Programme> snapshot.programme).r, snapshot.account, at_us // 1_000_000)
     s.outside_tender = done.outside_tender
     s.further_accounts = other_accounts(s)

@@ -11,14 +11,15 @@ from cardcore.settlement.counter cimport (
     Tally, answer_had, answer_reached, open_tally, put_moves, quota_left, tally_amount, tier_by_counters, use_quota,
 )
 from cardcore.settlement.fold cimport credit_lot, fold, liability_change
+from cardcore.settlement.grant cimport promote
 from cardcore.settlement.model cimport (
-    ADJUST, ADJUSTMENT, BONUS_COST, CUSTOMER, DEFERRED, E_BONUS, E_GRANT, ENTITLEMENT_ISSUE, ENTITLEMENT_USED, EXPIRE,
+    ADJUST, ADJUSTMENT, AWARD, AWARD_ISSUE, AWARDED, BONUS_COST, CUSTOMER, DEFERRED, E_BONUS, E_GRANT, ENTITLEMENT_ISSUE, ENTITLEMENT_USED, EXPIRE,
     EXPIRED, FEN, LOTS_MAX, Lot, OPEN_PAY, OPEN_UNLOAD, OUTSIDE, POINTS, POINTS_ISSUE, Posting, R_ADJUST, R_BONUS, R_EXPIRE, R_PRODUCT,
     R_TOPUP, R_TRANSFER, SALES, TOPUP, TRANSFER, VISITS, Value, new_settlement,
 )
 from cardcore.settlement.predicate cimport Known, answer, know
 from cardcore.settlement.rules cimport (
-    C_CHARGED, C_TOPUPS, PREDICATE_WORDS, ROLE_BONUS, ROLE_PRINCIPAL, RULE_BONUS, Programme, Rules, applies, expiry, first_of_group,
+    C_CHARGED, C_TOPUPS, ON_TOPUP, PREDICATE_WORDS, ROLE_BONUS, ROLE_PRINCIPAL, RULE_BONUS, Programme, Rule, Rules, applies, expiry, first_of_group, void_after,
 )
 from cardcore.settlement.tender cimport money_after, points_after, same_lot, select_lots
 
@@ -61,6 +62,11 @@ cdef int64_t lapse(const Rules* r, int purse, int64_t at_s) noexcept nogil:
     if r.purses[purse].first_use:
         return 0
     return expiry(r, at_s, r.purses[purse].months, r.purses[purse].days)
+
+
+cdef int64_t rule_end(const Rules* r, const Rule* rule, int purse, int64_t at_s) noexcept nogil:
+    """The end of what a rule grants: its own, else the purse's."""
+    return expiry(r, at_s, rule.months, rule.days) if rule.own_end else lapse(r, purse, at_s)
 
 
 cdef int settle_balances(const Rules* r, Settlement s, Account account, int64_t at_s) except -1:
@@ -147,6 +153,7 @@ cdef Settlement decide_topup(Snapshot snapshot, object command, int64_t at_us):
         tally_amount(r, C_CHARGED, command.paid_fen, &tally)
         answer_reached(r, &tally, truth)
         top_up(s, programme, snapshot.account.copy(), command, at_s, truth, &tally)
+        promote(r, s.t.tier_before, ON_TOPUP, command.paid_fen, truth, &tally, NULL)
         put_moves(s, r, &tally)
         s.t.tier_after = max(s.t.tier_before, tier_by_counters(r, &tally))
     settle_balances(&programme.r, s, snapshot.account, at_s)
@@ -169,13 +176,13 @@ cdef int top_up(Settlement s, Programme programme, Account scratch, command, int
         i = r.by_effect[k]
         if applies(&r.rules[i], scratch.v.tier, paid, truth):
             # Rounding: full steps only.
-            bonus = paid // r.rules[i].per_fen * r.rules[i].amount
+            bonus = paid // r.rules[i].per_fen * r.rules[i].amount if r.rules[i].per_fen else r.rules[i].amount
             if r.rules[i].n_quotas:
                 bonus = min(bonus, quota_left(r, &r.rules[i], tally))
             if bonus and first_of_group(&r.rules[i], &acted):
                 use_quota(&r.rules[i], bonus, tally)
                 grants.append((i, r.rules[i].purse, bonus))
-                if r.purses[r.rules[i].purse].unit == FEN:
+                if r.rules[i].award < 0 and r.purses[r.rules[i].purse].unit == FEN:
                     total_bonus += bonus
     check_ceiling(r, scratch, at_s, paid + total_bonus)
     divisor = gcd(paid, paid + total_bonus)
@@ -184,11 +191,16 @@ cdef int top_up(Settlement s, Programme programme, Account scratch, command, int
     p.role = R_TOPUP
     s.t.principal_fen = paid
     for rule, purse, amount in grants:
-        if r.purses[<int> purse].unit == FEN:
+        if r.rules[<int> rule].award >= 0:
+            p = s.add_posting()
+            p.amount, p.unit, p.source, p.target = amount, AWARD, AWARD_ISSUE, AWARDED
+            p.target_account, p.purse = scratch.v.account_id, r.rules[<int> rule].award
+            p.expires_at = expiry(r, at_s, r.rules[<int> rule].months, r.rules[<int> rule].days)
+        elif r.purses[<int> purse].unit == FEN:
             p = credit(s, r, scratch, purse, amount, lapse(r, purse, at_s), paid // divisor, (paid + total_bonus) // divisor)
             p.source = BONUS_COST
         else:
-            p = credit(s, r, scratch, purse, amount, lapse(r, purse, at_s), 0, 0)
+            p = credit(s, r, scratch, purse, amount, rule_end(r, &r.rules[<int> rule], purse, at_s), 0, 0)
             p.source = POINTS_ISSUE if p.unit == POINTS else ENTITLEMENT_ISSUE
         p.role = R_BONUS
         if command.explain:
@@ -381,7 +393,9 @@ cdef Settlement decide_expire(Snapshot snapshot, object command, int64_t at_us):
     cdef int64_t at_s = at_us // 1_000_000
     cdef Posting* p
     for lot in snapshot.account.lots():
-        if not lot.expires_at or lot.expires_at > at_s:
+        if not lot.expires_at or void_after(r, lot.purse, lot.expires_at) > at_s:
+            continue
+        if command.keep_principal and r.purses[<int> lot.purse].role == ROLE_PRINCIPAL:
             continue
         p = debit_lot(s, r, snapshot.account.v.account_id, lot, lot.amount)
         p.target = EXPIRED if p.unit <= POINTS else ENTITLEMENT_USED

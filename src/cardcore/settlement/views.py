@@ -25,8 +25,10 @@ VERBS = (
     "return",
     "clear",
     "pay",
+    "event",
+    "review",
 )
-UNITS = ("fen", "points", "visits", "pass")
+UNITS = ("fen", "points", "visits", "pass", "award")
 LEDGER_KINDS = (
     "customer",
     "held",
@@ -45,6 +47,8 @@ LEDGER_KINDS = (
     "adjustment",
     "on_card",
     "in_flight",
+    "award_issue",
+    "awarded",
 )
 ROLES = (
     "stored",
@@ -64,6 +68,9 @@ ROLES = (
     "claw",
     "load",
     "clear",
+    "rebate",
+    "grant",
+    "draw",
 )
 EFFECTS = (
     "discount",
@@ -85,6 +92,13 @@ EFFECTS = (
     "return",
     "grant",
     "unmet",
+    "rebate",
+    "gift",
+    "cap",
+    "waive",
+    "jump",
+    "score",
+    "draw",
 )
 UNMET = ("tier", "amount", "condition", "line", "group", "earned", "nothing", "quota")
 """Why a rule did not act: `before` of an "unmet" note indexes it; `after` is then the condition in `Programme.predicates`."""
@@ -131,7 +145,7 @@ class CounterView(NamedTuple):
 
 
 class MoveView(NamedTuple):
-    """How a settlement moves a counter of its account; counter 0 is the points of steps, which no counter keeps."""
+    """How a settlement moves a counter of its account; counter 0 is what no counter keeps: points of steps, the random number of a draw."""
 
     counter: int
     period: int
@@ -159,6 +173,20 @@ class PostingView(NamedTuple):
     of_units: int
     role: str
     line: int
+
+
+class AwardView(NamedTuple):
+    """Something that the core keeps no ledger of: `quantity` of `Programme.awards[award]` granted, or taken back.
+
+    `valid_until` is the end of its validity in epoch seconds, 0 = never; `posting` is the place of its posting in the entry, of the one
+    that granted it where it is taken back, so that each award of an entry has a name of its own.
+    """
+
+    award: int
+    quantity: int
+    valid_until: int
+    back: bool
+    posting: int
 
 
 class LineView(NamedTuple):

@@ -1,0 +1,1 @@
+"""Compiled only: what a return takes back."""

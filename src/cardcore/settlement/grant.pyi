@@ -1,0 +1,1 @@
+"""Compiled only: what a sale or an event gives besides points."""
