@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from typing import Any
 
 import httptools
@@ -16,10 +17,11 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from cardapi.http import call, money_schemas
+from cardapi.http import call, money_schemas, sales
 from cardapi.http.head import plain
 from cardapi.http.lane import LATER_MAX, Lane
 from cardapi.http.sales import ticket_fingerprint
+from cardcore.errors import CardcoreError
 from tests.http.client import Till, Who
 from tests.http.conftest import Chain
 from tests.http.test_openapi import cases
@@ -138,6 +140,76 @@ def test_both_ways_answer_the_same(chain: Chain, till: Till, card: str) -> None:
             assert answers[0] == answers[1], path
             seen.add(answers[0][0])
     assert len(seen) >= 6, "successes and refusals of several kinds"
+
+
+def both_ways(chain: Chain, till: Till, card: str, key: str) -> list[tuple[bytes, list[bytes], bytes]]:
+    """The same settle whole and in two pieces."""
+    answers = []
+    for pieces in (1, 2):
+        data = settle(till, card, key)
+        line = Line(chain)
+        line.send(*([data] if pieces == 1 else [data[:20], data[20:]]))
+        answers.append(shape(line.answer()))
+        assert line.ordinary == (pieces == 2)
+    return answers
+
+
+def test_a_plain_settle_needs_no_coroutine(chain: Chain, till: Till, card: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain.app.edge, "serve_whole", lambda *_: pytest.fail("a plain settle went the longer way"))
+    line = Line(chain)
+    line.send(settle(till, card, "lane-plain"))
+    assert b"200 OK" in line.answer()
+    monkeypatch.undo()
+    assert both_ways(chain, till, card, "lane-plain")[0][2] == shape(line.transport.written)[2], "the same answer to a retry, either way"
+
+
+def test_a_programme_that_is_not_in_memory_is_read(chain: Chain, till: Till, card: str) -> None:
+    for key in ("lane-read", "lane-read", "lane-read-2"):
+        chain.app.service.tickets._names.clear()
+        one, two = both_ways(chain, till, card, key)
+        assert one == two
+        assert b"200 OK" in one[0]
+    assert not chain.app.edge._tasks
+    assert chain.app.edge._running == 0
+
+
+def test_a_desk_that_takes_nothing_says_so_both_ways(chain: Chain, till: Till, card: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain.shop.desk, "failed", CardcoreError("the disk is gone"))
+    one, two = both_ways(chain, till, card, "lane-not-ready")
+    assert one == two
+    assert b"503" in one[0]
+    assert json.loads(one[2])["code"] == "not_ready"
+    assert chain.app.edge._running == 0
+
+
+def test_who_guesses_waits_both_ways(chain: Chain, till: Till, card: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain.app.edge, "_guessing", {"terminal:till-1": time.monotonic() + 3_000})
+    one, two = both_ways(chain, till, card, "lane-guess")
+    assert (one[0], one[2]) == (two[0], two[2])
+    assert b"429" in one[0]
+    assert [line.split(b":")[0] for line in one[1]] == [line.split(b":")[0] for line in two[1]], "retry-after is there, and counts down"
+
+
+@pytest.mark.parametrize("place", ["plain_request", "told"])
+def test_the_unforeseen_is_an_answer_both_ways(chain: Chain, till: Till, card: str, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(sales if place == "plain_request" else chain.app.service.tickets, place, broken)
+    one, two = both_ways(chain, till, card, f"lane-broken-{place}")
+    assert one == two
+    assert b"500" in one[0]
+    assert chain.app.edge._running == 0
+
+
+def test_a_refusal_before_the_desk_leaves_the_connection_in_order(chain: Chain, till: Till, card: str) -> None:
+    """A bad MAC, a used nonce and a good request in one packet and one by one: three answers, in order."""
+    good = settle(till, card, "lane-mixed")
+    bad = good.replace(b"mac=", b"mac=0")
+    for packets, codes in (([bad + good + good], [b"401", b"200", b"401"]), ([bad, good, good], [b"401"] * 3)):
+        line = Line(chain)
+        line.send(*packets)
+        assert [answer[9:12] for answer in split(line.answer(3))] == codes
 
 
 def test_many_requests_on_one_connection(chain: Chain, till: Till, card: str) -> None:
@@ -375,3 +447,17 @@ def test_a_fingerprint_outlives_a_release() -> None:
     assert told[0][1].hex() == MEANING
     assert ticket.client_key == "k"
     assert call._pack(({"b": 1, "a": 2}, None)) == call._pack(({"a": 2, "b": 1}, None))
+
+
+def test_a_retry_in_other_words_is_the_same_request(chain: Chain, till: Till, card: str) -> None:
+    """The short reader's fingerprint and the other one's are of one meaning: in a batch, alone, plain, or with an escape in it (O2)."""
+    plain = f'{{"card":"{card}","lines":[{{"amount_fen":250,"category":"food"}}],"explain":false}}'
+    odd = plain.replace("food", "f\\u006fod").replace(",", " , ")
+    batch = '{"tickets":[' + plain.replace("{", '{"client_key":"lane-words",', 1) + "]}"
+    tickets = [json.loads(till.post("/v1/settle-batch", batch.encode()).body)["results"][0]["ticket_id"]]
+    for body in (plain, odd):
+        reply = till.post("/v1/settle", body.encode(), "lane-words")
+        assert reply.status == 200, reply.body
+        tickets.append(reply.json["ticket_id"])
+    assert len(set(tickets)) == 1
+    assert till.post("/v1/settle", plain.replace("250", "251").encode(), "lane-words").code == "key_reused"

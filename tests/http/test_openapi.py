@@ -139,6 +139,9 @@ def cases(chain: Chain, till: Till, card: str) -> Iterator[tuple[str, bytes, dic
         ("/v1/void", {"client_key": "unseen-twin"}), ("/v1/refund", {"ticket_id": "00-0000ffffffff", "reason": "x"}),
         ("/v1/capture", {"ticket_id": "nonsense"}), ("/v1/settle", {"card": card}), ("/v1/settle", {"card": card, "lines": lines, "x": 1}),
         ("/v1/settle-batch", {"tickets": [{"client_key": "twin-batch", "card": card, "lines": lines}]}), ("/v1/reverse", {}),
+        ("/v1/settle", {"card": card, "lines": [{"amount_fen": 900, "quantity": 3, "sku": "a"}], "shortfall_tender": "cash"}),
+        ("/v1/settle", {"card": card, "lines": [{"amount_fen": 900, "flags": ["special"]}], "reference": "\u5355"}),
+        ("/v1/settle", {"card": "6200000000999999", "lines": lines}), ("/v1/settle", {"card": card, "lines": lines, "pin": "1234"}),
     ]  # fmt: skip
     raw = [("/v1/settle", text) for text in (b"", b"{", b'{"a":1.5}', b'{"a":1,"a":1}', b"\xff", b"[]", b" " * 1_100_000)]
     for number, (path, body) in enumerate([*((path, json.dumps(body).encode()) for path, body in bodies), *raw]):

@@ -57,7 +57,8 @@ def run_many(data: Path, host: str, port: int, count: int) -> int:
     """Serve with several processes until stopped; returns the exit code. Raises Mistake cannot_listen, one_process; CardcoreError."""
     from cardapi.app import open_shop
     from cardapi.cli.service import demo_credentials, service_file, vouch
-    from cardapi.cli.workers import Workers, reserve
+    from cardapi.cli.workers import Workers
+    from cardapi.http.server import listen
     from cardapi.http.server import serve as serve_shop
     from cardapi.people import sessions
 
@@ -66,7 +67,7 @@ def run_many(data: Path, host: str, port: int, count: int) -> int:
         if shop.embedded:
             raise Mistake("one_process", "an embedded store has one process; a shop for more is made with: cardcore init --store")
     try:
-        bound = reserve(host, port)
+        bound = listen(host, port, shared=True)  # bound and no more, so that every worker can: they accept, this process does not
     except OSError as error:
         raise Mistake("cannot_listen", f"cannot listen on {host} port {port}: {error.strerror}") from error
     chosen = bound.getsockname()[1]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -23,19 +22,6 @@ STEADY_S = 60.0  # a worker that ran as long starts anew without a pause
 
 Work = Callable[[int, Callable[[], None]], int]
 """What a worker does: its number, and whom to tell once it accepts. Returns its exit code."""
-
-
-def reserve(host: str, port: int) -> socket.socket:
-    """Hold a port without listening on it, so that every worker can (port 0 picks a free one). Raises OSError."""
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        bound.bind((host, port))
-    except OSError:
-        bound.close()
-        raise
-    return bound
 
 
 class Workers:

@@ -21,7 +21,7 @@ from cardapi.messages.collect import Collector, Made
 from cardapi.messages.model import KIND, Message, failed, from_record, to_record
 from cardapi.messages.templates import TEMPLATES, render
 from cardapi.people.registry import Registry
-from cardapi.store.port import Record, Store
+from cardapi.store.port import Head, Record, Store
 from cardcore.errors import CardcoreError
 
 ENTRIES_A_STEP = 500
@@ -82,9 +82,13 @@ class Courier:
             if self._store is None:
                 self._store = self._make()
             counts = {"made": 0, "sent": 0, "failed": 0, "dead": 0}
-            while made := self._collect(self._store, counts):
-                if made < ENTRIES_A_STEP or self._stop.is_set():
-                    break
+            heads = self._store.heads()
+            # Asked after the heads: who becomes a member later does so behind them, and hears of nothing before that.
+            if next(iter(self._store.all_records("member")), None) is None:
+                self._skip(self._store, heads)
+            else:
+                while self._collect(self._store, counts) == ENTRIES_A_STEP and not self._stop.is_set():
+                    pass
             while self._deliver(self._store, counts) == LETTERS_A_STEP and not self._stop.is_set():
                 pass
             return counts
@@ -117,20 +121,25 @@ class Courier:
         there = store.records(KIND, [name for name, _ in made])
         return [to_record(name, message) for name, message in made if name not in there]
 
+    @staticmethod
+    def _cursor(store: Store, partition: int) -> tuple[str, int]:
+        """The cursor of a partition, and the position up to which its messages were made."""
+        name = f"{partition:02x}"
+        record = store.records(CURSOR, [name]).get(name)
+        return name, int(record.body) if record is not None else 0
+
+    def _skip(self, store: Store, heads: list[Head]) -> None:
+        """Nobody is there to be told of what is in the journal up to here."""
+        for head in heads:
+            name, position = self._cursor(store, head.partition)
+            if head.position > position:
+                self._desk.keep([Record(CURSOR, name, str(head.position).encode())])
+
     def _collect(self, store: Store, counts: dict[str, int]) -> int:
         """One step through each partition's journal; how many entries were looked at at most."""
         most = 0
-        heads = {head.partition: head.position for head in store.heads()}
-        # Asked after the heads: who becomes a member later does so behind them, and hears of nothing before that.
-        nobody = next(iter(store.all_records("member")), None) is None
         for partition in store.partitions():
-            name = f"{partition:02x}"
-            record = store.records(CURSOR, [name]).get(name)
-            position = int(record.body) if record is not None else 0
-            if nobody:
-                if heads[partition] > position:
-                    self._desk.keep([Record(CURSOR, name, str(heads[partition]).encode())])
-                continue
+            name, position = self._cursor(store, partition)
             collector, records, looked = self._collector(store), [], 0
             entries = list(store.journal(partition, position, position + ENTRIES_A_STEP))
             collector.expect(entries)

@@ -35,8 +35,10 @@ def find(connection: sqlite3.Connection, asked: tuple[Any, ...]) -> list[Record]
 def every(connection: sqlite3.Connection, kind: str | None, after: str) -> Iterator[Record]:
     """All, or all of a kind beyond an id; other statements may run between two rows."""
     cursor = connection.execute(sql.ALL_RECORDS) if kind is None else connection.execute(sql.RECORDS_OF, (kind, after))
-    while rows := cursor.fetchmany(CHUNK):
+    size = 1  # who only asks whether there is one does not read a thousand
+    while rows := cursor.fetchmany(size):
         yield from map(_record, rows)
+        size = CHUNK
 
 
 def steps(connection: sqlite3.Connection, rows: Iterable[Record]) -> list[tuple[str, list[tuple[Any, ...]]]]:
