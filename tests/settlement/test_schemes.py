@@ -3,12 +3,15 @@ D01, K01, T02, D02, D03, E01-E03, E05, E06, E12, E15, R01-R03, R06, X02), never 
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
 
+from cardapi.people.policy import MembershipPolicy, membership_policy
 from cardcore import settlement as core
 from cardcore.errors import Declined
 from cardcore.settlement import Facts, Line
-from tests.settlement.cards import Card, second, shipped
+from tests.settlement.cards import SCHEMES, Card, second, shipped
 
 
 def paid(name: str, tier: str, at: str, line: Line | int = 100_00, birthday: tuple[int, int] | None = None) -> int:
@@ -18,6 +21,10 @@ def paid(name: str, tier: str, at: str, line: Line | int = 100_00, birthday: tup
     snapshot = core.Snapshot(programme, core.Account(1, programme.tiers.index(tier)), facts=facts)
     made = core.Sale("quote", [line if isinstance(line, Line) else Line(line)], shortfall_tender="cash")
     return core.decide(snapshot, made, second(at) * 1_000_000).net_fen
+
+
+def membership(name: str) -> MembershipPolicy:
+    return membership_policy(tomllib.loads((SCHEMES / f"{name}.toml").read_text(encoding="utf-8")))
 
 
 def earned(name: str, fen: int, at: str = "2026-03-02 12:00", tier: str = "") -> int:
@@ -116,3 +123,22 @@ def test_r01_r02_r03_points_pay(name: str, points: int, fen: int) -> None:
     if name == "points-as-yuan":
         with pytest.raises(Declined):
             card.buy(100_00, points=31)  # more than three tenths
+
+
+def test_l06_the_fee_of_the_supermarket() -> None:
+    told = membership("supermarket")
+    assert (told.fee_fen, told.group_rate, told.free_from_fen) == (5_00, "8/10", 288_00)
+
+
+def test_l05_by_the_day_t03_and_d04() -> None:
+    assert membership("mall-vip-day").day_fen == 300_00
+    card = Card(shipped("mall-vip-day")).on("2026-03-02 10:00")
+    card.buy(2000_00)  # 1760.00 are paid
+    assert card.programme.tiers[card.account.tier] == "gold"
+    card.on("2026-03-02 20:00").buy(1409_10)  # 1240.01: 3000.01 on this day
+    assert card.programme.tiers[card.account.tier] == "diamond"
+    assert paid("mall-vip-day", "diamond", "2026-03-02 12:00", Line(100_00, counter_pay=8, counter_of=10)) == 64_00
+    slow = Card(shipped("mall-vip-day"))
+    for day in range(1, 9):
+        slow.on(f"2026-03-{day:02d} 12:00").buy(3000_00)  # 2640.00 a day is not 3000.00
+    assert slow.programme.tiers[slow.account.tier] == "gold"

@@ -158,6 +158,9 @@ def _journal_notes(past: Journal, programmes: list[Programme], asks: frozenset[s
     lines, fen = past.uncategorised
     if lines and any(rule["categories"] is not None for programme in programmes for rule in programme.rules):
         notes.append(f"{lines:,} lines ({yuan(fen)}) have no category in the journal: rules that ask for one did not apply to them")
+    for verb, times in sorted(past.left_out.items()):
+        if times:
+            notes.append(f"{times:,} entries of verb {verb} are not done again under the packs")
     if past.refused:
         notes.append(f"{past.refused:,} requests were refused then and are not asked again")
     if asks & {"tag", "tag_not", "birthday"}:

@@ -49,7 +49,7 @@ def _amounts(rule: Normalised, words: Words) -> list[str]:
     if rule["amount_max_fen"] < UNBOUNDED:
         most = words.yuan(rule["amount_max_fen"])
         found.append(words(f"{what}不超过 {most}", f"{what} is at most {most}"))
-    if rule["earned_min"]:
+    if rule.get("earned_min"):
         points = words.amount(rule["earned_min"], "points")
         found.append(words(f"本单已积不少于 {points}", f"the ticket has earned at least {points}"))
     return found
@@ -71,7 +71,8 @@ def _hour(_: Normalised, values: Any, words: Words) -> str:
     return words(f"时间在 {hours}", f"the time is {hours}")
 
 
-def _date(day: int) -> str:
+def day_text(day: int) -> str:
+    """A local date from days since 1970-01-01."""
     return (dt.date(1970, 1, 1) + dt.timedelta(days=day)).isoformat()
 
 
@@ -112,8 +113,8 @@ PREDICATES: Final[dict[str, Callable[[Normalised, Any, Words], str]]] = {
     "day": _either("当天是当月 {} 日", "it is day {} of the month"),
     "month": _either("当月是 {} 月", "it is month {} of the year"),
     "hour": _hour,
-    "from": lambda _, values, words: words(f"从 {_date(values[0])} 起", f"it is {_date(values[0])} or later"),
-    "until": lambda _, values, words: words(f"至 {_date(values[0])} 止", f"it is {_date(values[0])} or earlier"),
+    "from": lambda _, values, words: words(f"从 {day_text(values[0])} 起", f"it is {day_text(values[0])} or later"),
+    "until": lambda _, values, words: words(f"至 {day_text(values[0])} 止", f"it is {day_text(values[0])} or earlier"),
     "birthday": lambda _, values, words: (
         words("当天是会员生日", "it is the member's birthday")
         if values[0] == "day"

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from cardapi.people.policy import MembershipPolicy, membership_policy
 from cardapi.plans.conditions import COUNTED
 from cardapi.plans.effects import rule_sentence
+from cardapi.plans.offers import coupon_sentences, gift_sentences
 from cardapi.plans.words import UNBOUNDED, Words
 from cardcore.settlement import pack as packs
 
@@ -48,6 +49,8 @@ def contract(text: str | bytes, language: str) -> Contract:
         Section(words("等级复核", "Reviews"), _review(pack, words)),
         Section(words("奖励与排名", "Awards and rankings"), _awards(pack, words)),
         Section(words("优惠", "Benefits"), [_benefit(pack, rule, words) for rule in pack["rules"]]),
+        Section(words("优惠券", "Coupons"), coupon_sentences(pack, words)),
+        Section(words("积分兑换的礼品", "What points buy"), gift_sentences(pack, words)),
         Section(words("价格怎么算", "How prices are made"), _pricing(pack, words)),
         Section(words("出售的次卡、套餐与期卡", "What is sold"), [_product(pack, product, words) for product in pack["products"]]),
     ]

@@ -11,6 +11,7 @@ The journal has what came of a sale, not what was asked. What is asked again is 
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -29,6 +30,7 @@ from cardcore.errors import CardcoreError
 from cardcore.settlement import Account, Facts, Line, LineView, Programme, Sale, Settlement, Snapshot, Void, decide
 
 STEP = 1_000
+MOVING = frozenset({"transfer", "adjust", "expire", "load", "unload", "pay", "clear"})
 FOLLOWING = frozenset({"capture", "void", "refund", "reverse", "arrive", "return"})
 
 
@@ -66,6 +68,7 @@ class Journal:
         self.accounts: dict[int, Account] = {}
         self.tally = Tally()
         self.refused = 0
+        self.left_out: Counter[str] = Counter()  # verbs that no supposed shop can do again
         self.uncategorised = [0, 0]  # lines, fen
         self.ended_at = 0  # epoch second of the last entry taken in
         self.named = self._names()
@@ -151,8 +154,11 @@ class Journal:
             happening = _followed(entry, done, key, named)
             if named is not None:
                 named.followers.append(done)
-        else:
+        elif done.verb in MOVING:
             happening = _moved(entry, done, key, programme)
+        else:
+            happening = None
+            self.left_out[done.verb] += self._counted(done.account_id, entry.at_us)
         if key in self.named:
             self._made[key] = Made(done, programme, discount, [])
         if self._counted(done.account_id, entry.at_us):
@@ -244,15 +250,13 @@ def _followed(entry: Entry, done: Settlement, key: Key, named: Made | None) -> F
     return Followed(key, entry.at_us, done.account_id, done.verb, (entry.partition, entry.ref), part, of, lines)
 
 
-def _moved(entry: Entry, done: Settlement, key: Key, programme: Programme) -> Moved | None:
+def _moved(entry: Entry, done: Settlement, key: Key, programme: Programme) -> Moved:
     postings = [posting for posting in done.postings() if posting.role != "claw"]
     if done.verb == "expire":
         return Moved(key, entry.at_us, done.account_id, "expire")
     if done.verb == "adjust":
         signed = sum(posting.amount * (1 if posting.source == "adjustment" else -1) for posting in postings)
         return Moved(key, entry.at_us, done.account_id, "adjust", signed, programme.purses[postings[0].purse])
-    if done.verb not in ("transfer", "load", "unload", "pay", "clear"):
-        return None
     amount = sum(posting.amount for posting in postings if posting.unit == "fen")
     other = done.further_accounts[0] if done.further_accounts else 0
     return Moved(key, entry.at_us, done.account_id, done.verb, amount, "", other, done.outside_tender)
