@@ -332,3 +332,41 @@ def test_a_loss_is_found_behind_whatever_the_account_did_since(yard: Yard) -> No
     late = yard.pay(card, 1_00, minutes=20)
     yard.upload([late], blacklist=int(NOW.timestamp()))
     assert yard.outcome(late) == "card_blocked"
+
+
+def test_a_chip_that_proves_two_purchases_at_one_counter_is_frozen(yard: Yard) -> None:
+    """K1: a copy, or a memory that was put back. Whichever comes first, in one upload or two; both are proven, so both are paid."""
+    for together in (True, False):
+        card, other = yard.card(chip=True), yard.card(chip=True)
+        first = yard.debit(card, 1_00)
+        second = replace(first, amount=2_00, number=next(yard.numbers[yard.terminals[0]]), value=first.value)
+        second = replace(second, tmv=tmv(second))
+        fine = yard.debit(other, 1_00)
+        if together:
+            yard.upload([second, fine, first])
+        else:
+            yard.upload([first, fine])
+            assert yard.state_of(card) == "active"
+            yard.upload([second])
+        assert [yard.state_of(each) for each in (card, other)] == ["frozen", "active"]
+        assert [yard.outcome(record) for record in (first, second)] == ["accepted"] * 2
+        assert yard.on_card(card) == 97_00
+        (case,) = [case for case in yard.all_cases() if case.account_id == card.account_id]
+        assert (case.reason, case.state, case.facts["medium"]) == ("counter_fork", "open", yard.medium(card, chip=True))
+        assert case.id in yard.state()["sequences"], "the case is the finding's own: it is not told twice"
+        yard.till.done("unfreeze", card=card.number)
+        yard.upload([first, second])
+        assert yard.state_of(card) == "active", "a person has looked at this one"
+        third = replace(second, amount=3_00, number=next(yard.numbers[yard.terminals[0]]))
+        third = replace(third, tmv=tmv(third))
+        yard.upload([third])
+        assert yard.state_of(card) == "active", "one counter freezes once; its case is open again"
+
+
+def test_a_purse_is_not_frozen_for_a_counter_that_it_does_not_prove(yard: Yard) -> None:
+    card = yard.card()
+    one, two = yard.pay(card, 1_00), yard.pay(card, 2_00, counter=0)
+    yard.upload([one, two])
+    assert [yard.outcome(one), yard.outcome(two), yard.state_of(card)] == ["accepted", "accepted", "active"]
+    assert any(name.startswith("counter_fork") for name in yard.state()["sequences"])
+    assert yard.cases() == []

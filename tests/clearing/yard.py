@@ -202,6 +202,10 @@ class Yard:
         suspended = [name for name in ("a", "b") if self.till.shop.registry.suspended(name)]
         return {"rows": rows, "cases": cases, "on_card": accounts, "media": chips, "sequences": seen, "suspended": suspended}
 
+    def state_of(self, card: Card) -> str:
+        """The state of the card's number."""
+        return self.store.read([card.number])[card.number].card.state
+
     def on_card(self, card: Card) -> int:
         """What the journal says is on the card."""
         return Account.unpack(self.store.read([card.number])[card.number].account.state).on_card_fen

@@ -237,6 +237,16 @@ def test_off_line_purchases_by_key_by_terminal_and_by_card(opened: Opened) -> No
         assert list(store.cleared()) == sorted([*rows, unproven])
         assert list(store.cleared(rows[2].key)) == sorted(rows)[3:]
         assert list(store.cleared_by_card()) == sorted(rows, key=lambda row: (row.card, row.counter, row.key))
+    chips = [
+        Row(b"\1" + bytes([100 + n]) * 27, bytes([50 + n % 2]) * 16 + b"\0", bytes([n]) * 16, 0, 7, 1, 1, n // 2, 1, 1 << 48 | 90, n)
+        for n in range(8)
+    ]
+    purse = rows[6]._replace(key=bytes([1, 9]) * 14, card=bytes([50]) * 16 + b"\2", counter=1)
+    opened.store.commit(Batch([], [], [], [], cleared=[*chips, purse]))
+    for store in opened.views():
+        assert sorted(store.cleared_at([(chips[2].card, 1), (chips[7].card, 3), (chips[0].card, 9)])) == [chips[2], chips[7]]
+        assert store.cleared_at([]) == []
+    opened.store.commit(Batch([], [], [], [], uncleared=[*(row.key for row in chips), purse.key]))
     opened.store.commit(Batch([], [], [], [], cleared=[rows[0]._replace(outcome=4)], uncleared=[unproven.key, rows[0].key]))
     assert list(opened.store.cleared()) == [rows[0]._replace(outcome=4), *rows[1:]]
     opened.store.rebuild([], [], [], cleared=rows[4:])

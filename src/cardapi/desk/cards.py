@@ -238,7 +238,24 @@ def change(work: Work, request: Request) -> Entry:
     return work.add(request, account_id=0, card="", body=pack_body(Change(kind, name, before, after)))
 
 
-CLEARING = {"clear_batch": clear, "close_case": close_case, "open_case": open_case}
+def clear_batch(work: Work, request: Request) -> Entry:
+    """Clear an upload. A chip of which it shows a copy is frozen in the same commit (K1), once for one counter."""
+    entry, forks = clear(work, request)
+    for fork in forks:
+        key = f"k1:{fork.medium}:{fork.counter}"
+        there = work.at(home(fork.card, work.partitions))
+        card = there.card(fork.card)
+        known = ("system", key) in work.keys or work.store.find_keys([("system", key)])
+        if card is not None and card.state == "active" and not known:
+            reason = f"K1: {fork.medium} proved two purchases at counter {fork.counter}"
+            step(there, Request(
+                "freeze", "system", key, work.custody.fingerprint(key.encode()), card=fork.card, unit=request.unit,
+                terminal=request.terminal, operator=request.operator, reason=reason,
+            ))  # fmt: skip
+    return entry
+
+
+CLEARING = {"clear_batch": clear_batch, "close_case": close_case, "open_case": open_case}
 HANDLERS: dict[str, Callable[[Work, Request], Entry]] = {
     "stock": stock, "issue": issue, "activate": step, "freeze": step, "unfreeze": step, "lost": lost, "cancel": end, "take_back": end,
     "expire_card": end, "destroy": destroy, "swap": exchange, "reissue": exchange, "exclude": exclude, "set_pin": set_pin,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -24,6 +24,7 @@ from cardcore.clearing import reasons
 from cardcore.clearing.body import BatchCount, Case, Cleared, Row, Seen
 from cardcore.clearing.layout import DESFIRE, DESFIRE_BLOCK
 from cardcore.clearing.reasons import ACCEPTED
+from cardcore.clearing.sequences import finding_id
 from cardcore.clearing.upload import Upload
 
 DAY_S = 86_400
@@ -32,13 +33,22 @@ _NEVER = 1 << 62
 _json = msgspec.json.Encoder(order="sorted").encode
 
 
-def clear(work: Work, request: Request) -> Entry:
-    """Post what an upload proves, open cases for the rest. Raises Problem for a request without one."""
+class Fork(NamedTuple):
+    """A chip that proved two purchases at one counter: a copy of it is about, or its memory was put back (K1)."""
+
+    medium: str
+    card: str
+    counter: int
+
+
+def clear(work: Work, request: Request) -> tuple[Entry, list[Fork]]:
+    """Post what an upload proves, open cases for the rest; the chips that showed a fork in it. Raises Problem for a request without one."""
     upload: Any = request.command
     if not isinstance(upload, Upload):
         raise Problem("invalid_payload", "clear_batch needs an upload")
-    body = _Posting(work, request, upload).body()
-    return work.add(request, account_id=0, card="", body=body.pack(), settlement=body)
+    posting = _Posting(work, request, upload)
+    body = posting.body()
+    return work.add(request, account_id=0, card="", body=body.pack(), settlement=body), posting.forks
 
 
 def open_case(work: Work, request: Request) -> Entry:
@@ -98,6 +108,7 @@ class _Posting:
         self.fresh: dict[bytes, bytes] = {}  # keys of this upload's own records -> digest
         self.dropped: list[bytes] = []
         self.cases: dict[str, Case] = {}
+        self.forks: list[Fork] = []
         self.first_seen = self.accepted = self.accepted_fen = self.resolved = 0
 
     def body(self) -> Cleared:
@@ -108,6 +119,7 @@ class _Posting:
         for place, outcome in enumerate(upload.outcomes):
             if outcome != ACCEPTED or not self._plain(place, suspended):
                 self._one(place, outcome, suspended)
+        self._find_forks()
         kept = [place for place, _, _ in self.kept]
         payees = [upload.payees[place] for place in kept]
         return Cleared(
@@ -287,6 +299,31 @@ class _Posting:
         return Case(
             name, reasons.NAMES[outcome], "open", upload.accounts[place], terminal, unit, self.amounts[place], opened_at, 0, "", facts
         )
+
+    def _find_forks(self) -> None:
+        """Open a case for each counter of a chip at which it proved two purchases. What a purse says of its counter proves nothing (K3)."""
+        upload = self.upload
+        if not (upload.blocks["kind"] == DESFIRE).any():
+            return
+        chips = upload.blocks.view(DESFIRE_BLOCK)
+        own: dict[tuple[bytes, int], set[bytes]] = {}
+        shown: dict[tuple[bytes, int], int] = {}
+        for place, key, _ in self.kept:
+            if key[0] == form.PROVEN and upload.blocks["kind"][place] == DESFIRE:
+                at = form.sequence_of(key), int(chips["counter"][place])
+                own.setdefault(at, set()).add(key)
+                shown[at] = place
+        for row in (*self.work.store.cleared_at(list(own)), *(self.work.cleared[key] for key in self.work.cleared_touched)):
+            if (row.card, row.counter) in own:
+                own[row.card, row.counter].add(row.key)
+        for (card, counter), keys in own.items():
+            if len(keys) > 1:
+                place = shown[card, counter]
+                name = finding_id("counter_fork", card, counter, counter)
+                facts = {"subject": card.hex(), "first": counter, "last": counter, "medium": upload.media[place]}
+                opened = self.work.position + 1
+                self.cases[name] = Case(name, "counter_fork", "open", upload.accounts[place], "", "", 0, opened, 0, "", facts)
+                self.forks.append(Fork(upload.media[place], upload.cards[place], counter))
 
     def _seen(self) -> list[Seen]:
         """What DESFire cards proved of themselves; a purse's MAC covers neither its counter nor its balance."""

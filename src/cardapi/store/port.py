@@ -280,6 +280,10 @@ class Store(Protocol):
         """Proven ones by card and purse, then counter; `after` is a card (exclusive)."""
         ...
 
+    def cleared_at(self, places: Sequence[tuple[bytes, int]]) -> list[Row]:
+        """Proven purchases of chips at these counters: (card as in `cleared_by_card`, counter)."""
+        ...
+
     def next_account_number(self, partition: int) -> int:
         """One more than the largest account number of the partition."""
         ...

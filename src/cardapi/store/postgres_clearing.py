@@ -16,6 +16,10 @@ UPSERT = (
 )
 DELETE = "DELETE FROM clearing_record WHERE partition = 0 AND key = any(%b)"
 BY_KEY = f"SELECT {COLUMNS} FROM clearing_record WHERE partition = 0 AND key = any(%b)"
+AT = (
+    f"SELECT {', '.join('c.' + name for name in COLUMNS.split(', '))} FROM unnest(%b, %b) p (card, counter) JOIN clearing_record c "
+    "ON c.partition = 0 AND c.card = p.card AND c.counter = p.counter AND length(c.card) = 17 AND substr(c.card, 17) = '\\x00'::bytea"
+)
 ALL = f"SELECT {COLUMNS} FROM clearing_record WHERE partition = 0 AND key > %s ORDER BY key"
 BY_CARD = f"SELECT {COLUMNS} FROM clearing_record WHERE partition = 0 AND card > %s ORDER BY card, counter, key"
 

@@ -171,6 +171,10 @@ class PostgresReads:
                 if not inside:
                     self._connection.execute("ROLLBACK")
 
+    def cleared_at(self, places: Sequence[tuple[bytes, int]]) -> list[Row]:
+        columns = arrays.byteas([card for card, _ in places]), arrays.int8s([counter for _, counter in places])
+        return [Row._make(row) for row in self._rows(clearing.AT, columns)]
+
     def next_account_number(self, partition: int) -> int:
         last = self._rows(sql.LAST_ACCOUNT, (partition,))[0][0]
         return 1 if last is None else (last & (1 << 40) - 1) + 1

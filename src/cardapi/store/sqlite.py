@@ -231,6 +231,9 @@ class SqliteStore:
     def cleared_by_card(self, after: bytes = b"") -> Iterator[Cleared]:
         return map(Cleared._make, self._connection.execute(sql.CLEARED_BY_CARD, (after,)))
 
+    def cleared_at(self, places: Sequence[tuple[bytes, int]]) -> list[Cleared]:
+        return [Cleared._make(row) for place in places for row in self._connection.execute(sql.CLEARED_AT, place)]
+
     def next_account_number(self, partition: int) -> int:
         low = partition << 40
         last = self._connection.execute(sql.LAST_ACCOUNT, (low, low | (1 << 40) - 1)).fetchone()[0]

@@ -57,7 +57,7 @@ IN_FLIGHT = f"SELECT {MEDIUM_COLUMNS} FROM medium WHERE in_flight > max(0, ?) OR
 # What no till may take: chips of cards out of use, and those that are so themselves (indexes of 0006).
 _CHIP = "(m.medium LIKE 'pboc:%' OR m.medium LIKE 'desfire:%')"
 BLOCKED = (
-    "SELECT m.medium, c.state, c.state_from FROM card c JOIN medium m ON m.account_id = c.account_id AND m.card = c.number "
+    "SELECT m.medium, c.state, c.state_from FROM card c CROSS JOIN medium m ON m.account_id = c.account_id AND m.card = c.number "
     f"WHERE c.state NOT IN ('active', 'stock', 'issued') AND {_CHIP} "
     "UNION ALL SELECT m.medium, m.state, 0 FROM medium m JOIN card c ON c.number = m.card "
     f"WHERE m.state <> 'active' AND c.state IN ('active', 'stock', 'issued') AND {_CHIP}"
@@ -65,6 +65,9 @@ BLOCKED = (
 MEDIA = f"SELECT {MEDIUM_COLUMNS} FROM medium ORDER BY medium"
 READ_CLEARED = f"SELECT {CLEARED_COLUMNS} FROM clearing_record WHERE key = ?"
 CLEARED = f"SELECT {CLEARED_COLUMNS} FROM clearing_record WHERE key > ? ORDER BY key"
+CLEARED_AT = (  # by the index of 0008, which has chips only
+    f"SELECT {CLEARED_COLUMNS} FROM clearing_record WHERE card = ? AND counter = ? AND length(card) = 17 AND substr(card, 17) = x'00'"
+)
 CLEARED_BY_CARD = f"SELECT {CLEARED_COLUMNS} FROM clearing_record WHERE card > ? ORDER BY card, counter, key"
 PARTITIONS = "SELECT number, genesis FROM partition ORDER BY number"
 STRAYS = "SELECT DISTINCT id >> 48 FROM entry WHERE id >> 48 NOT IN (SELECT number FROM partition)"

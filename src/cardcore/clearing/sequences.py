@@ -28,6 +28,11 @@ class Finding(NamedTuple):
     entries: tuple[int, ...]  # of the records it is seen from: partition << 48 | position
 
 
+def finding_id(reason: str, subject: bytes, first: int, last: int) -> str:
+    """The name of a finding, and of the case that is made of it."""
+    return f"{reason}:{subject.hex()}:{first}-{last}"
+
+
 def terminal_findings(rows: Iterable[Row]) -> Iterator[Finding]:
     """Gaps and forks of terminal transaction numbers, from records in the order of their keys."""
     proven = (row for row in rows if row.key[0] == PROVEN)
@@ -65,7 +70,7 @@ def card_findings(rows: Iterable[Row], disputed: frozenset[bytes], moved: Callab
 
 
 def _finding(reason: str, subject: bytes, first: int, last: int, rows: list[Row], amount_fen: int = 0) -> Finding:
-    name = f"{reason}:{subject.hex()}:{first}-{last}"
+    name = finding_id(reason, subject, first, last)
     accounts = {row.account_id for row in rows}
     account_id = accounts.pop() if len(accounts) == 1 else 0
     return Finding(name, reason, subject.hex(), first, last, account_id, amount_fen, tuple(sorted({row.entry for row in rows})))

@@ -13,7 +13,7 @@ from typing import Any
 
 from cardcore.errors import CardcoreError
 
-HEAD = "0007"
+HEAD = "0008"
 APPEND_ONLY = ("entry",)
 READ_ONLY = ("alembic_version",)
 
