@@ -183,6 +183,11 @@ class Custody:
         message = struct.pack(">B", len(index)) + index.encode() + value.encode()
         return hashlib.blake2b(message, digest_size=16, key=self._blind_key, person=b"blind-index").hexdigest()
 
+    def coupon_key(self, client: str, client_key: str) -> Secret:
+        """Makes the codes of the coupons that one request asks for: nobody else can tell them, the same request always can (O5)."""
+        context = struct.pack(">H", len(client)) + client.encode() + client_key.encode()
+        return Secret(self._derive("coupon codes", 1, context=hashlib.sha256(context).digest()))
+
     def key_file_secret(self) -> Secret:
         """What opens a card key file that has no passphrase."""
         return Secret(self._derive("card keys", 1))

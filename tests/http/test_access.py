@@ -23,6 +23,7 @@ from cardcore.clearing import Header, PurseRecord
 from cardcore.clearing.body import unpack_case
 from cardcore.clearing.layout import encode_all
 from cardcore.settlement import Load
+from tests.coupons.packs import SHOP as COUPON_SHOP
 from tests.http.client import Reply, Who
 from tests.http.conftest import PASSWORD, SCHEMES, Chain
 
@@ -44,7 +45,8 @@ MAY: dict[str, set[str]] = {
     "listJobs": {M, H, A, U}, "runJob": {H, A}, "listMessages": {M, H, A, U}, "sendMessages": {H, A}, "retryMessage": {H, A},
     "getLaw": {C, M, H, A, U}, "setLaw": {A}, "escrowFigures": {H, A, U}, "createImport": {H, A}, "getImport": {H, A, U},
     "importRows": {H, A}, "closeImport": {H, A}, "undoImport": {H, A}, "undoImportRows": {H, A},
-    "quoteCardRefund": {M, H, A},
+    "quoteCardRefund": {M, H, A}, "redeem": {T, C, M, H, A}, "giveCoupons": {M, H, A}, "giveCouponBatch": {H, A}, "cardCoupons": EVERYBODY,
+    "traceCoupon": {M, H, A, U}, "makeCouponCodes": {H, A}, "listGifts": EVERYBODY,
     "logout": {C, M, H, A, U}, "createUnit": {H, A}, "listUnits": {M, H, A, U}, "createTerminal": {M, H, A}, "listTerminals": {M, H, A, U},
     "revokeTerminal": {M, H, A}, "rotateTerminalKey": {M, H, A}, "createOperator": {M, H, A}, "listOperators": {M, H, A, U},
     "grantRole": {M, H, A}, "revokeOperator": {M, H, A}, "listApprovals": {M, H, A, U}, "approve": {M, H, A},
@@ -60,7 +62,7 @@ PUBLIC = {"login", "health", "ready", "openapi", "docs", "docsFile"}
 # Operations a person's role must hold at the topmost unit for, and not merely in a store.
 ISSUER_WIDE = {"publishScheme", "closeDay", "trialBalance", "exportJournal", "verifyLedger", "metrics", "listJobs", "runJob",
                "listMessages", "sendMessages", "retryMessage", "setLaw", "escrowFigures", "listKeys", "retireKey",
-               "createImport", "getImport", "importRows", "closeImport", "undoImport", "undoImportRows"}
+               "createImport", "getImport", "importRows", "closeImport", "undoImport", "undoImportRows", "giveCouponBatch", "makeCouponCodes"}
 NUMBERS = itertools.count(1)
 
 
@@ -81,6 +83,14 @@ class Things:
     def ticket(self) -> str:
         body = {"card": self.card(), "lines": [{"amount_fen": 100}]}
         return str(self.chain.made(self.manager.post("/v1/settle", body))["ticket_id"])
+
+    def coupon(self) -> str:
+        """The id of a coupon on a card."""
+        if not self.chain.shop.registry.versions("coupon-shop"):
+            self.chain.made(self.chain.admin.post("/v1/schemes", {"pack": COUPON_SHOP}))
+        card = self.chain.card(programme="coupon-shop", who=self.manager)
+        body = {"card": card, "coupon": "off-20", "reason": "test"}
+        return str(self.chain.made(self.manager.post("/v1/coupons/give", body))["coupons"][0]["coupon_id"])
 
     def terminal(self) -> str:
         name = f"t{next(NUMBERS)}"
@@ -177,6 +187,12 @@ def body_of(operation: Operation, things: Things) -> Any:
         return {"card": things.card(), "to_card": things.card(), "amount_fen": 1}
     if name in ("adjust", "expire"):
         return {"card": things.card(), **({"purse": "principal", "amount": 1, "reason": "test"} if name == "adjust" else {})}
+    if name in ("redeem", "giveCoupons"):
+        return {"card": things.card(), **({"gift": "none"} if name == "redeem" else {"coupon": "none", "reason": "test"})}
+    if name == "traceCoupon":
+        return {"coupon": things.coupon()}
+    if name in ("giveCouponBatch", "makeCouponCodes"):
+        return EXAMPLES[name]
     number = next(NUMBERS)
     if name == "assignSam":
         return {"sam": f"{number:012x}", "terminal": things.terminal()}
@@ -215,7 +231,7 @@ def target_of(operation: Operation, things: Things) -> str:
         ("{clearing}", lambda: things.cleared()[0]),
         ("{terminal}", things.suspended if operation.id == "releaseTerminal" else things.terminal),
         ("{operator}", things.operator), ("{member}", things.member), ("{job}", lambda: "pruning"), ("{key}", lambda: "none"),
-        ("{message}", lambda: "none"),
+        ("{message}", lambda: "none"), ("{programme}", lambda: "mall-vip"),
                        ("{import}", things.imported),
                        ("{approval}", things.approval), ("{session}", lambda: "00" * 16), ("{batch}", things.batch)):  # fmt: skip
         if name in path:
@@ -295,7 +311,7 @@ def absent_of(operation: Operation, things: Things) -> tuple[str, Any]:
         path = path.replace(name, nothing)
     if isinstance(body, dict) and "{" not in operation.path:
         for name, nothing in (("card", "6200000099999997"), ("ticket_id", "00-0000ffffffff"), ("parent", "none"), ("unit", "none"),
-                              ("medium", "uid:none"), ("terminal", "none")):  # fmt: skip
+                              ("medium", "uid:none"), ("terminal", "none"), ("coupon", "fffff.1")):  # fmt: skip
             if name in body:
                 body[name] = nothing
     return path, body

@@ -22,12 +22,13 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "cardcore", "cardapi.desk", "cardapi.store.port", "cardapi.people", "cardapi.custody", "cardapi.members", "cardapi.days",
         "cardapi.jobs", "cardapi.messages",
     ),
+    "cardapi.coupons": ("cardcore", "cardapi.coupons", "cardapi.custody", "cardapi.store.port"),
     "cardapi.custody": ("cardcore.errors",),
     "cardapi.keys": ("cardcore.crypto", "cardcore.errors", "cardapi.keys", "cardapi.custody"),
     "cardapi.desk": (
         "cardcore", "cardapi.keys.port", "cardapi.store.port", "cardapi.store.chain", "cardapi.store.fold", "cardapi.store.media",
         "cardapi.people", "cardapi.members", "cardapi.laws", "cardapi.days",
-        "cardapi.custody", "cardapi.ids", "cardapi.desk",
+        "cardapi.custody", "cardapi.ids", "cardapi.desk", "cardapi.coupons",
     ),
     "cardapi.members": (
         "cardcore", "cardapi.store.port", "cardapi.people.policy", "cardapi.custody", "cardapi.ids", "cardapi.members", "cardapi.days",
@@ -48,7 +49,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "cardcore", "cardapi.media", "cardapi.desk", "cardapi.people", "cardapi.custody", "cardapi.app", "cardapi.http",
         "cardapi.store.port", "cardapi.store.media", "cardapi.keys.port", "cardapi.keys.errors", "cardapi.reports", "cardapi.ids",
         "cardapi.members", "cardapi.jobs", "cardapi.messages", "cardapi.laws", "cardapi.imports", "cardapi.days",
-        "cardapi.clearing",
+        "cardapi.clearing", "cardapi.coupons",
     ),
     "cardapi.clearing": (
         "cardcore", "cardapi.clearing", "cardapi.store.port", "cardapi.store.media", "cardapi.media.profiles", "cardapi.people",

@@ -9,6 +9,7 @@ import msgspec
 
 from cardapi.desk import members
 from cardapi.desk.clearing import clear, close_case, open_case
+from cardapi.desk.coupons import make_codes
 from cardapi.desk.media import HANDLERS as MEDIA
 from cardapi.desk.media import medium_verb, retired, taken_over
 from cardapi.desk.money import card_images, check_pin, refuse
@@ -259,7 +260,7 @@ CLEARING = {"clear_batch": clear_batch, "close_case": close_case, "open_case": o
 HANDLERS: dict[str, Callable[[Work, Request], Entry]] = {
     "stock": stock, "issue": issue, "activate": step, "freeze": step, "unfreeze": step, "lost": lost, "cancel": end, "take_back": end,
     "expire_card": end, "destroy": destroy, "swap": exchange, "reissue": exchange, "exclude": exclude, "set_pin": set_pin,
-    "verify_pin": verify_pin, "unlock_pin": unlock_pin, "change": change, **members.HANDLERS,
+    "verify_pin": verify_pin, "unlock_pin": unlock_pin, "change": change, **members.HANDLERS, "make_codes": make_codes,
 }  # fmt: skip
 
 

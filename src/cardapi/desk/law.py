@@ -66,9 +66,9 @@ def _holds(work: Work, card: CardRow | None, account_id: int) -> int:
     """All money of an account before the settlement: spendable, held, on the card's own memory and under way. In fen."""
     row = card or work.card_of(account_id)
     assert row is not None, "an account that is posted to has a card"
-    units = work.version(row).programme.purse_units
+    programme = work.version(row).programme
     account = work.account(account_id)
-    lots = sum(lot.amount for lot in account.lots() if units[lot.purse] == "fen")
+    lots = sum(lot.amount for lot in account.lots() if programme.unit_of(lot.purse) == "fen")
     return lots + sum(hold.amount_fen for hold in account.holds()) + account.on_card_fen + sum(f.amount_fen for f in account.flights())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cardapi.custody import Pin
+from cardapi.desk import coupons
 from cardapi.desk.chips import fit
 from cardapi.desk.facts import facts
 from cardapi.desk.law import lawful
@@ -16,11 +17,12 @@ from cardapi.store.fold import Step, is_settlement, pack_body
 from cardapi.store.media import VERBS as MEDIUM_VERBS
 from cardapi.store.port import CardRow, Entry
 from cardcore.errors import CardcoreError, Declined
-from cardcore.settlement import Expire, Settlement, Snapshot, decide
+from cardcore.settlement import Expire, Sale, Settlement, Snapshot, decide
 from cardcore.settlement.lifecycle import GONE, admit
 
 NAMING = frozenset({"capture", "void", "refund", "reverse", "arrive", "return"})  # verbs that name an earlier entry
 GIVES_BACK = frozenset({"refund", "void"})
+Claims = Sequence[tuple[str, Settlement]]
 PIN_VERBS = frozenset({"settle", "hold", "transfer", "load"})  # verbs with which a customer spends
 
 
@@ -42,11 +44,14 @@ def money(work: Work, request: Request) -> Entry:
             ticket = _end_lapsed(work, request, card)
         if request.verb in MEDIUM_VERBS and request.command is not None:
             fit(work, request, card, ticket.position if ticket else 0)
-        settlement = _decide(work, request, card, ticket)
+        settlement, claims = _decide(work, request, card, ticket)
         lawful(work, request, card, settlement)
+        stock = coupons.count_stock(work, _taken(work, card, settlement)) if request.verb in coupons.STOCKED else []
     except Declined as declined:
         return refuse(work, request, card, declined, ticket.position if ticket else 0)
-    return work.add(
+    if claims:
+        coupons.claim(work, request, card, claims)
+    entry = work.add(
         request,
         account_id=card.account_id,
         card=card.number,
@@ -54,6 +59,13 @@ def money(work: Work, request: Request) -> Entry:
         ref=ticket.position if ticket else 0,
         settlement=settlement,
     )
+    if stock:
+        coupons.keep_stock(work, request, entry, stock)
+    return entry
+
+
+def _taken(work: Work, card: CardRow, settlement: Settlement) -> dict[str, tuple[int, int]]:
+    return coupons.taken(settlement, work.version(card, settlement.programme_version).programme)
 
 
 def refuse(work: Work, request: Request, card: CardRow, declined: Declined, ref: int = 0) -> Entry:
@@ -115,29 +127,35 @@ def _end_lapsed(work: Work, request: Request, card: CardRow) -> Entry | None:
     return None
 
 
-def _decide(work: Work, request: Request, card: CardRow, ticket: Entry | None) -> Settlement:
+def _decide(work: Work, request: Request, card: CardRow, ticket: Entry | None) -> tuple[Settlement, Claims]:
+    """The settlement, and the coupons that bearer codes bring onto the card before it."""
     command = request.command
     if command is None:
         raise Problem("invalid_payload", f"{request.verb} needs a command")
     if request.pin is not None and request.verb in PIN_VERBS:
         check_pin(work, request, card, request.pin)
     if ticket is not None:
-        return decide(_ticket_snapshot(work, card, ticket, request.verb), command, work.at_us)
+        return decide(_ticket_snapshot(work, card, ticket, request.verb), command, work.at_us), ()
     version = work.version(card)
     account = work.account(card.account_id)
     told = facts(work.record, work.registry, work.custody, request, version.asks, card.account_id) if version.asks else None
+    lots: dict[str, int] | None = None
+    claims: Claims = ()
+    if type(command) is Sale and command.coupons:
+        named = coupons.at_desk(work, command.coupons, card, account, version.programme)
+        account, lots, claims = named.account, named.lots, named.claims
     if not request.further:
-        settlement = decide(Snapshot(version.programme, account, facts=told), command, work.at_us)
+        settlement = decide(Snapshot(version.programme, account, facts=told, coupons=lots), command, work.at_us)
     else:
         further = [_further(work, request, number) for number in request.further]
         others = [Snapshot(work.version(row).programme, work.account(row.account_id)) for row in further]
-        settlement = decide(Snapshot(version.programme, account, others=others, facts=told), command, work.at_us)
+        settlement = decide(Snapshot(version.programme, account, others=others, facts=told, coupons=lots), command, work.at_us)
         if request.verb != "transfer":
             _further_pins(work, further, settlement)
     from_till = request.verb == "load" and settlement.outside_fen  # the account gives nothing
     if version.policy.pin != "never" and request.pin is None and request.verb in PIN_VERBS and not from_till:
         _ask_pin(version.policy, settlement.principal_fen + settlement.bonus_fen, card)
-    return settlement
+    return settlement, claims
 
 
 def _further(work: Work, request: Request, number: str) -> CardRow:

@@ -381,15 +381,19 @@ class Work(Fold):
         return entry
 
     def add_records(self, request: Request, after: list[Record], *, kept: tuple[Record, ...] = (), facts: dict[str, Any] | None = None,
-                    account_id: int = 0, card: str = "") -> Entry:  # fmt: skip
-        """Chain one entry that changes records: rows after it, and what is kept beside the journal, which gets a digest."""
+                    account_id: int = 0, card: str = "", verb: str = "", key: tuple[str, str] | None = None) -> Entry:  # fmt: skip
+        """Chain one entry that changes records: rows after it, and what is kept beside the journal, which gets a digest.
+
+        `verb` and `key` replace the request's own, for what goes with another entry of the same commit.
+        """
         if account_id >> ACCOUNT_BITS != self.partition:
             account_id = 0  # its own entries are in another journal; the number stays
         before = [self.record(row.kind, row.id) for row in after]
         rows = [msgspec.structs.replace(row, changed_at=0) for row in before if row is not None]
         seals = [(row.kind, row.id, digest(row) if row.body else b"") for row in kept]
         body = pack_body(Records(rows, [msgspec.structs.replace(row, changed_at=0) for row in after], seals, facts or {}))
-        entry = self.add(request, account_id=account_id, card=card, body=body)
+        fingerprint = _NO_FINGERPRINT if key else b""
+        entry = self.add(request, account_id=account_id, card=card, body=body, verb=verb, key=key, fingerprint=fingerprint)
         for row in kept:
             self.kept[row.kind, row.id] = row
         for row in (*after, *kept):

@@ -18,6 +18,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from cardapi.custody import Custody
+from cardapi.desk import coupons
 from cardapi.desk.cards import card_verb
 from cardapi.desk.facts import facts
 from cardapi.desk.money import money
@@ -28,7 +29,7 @@ from cardapi.people.registry import Registry
 from cardapi.store.fold import MONEY_VERBS
 from cardapi.store.port import Batch, DecideAgain, Entry, Head, KeyTaken, Record, Store
 from cardcore.errors import CardcoreError
-from cardcore.settlement import Account, Settlement, Snapshot, decide
+from cardcore.settlement import Account, Sale, Settlement, Snapshot, decide
 from cardcore.settlement.lifecycle import admit
 
 T = TypeVar("T")
@@ -299,7 +300,15 @@ class Desk:
             lambda kind, name: store.records(kind, [name]).get(name), self._registry, self._custody, request, first.asks,
             found[request.card].card.account_id,
         )  # fmt: skip
-        return decide(Snapshot(*snapshots[0], others=others, facts=told), request.command, at_us)
+        programme, account = snapshots[0]
+        lots: dict[str, int] | None = None
+        if type(request.command) is Sale and request.command.coupons:
+            named = coupons.named(
+                request.command.coupons, found[request.card].card, account, programme, at_us,
+                record=lambda kind, name: store.records(kind, [name]).get(name), by_key=lambda key: store.find_keys([key]).get(key),
+            )  # fmt: skip
+            account, lots = named.account, named.lots
+        return decide(Snapshot(programme, account, others=others, facts=told, coupons=lots), request.command, at_us)
 
     def _run(self) -> None:
         while self._running or self._items:

@@ -56,6 +56,13 @@ Rate = Annotated[
     str,
     Meta(pattern="^([0-9]{1,6}/[1-9][0-9]{0,5})?$", description="What is paid, exactly: 8折 is 8/10; empty is 1/1.", examples=["8/10"]),
 ]
+COUPON_PATTERN = r"^([a-z][a-z0-9-]{0,31}|[0-9a-f]{1,16}\.[0-9a-f]{1,15}|[0-9A-Z-]{16,19})$"
+Coupon = Annotated[
+    str,
+    Meta(pattern=COUPON_PATTERN, description="A coupon: its kind (the one that ends first), its id, or a bearer's code.",
+         examples=["off-20"]),
+]  # fmt: skip
+Kind = Annotated[str, Meta(pattern="^[a-z][a-z0-9-]{0,31}$", description="The name of a coupon or gift in the pack.", examples=["off-20"])]
 Tender = Annotated[str, Meta(pattern="^([a-z][a-z0-9_]{0,31})?$", description="An outside tender: cash, bank ...; empty is none.")]
 Flag = Literal["special", "redeem", "member_only", "no_discount", "cover"]
 Channel = Literal["store", "web", "call", "mobile"]

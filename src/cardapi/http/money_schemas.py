@@ -14,6 +14,7 @@ from cardapi.http.fields import (
     ClientKey,
     ClientKeyOrNone,
     Count,
+    Coupon,
     Fen,
     FenOrAll,
     FenPositive,
@@ -52,6 +53,7 @@ class Sale(Asked):
     """A sale as the till sees it; quote, settle and hold share it (features L03, P01, P03).
 
     A shortfall is refused unless `shortfall_tender` says how the customer pays the rest. `further_cards` pay after `card`.
+    `coupons` take off their part after the discounts, in this order.
     """
 
     card: Card
@@ -61,6 +63,7 @@ class Sale(Asked):
     shortfall_max_fen: FenOrAll = -1
     stored_max_fen: FenOrAll = -1
     further_cards: Annotated[tuple[Card, ...], Meta(max_length=8)] = ()
+    coupons: Annotated[tuple[Coupon, ...], Meta(max_length=16)] = ()
     pin: Pin | None = None
     channel: Channel = "store"
     reference: Word = ""

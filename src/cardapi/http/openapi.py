@@ -45,6 +45,7 @@ TAGS = {
     "jobs": "Time-driven work: what lapses, who is inactive, what is pruned.",
     "messages": "Messages to members: what waits, what went, what could not.",
     "laws": "What the law of a country asks: caps, real name, cash, refunds, escrow.",
+    "coupons": "Coupons and gifts: given to cards, made as codes, traced; what points buy.",
     "imports": "Moving in from another system, with control totals and a way back.",
     "service": "The service itself.",
 }

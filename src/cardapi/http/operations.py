@@ -22,6 +22,7 @@ from cardapi.http import (
     cards,
     clearing,
     corrections,
+    coupons,
     imports,
     jobs,
     keys,
@@ -39,6 +40,7 @@ from cardapi.http import (
 )  # fmt: skip
 from cardapi.http import card_schemas as card
 from cardapi.http import clearing_schemas as clear
+from cardapi.http import coupon_schemas as coupon
 from cardapi.http import import_schemas as moving
 from cardapi.http import job_schemas as job
 from cardapi.http import key_schemas as key
@@ -96,7 +98,8 @@ class Operation(msgspec.Struct, frozen=True):
 _SALE_PROBLEMS = (
     "unknown_card", "card_not_active", "card_lost", "card_expired", "holder_excluded", "insufficient_funds", "insufficient_points",
     "not_covered", "points_not_allowed", "pin_required", "pin_wrong", "pin_locked", "pin_not_set", "limit_exceeded", "too_soon",
-    "used_up_today", "law_licence", "key_voided", "invalid_command", "amount_out_of_range",
+    "used_up_today", "law_licence", "key_voided", "unknown_coupon", "no_coupon", "coupon_expired", "coupon_not_applicable",
+    "coupon_not_stackable", "invalid_command", "amount_out_of_range",
 )  # fmt: skip
 _NAMED_PROBLEMS = ("unknown_ticket", "not_same_card", "card_not_active", "invalid_command")
 _STEP_PROBLEMS = ("unknown_card", "state_not_allowed")
@@ -134,7 +137,7 @@ _MONEY = (
     _money("void", "void", corrections.void, money.Void, _TILL, "Undo a whole sale, release a hold, or forbid a key not yet seen",
            "already_reversed", "not_refundable", *_NAMED_PROBLEMS, scope="reached", or_told=(card.CardStep,)),
     _money("refund", "refund", corrections.refund, money.Refund, _TILL, "Give back a sale in full, in part or by line",
-           "over_refund", "not_refundable", "already_reversed", *_NAMED_PROBLEMS, scope="reached"),
+           "over_refund", "not_refundable", "already_reversed", "coupon_whole_only", *_NAMED_PROBLEMS, scope="reached"),
     _money("reverse", "reverse", corrections.reverse, money.Reverse, _MANAGER, "Undo a top-up, transfer or adjustment exactly",
            "value_spent", "already_reversed", "not_refundable", *_NAMED_PROBLEMS, scope="reached"),
     _money("topUp", "topup", sales.topup, money.TopUp, _TILL, "Sell value: money with its bonus, or a product",
@@ -368,6 +371,26 @@ _LAWS = (
               problems=("unknown_card", "no_law", "no_refund")),
 )  # fmt: skip
 
+_COUPONS = (
+    _money("redeem", "redeem", coupons.redeem, coupon.Redeem, _TILL, "Points for a gift or a coupon", "unknown_card", "card_not_active",
+           "card_lost", "card_expired", "holder_excluded", "unknown_gift", "gift_not_available", "insufficient_points", "out_of_stock",
+           "limit_exceeded", "coupon_expired", told=coupon.Redeemed),
+    _money("giveCoupons", "coupons/give", coupons.give, coupon.GiveCoupons, _MANAGER, "Put coupons on a card", "unknown_card",
+           "card_not_active", "card_lost", "card_expired", "holder_excluded", "unknown_coupon", "coupon_expired", "out_of_stock",
+           "limit_exceeded", scope="reached", told=coupon.CouponsGiven),
+    Operation("giveCouponBatch", "POST", "/v1/coupon-batches", coupons.give_batch, _HQ, "issuer", "Put coupons on many cards, once for "
+              "ever in a batch", "coupons", coupon.GiveBatch, coupon.BatchGiven),
+    Operation("cardCoupons", "GET", "/v1/cards/{card}/coupons", coupons.card_coupons, _LOOK, "caller", "The coupons a card can use",
+              "coupons", told=coupon.CardCoupons, problems=("unknown_card",)),
+    Operation("traceCoupon", "POST", "/v1/coupons/trace", coupons.trace, _READ, "reached", "What became of one coupon", "coupons",
+              coupon.TraceCoupon, coupon.CouponTrace, problems=("not_found", "unknown_coupon")),
+    Operation("makeCouponCodes", "POST", "/v1/coupon-codes", coupons.make_codes, _HQ, "issuer", "Make codes of coupons for whoever shows "
+              "them", "coupons", coupon.MakeCodes, coupon.Codes, 201, keyed=True,
+              problems=("unknown_programme", "unknown_coupon", "coupon_expired", "out_of_stock")),
+    Operation("listGifts", "GET", "/v1/schemes/{programme}/gifts", coupons.list_gifts, _LOOK, "caller", "What points buy, and what is left",
+              "coupons", told=coupon.Gifts, problems=("unknown_programme",)),
+)  # fmt: skip
+
 _IMPORTS = (
     Operation("createImport", "POST", "/v1/imports", imports.create, _HQ, "issuer", "Ask to move in with these control totals; a second "
               "person approves", "imports", moving.CreateImport, people.PendingApproval, 202, keyed=True,
@@ -401,7 +424,7 @@ _SERVICE = (
 )  # fmt: skip
 
 OPERATIONS: tuple[Operation, ...] = (
-    *_MONEY, *_CARDS, *_MEDIA, *_CLEARING, *_MEMBERS, *_PEOPLE, *_BOOKS, *_JOBS, *_MESSAGES, *_LAWS, *_IMPORTS, *_SERVICE,
+    *_MONEY, *_CARDS, *_MEDIA, *_CLEARING, *_MEMBERS, *_PEOPLE, *_BOOKS, *_JOBS, *_MESSAGES, *_LAWS, *_COUPONS, *_IMPORTS, *_SERVICE,
 )  # fmt: skip
 BY_ID = {operation.id: operation for operation in OPERATIONS}
 

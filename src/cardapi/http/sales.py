@@ -6,12 +6,14 @@ from functools import lru_cache
 
 import msgspec
 
+from cardapi.coupons import codes
+from cardapi.custody import Custody
 from cardapi.desk import Request
 from cardapi.http import money_schemas as ask
 from cardapi.http.call import JSON, Call, Service
 from cardapi.http.explain import explain
 from cardapi.http.fields import decode_hook
-from cardapi.http.problems import Answer, from_error
+from cardapi.http.problems import Answer, HttpProblem, from_error
 from cardapi.http.sale_body import PlainSale, read_ticket
 from cardapi.http.tickets import FULL, PLAIN, refused
 from cardapi.people.scope import Caller
@@ -45,7 +47,7 @@ def _line(line: ask.SaleLine) -> tuple[int, int, str, str, int, int, int, int, i
     return line.amount_fen, line.quantity, line.category, line.sku, flags, pay, of, line.discount_fen, line.coupon_fen
 
 
-def command(verb: str, asked: ask.Sale, hold_seconds: int = 0) -> Sale:
+def command(service: Service, verb: str, asked: ask.Sale, hold_seconds: int = 0) -> Sale:
     """The core's command of a sale. Raises InvalidCommand, AmountOutOfRange."""
     lines = [
         _line(line)
@@ -56,7 +58,8 @@ def command(verb: str, asked: ask.Sale, hold_seconds: int = 0) -> Sale:
     return Sale(
         verb, lines, points=asked.points, shortfall_tender=asked.shortfall_tender,
         shortfall_max_fen=asked.shortfall_max_fen, stored_max_fen=asked.stored_max_fen, hold_seconds=hold_seconds,
-        explain=asked.explain, memo=memo(asked.channel, asked.reference),
+        explain=asked.explain, coupons=asked.coupons and coupon_words(service.custody, asked.coupons),
+        memo=memo(asked.channel, asked.reference),
     )  # fmt: skip
 
 
@@ -71,9 +74,24 @@ def plain_request(service: Service, caller: Caller, key: str, asked: PlainSale) 
 def settle_request(service: Service, caller: Caller, key: str, asked: ask.Sale, fingerprint: bytes) -> Request:
     """The desk's request of any settle."""
     return Request(
-        "settle", caller.client, key, fingerprint, asked.card, command("settle", asked), asked.further_cards, unit=caller.unit,
+        "settle", caller.client, key, fingerprint, asked.card, command(service, "settle", asked), asked.further_cards, unit=caller.unit,
         terminal=caller.terminal, operator=caller.operator, pin=asked.pin,
     )  # fmt: skip
+
+
+def coupon_words(custody: Custody, words: tuple[str, ...]) -> tuple[str, ...]:
+    """The coupons of a request, codes replaced by their keyed names: from here on nobody sees a code (A6, N)."""
+    return tuple(coupon_word(custody, word) for word in words)
+
+
+def coupon_word(custody: Custody, word: str) -> str:
+    """One of them. Raises HttpProblem unknown_coupon for a code that was typed wrong."""
+    if not word.isupper() and not word.replace("-", "").isdigit():
+        return word
+    plain = codes.parse(word)
+    if not plain:
+        raise HttpProblem("unknown_coupon", "this is no coupon code: one of its characters is wrong")
+    return "#" + codes.name(custody, plain)
 
 
 async def settle(service: Service, call: Call) -> Answer:
@@ -89,7 +107,7 @@ async def settle(service: Service, call: Call) -> Answer:
 async def hold(service: Service, call: Call) -> Answer:
     """Reserve the amount of a sale."""
     asked: ask.Hold = call.data
-    sale = command("hold", asked, asked.hold_seconds)
+    sale = command(service, "hold", asked, asked.hold_seconds)
     request = service.request(call, "hold", card=asked.card, command=sale, further=asked.further_cards, pin=asked.pin)
     return await service.tickets.answer(await service.desk.execute(request), explain=asked.explain)
 
@@ -99,7 +117,7 @@ async def quote(service: Service, call: Call) -> Answer:
     asked: ask.Quote = call.data
     at_us = service.clock()
     request = service.request(
-        call, "quote", card=asked.card, command=command("quote", asked), further=asked.further_cards, pin=asked.pin
+        call, "quote", card=asked.card, command=command(service, "quote", asked), further=asked.further_cards, pin=asked.pin
     )
     settlement = await service.desk.quote(request)
     programme = await service.tickets.programme(asked.card, settlement.programme_version)

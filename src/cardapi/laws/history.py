@@ -29,7 +29,7 @@ def read(store: Store, account_id: int, account: Account, programme: Programme) 
         before = page[-1].position
         if len(entries) > ENTRIES_MAX:
             raise NoRefund(f"the card has more than {ENTRIES_MAX} entries; work it out by hand from its statement")
-    lots = {lot.lot_id: lot for lot in account.lots() if programme.purse_units[lot.purse] == "fen"}
+    lots = {lot.lot_id: lot for lot in account.lots() if programme.unit_of(lot.purse) == "fen"}
     remaining = {lot_id: lot.amount for lot_id, lot in lots.items()}
     back: dict[int, list[int]] = {}  # ticket -> [gross, net, stored] given back
     paid, used = [], []

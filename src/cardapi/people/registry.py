@@ -384,6 +384,10 @@ def _same_places(one: Programme, two: Programme) -> None:
         len(two.purses) < len(one.purses) and two.version > one.version
     ):
         raise RegistryError("a new version keeps the purses of the others, in their order; new ones come after them", id=two.name)
+    for what, first, second in (("coupons", one.coupons, two.coupons), ("gifts", one.gifts, two.gifts)):
+        names = [[terms["name"] for terms in listed] for listed in (first, second)]
+        if names[0][: len(names[1])] != names[1][: len(names[0])] or (len(second) < len(first) and two.version > one.version):
+            raise RegistryError(f"a new version keeps the {what} of the others, in their order; new ones come after them", id=two.name)
     if any(left != right for left, right in zip(one.tiers, two.tiers, strict=False)) or (
         len(two.tiers) < len(one.tiers) and two.version > one.version
     ):

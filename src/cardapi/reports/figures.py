@@ -19,7 +19,7 @@ from cardcore.settlement import VERBS, Settlement
 MONEY_VERBS = frozenset(VERBS) - {"quote"}
 SALES = frozenset({"settle", "capture"})
 CARD_VERBS = frozenset({"load", "unload", "pay", "arrive", "return", "clear"})
-LATER = frozenset({"events", "reviews", "card_loads", "card_payments", "card_payments_fen"})
+LATER = frozenset({"events", "reviews", "coupons_given", "redemptions", "card_loads", "card_payments", "card_payments_fen"})
 GIVEN_BACK = frozenset({"refund", "void"})
 
 Progress = Callable[[int], None]
@@ -67,6 +67,8 @@ class Figures(msgspec.Struct):
     other_entries: int = 0  # card life cycle, PIN, registry changes, tombstones
     events: int = 0  # check-ins, birthdays, perks of a period: decisions without a sale
     reviews: int = 0  # of tiers
+    coupons_given: int = 0  # entries that gave coupons
+    redemptions: int = 0  # points for gifts
     card_loads: int = 0  # loads and unloads of cards' own memory that their cards proved
     card_payments: int = 0  # sales paid from cards' own memory, proven by the card: on-line and cleared
     card_payments_fen: int = 0
@@ -151,7 +153,7 @@ class Figures(msgspec.Struct):
 
 _COUNTERS = {
     "reverse": "reversals", "transfer": "transfers", "adjust": "adjustments", "expire": "expiries", "hold": "holds", "event": "events",
-    "review": "reviews",
+    "review": "reviews", "give": "coupons_given", "redeem": "redemptions",
 }  # fmt: skip
 
 

@@ -28,9 +28,11 @@ CARD_VERBS = frozenset({
 
 RECORD_VERBS = frozenset({
     "enrol", "profile", "consent", "link", "unlink", "member_state", "merge", "split", "disqualify", "disclose", "erase",
+    "make_codes", "count_stock",
 })  # fmt: skip
 CLEARING_VERBS = frozenset({"clear_batch", "close_case", "open_case"})
-JOURNALED_KINDS = frozenset({"member", "holding", "case", "clearing-batch"})  # of records: projections of the journal
+# Of records: projections of the journal.
+JOURNALED_KINDS = frozenset({"member", "holding", "case", "clearing-batch", "coupon-code", "stock"})
 SEALED_KINDS = frozenset({"person"})  # of records: kept beside the journal, which has their digest
 
 

@@ -16,8 +16,10 @@ from cardcore.settlement.commands import (
     Clear,
     Event,
     Expire,
+    Give,
     Load,
     Pay,
+    Redeem,
     Refund,
     Return,
     Reverse,
@@ -39,7 +41,7 @@ from cardcore.settlement.model import (
     Settlement,
     Snapshot,
 )
-from cardcore.settlement.rules import Programme, day_of, expires_at, voided_at
+from cardcore.settlement.rules import Programme, coupon_purse, day_of, expires_at, voided_at
 from cardcore.settlement.sale import Line, Sale
 from cardcore.settlement.views import (
     EFFECTS,
@@ -60,7 +62,7 @@ from cardcore.settlement.views import (
 ALL_POINTS = -1
 Command = (
     Sale | TopUp | Capture | Void | Refund | Reverse | Transfer | Adjust | Expire | Event | Review
-    | Load | Unload | Pay | Arrive | Return | Clear
+    | Load | Unload | Pay | Arrive | Return | Clear | Give | Redeem
 )
 
 __all__ = [
@@ -92,6 +94,7 @@ __all__ = [
     "Expire",
     "Facts",
     "FlightView",
+    "Give",
     "HoldView",
     "Line",
     "LineView",
@@ -101,6 +104,7 @@ __all__ = [
     "Pay",
     "PostingView",
     "Programme",
+    "Redeem",
     "Refund",
     "Return",
     "Reverse",
@@ -113,6 +117,7 @@ __all__ = [
     "Unload",
     "Void",
     "card_dtype",
+    "coupon_purse",
     "day_of",
     "decide",
     "decide_batch",

@@ -11,7 +11,7 @@ from cardcore.money cimport AMOUNT_LIMIT
 from cardcore.settlement.fold cimport fold
 from cardcore.settlement.model cimport LineIn, LINES_MAX, Lot, SETTLE, Value
 from cardcore.settlement.predicate cimport Known, answer, know
-from cardcore.settlement.rules cimport Programme, Rules
+from cardcore.settlement.rules cimport PURSES_MAX, Programme, Rules
 from cardcore.settlement.tender cimport SaleIn, Work, close_work, open_work
 from cardcore.settlement.ticket cimport decide_own, finish_sale
 
@@ -106,6 +106,10 @@ def card_dtype(int lots=4):
 CARD_DTYPE = card_dtype(4)
 
 
+cdef inline bint fit_purse(const Rules* r, int purse) noexcept nogil:
+    return 0 <= purse < r.n_purses or 0 <= purse - PURSES_MAX < r.n_coupons
+
+
 cdef bint fit_line(const LineIn* line) noexcept nogil:
     """The doorway's bounds, for columns that nobody admitted one by one (M2)."""
     return (0 <= line.amount_fen <= AMOUNT_LIMIT and 0 <= line.discount_fen <= AMOUNT_LIMIT
@@ -148,7 +152,7 @@ cdef int decide_one(
         return X_BAD_RECORD
     for i in range(head.n_lots):
         # Rising ids, as in an account: then each posting finds its lot, and what was decided can be folded.
-        if not 0 <= lots[i].purse < r.n_purses or not 0 <= lots[i].amount <= AMOUNT_LIMIT or lots[i].lot_id <= last:
+        if not fit_purse(r, lots[i].purse) or not 0 <= lots[i].amount <= AMOUNT_LIMIT or lots[i].lot_id <= last:
             return X_BAD_RECORD
         last = lots[i].lot_id
     if head.next_lot <= last:

@@ -14,6 +14,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cardcore.settlement.model cimport (
     Account, Counter, DRAWN, Hold, LineOut, LINES_MAX, Lot, Move, N_TOTALS, Note, OPEN_PAY, Posting, Settlement,
 )
+from cardcore.settlement.rules cimport COUPONS_MAX, PURSES_MAX
 
 from cardcore.errors import InvalidRecord
 
@@ -26,10 +27,10 @@ cdef enum:
     SETTLEMENT_FORM = 0x53
     SETTLEMENT_MOVES = 0x54
     COUNT_MAX = 100_000
-    N_VERBS = 19
-    N_UNITS = 5
-    N_KINDS = 19
-    N_ROLES = 20
+    N_VERBS = 21
+    N_UNITS = 7
+    N_KINDS = 24
+    N_ROLES = 23
     N_EFFECTS = 26
 
 
@@ -229,7 +230,7 @@ cdef int read_account(Account account, bytes data) except -1:
         lot.lot_id = get_within(&source, 1, account.v.next_lot - 1)
         if i and lot.lot_id <= account.v.lots[i - 1].lot_id:
             raise InvalidRecord("the lots of an account are out of order")
-        lot.purse = <int32_t> get_within(&source, 0, 63)
+        lot.purse = <int32_t> get_within(&source, 0, PURSES_MAX + COUPONS_MAX - 1)
         lot.amount = get_within(&source, 1, 1 << 60)
         lot.expires_at = get(&source)
         lot.paid_fen = get_within(&source, 0, 1 << 60)
@@ -277,7 +278,7 @@ cdef int get_posting(In* source, Posting* p) except -1:
     p.target = <uint8_t> get_within(source, 0, N_KINDS - 1)
     p.amount = get_within(source, 0, 1 << 60)
     p.value_fen = get_within(source, 0, 1 << 60)
-    p.purse = <int32_t> get_within(source, -1, 63)
+    p.purse = <int32_t> get_within(source, -1, PURSES_MAX + COUPONS_MAX - 1)
     p.source_account = get(source)
     p.target_account = get(source)
     p.source_lot = get_within(source, 0, 1 << 60)

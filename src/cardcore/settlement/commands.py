@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from cardcore.errors import AmountOutOfRange, InvalidCommand
 from cardcore.money import AMOUNT_MAX, admit
+
+GIVE_MAX: Final = 100
 
 
 def admit_positive(value: int) -> int:
@@ -179,6 +182,36 @@ class Adjust(Command):
             raise AmountOutOfRange("an adjustment of nothing", limit=1)
         self.purse = purse
         self.amount = amount
+
+
+class Give(Command):
+    """Coupons of one kind for the card, a lot each (C15). `expires_at`: epoch seconds if they end sooner than the pack says, else 0."""
+
+    __slots__ = ("count", "coupon", "expires_at")
+
+    def __init__(self, coupon: str, count: int = 1, *, expires_at: int = 0, memo: bytes = b"") -> None:
+        super().__init__(False, memo)
+        self.coupon = admit_name(coupon, "a kind of coupon")
+        if not 1 <= admit(count) <= GIVE_MAX:
+            raise AmountOutOfRange(f"1 to {GIVE_MAX} coupons are given at once", limit=GIVE_MAX)
+        self.count = count
+        if admit(expires_at) < 0:
+            raise AmountOutOfRange("a time is not negative", limit=0)
+        self.expires_at = expires_at
+
+
+class Redeem(Command):
+    """Points for a gift of the pack: `quantity` coupons, or of the thing `item` (R04-R06, R11)."""
+
+    __slots__ = ("gift", "item", "quantity")
+
+    def __init__(self, gift: str, *, item: str = "", quantity: int = 1, memo: bytes = b"") -> None:
+        super().__init__(False, memo)
+        self.gift = gift
+        self.item = item
+        if not 1 <= admit(quantity) <= GIVE_MAX:
+            raise AmountOutOfRange(f"1 to {GIVE_MAX} are exchanged at once", limit=GIVE_MAX)
+        self.quantity = quantity
 
 
 class Event(Command):

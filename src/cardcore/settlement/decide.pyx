@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t
 
+from cardcore.settlement.coupon cimport decide_redeem, decide_give
 from cardcore.settlement.event cimport decide_event, decide_review
 from cardcore.settlement.medium cimport decide_arrive, decide_clear, decide_load, decide_pay, decide_return, decide_unload
 from cardcore.settlement.model cimport Settlement, Snapshot
@@ -11,7 +12,7 @@ from cardcore.settlement.value cimport decide_adjust, decide_expire, decide_topu
 
 from cardcore.errors import AmountOutOfRange, InvalidCommand
 from cardcore.settlement.commands import (
-    Adjust, Arrive, Capture, Clear, Event, Expire, Load, Pay, Refund, Return, Reverse, Review, TopUp, Transfer, Unload, Void,
+    Adjust, Arrive, Capture, Clear, Event, Expire, Give, Load, Pay, Redeem, Refund, Return, Reverse, Review, TopUp, Transfer, Unload, Void,
 )
 
 
@@ -43,6 +44,10 @@ cdef Settlement decide_other(Snapshot snapshot, command, int64_t at_us):
         return decide_review(snapshot, command, at_us)
     if kind is Clear:
         return decide_clear(snapshot, command, at_us)
+    if kind is Give:
+        return decide_give(snapshot, command, at_us)
+    if kind is Redeem:
+        return decide_redeem(snapshot, command, at_us)
     if kind is Load:
         return decide_load(snapshot, command, at_us)
     if kind is Unload:

@@ -22,6 +22,8 @@ cdef enum Verb:
     PAY = 16
     EVENT = 17
     REVIEW = 18
+    GIVE = 19
+    REDEMPTION = 20
 
 cdef enum Unit:
     FEN = 0
@@ -29,6 +31,8 @@ cdef enum Unit:
     VISITS = 2
     PASS = 3
     AWARD = 4
+    COUPON = 5
+    GIFT = 6
 
 # Ledger accounts. CUSTOMER, HELD, OWED, ON_CARD and IN_FLIGHT belong to a customer account, the others to the issuer or to the entry's unit.
 cdef enum Kind:
@@ -51,6 +55,11 @@ cdef enum Kind:
     IN_FLIGHT = 16
     AWARD_ISSUE = 17
     AWARDED = 18
+    COUPON_ISSUE = 19
+    COUPON_USED = 20
+    COUPON_COST = 21
+    GIFT_STOCK = 22
+    GIFT_GIVEN = 23
 
 # What a posting is for; refunds and captures find their way back by it.
 cdef enum Role:
@@ -74,6 +83,9 @@ cdef enum Role:
     R_REBATE = 17
     R_GRANT = 18
     R_DRAW = 19
+    R_COUPON = 20
+    R_GIVE = 21
+    R_GIFT = 22
 
 cdef enum Effect:
     E_DISCOUNT = 0
@@ -315,5 +327,6 @@ cdef class Snapshot:
     cdef readonly int64_t ticket_position
     cdef readonly tuple followers
     cdef readonly object facts
+    cdef readonly dict coupons
 
 cdef Settlement new_settlement(int verb, object programme, Account account)

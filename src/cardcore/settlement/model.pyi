@@ -154,6 +154,7 @@ class Snapshot:
 
     ticket: for capture, void, refund, reverse the Settlement of the entry they name; ticket_position its place;
     followers: settlements of applied entries that name it, oldest first. facts: what the pack's conditions may ask of member and place.
+    coupons: the lots that words of a sale stand for which name no kind of coupon.
     Card state and PIN are judged by the desk with `cardcore.settlement.lifecycle`.
     """
 
@@ -164,7 +165,9 @@ class Snapshot:
     ticket_position: int
     followers: tuple[Settlement, ...]
     facts: Facts | None
+    coupons: dict[str, int] | None
     def __init__(
         self, programme: Programme, account: Account, *, others: Sequence[Snapshot] = (), ticket: Settlement | None = None,
         ticket_position: int = 0, followers: Sequence[Settlement] = (), facts: Facts | None = None,
+        coupons: dict[str, int] | None = None,
     ) -> None: ...

@@ -475,11 +475,12 @@ cdef class Settlement:
 cdef class Snapshot:
     def __init__(
         self, programme, Account account not None, *, others=(), Settlement ticket=None, int64_t ticket_position=0, followers=(),
-        facts=None,
+        facts=None, dict coupons=None,
     ):
         if facts is not None and type(facts) is not Facts:
             raise TypeError("facts are Facts")
         self.facts = facts
+        self.coupons = coupons
         self.programme = programme
         self.account = account
         self.others = tuple(others)

@@ -29,7 +29,7 @@ def asks(when: Table, predicates: list[dict[str, Any]], counters: Counters) -> l
         numbers = when.numbers(key, low, high)
         if numbers:
             found.append((key, tuple(sorted(numbers))))
-    first, last = _date(when, "from"), _date(when, "until")
+    first, last = date(when, "from"), date(when, "until")
     if first is not None and last is not None and first > last:
         when.wrong("from", "`from` is after `until`: the rule could never apply")
     found += [(key, (day,)) for key, day in (("from", first), ("until", last)) if day is not None]
@@ -62,7 +62,7 @@ def flags(when: Table) -> tuple[int, int]:
     return wanted, unwanted
 
 
-def _date(when: Table, key: str) -> int | None:
+def date(when: Table, key: str) -> int | None:
     """A local date as days since 1970-01-01."""
     text = when.text(key, r"(19[7-9]|2[0-9]{2})[0-9]-[0-9]{2}-[0-9]{2}", 'a date in quotes such as "2026-05-01"', "")
     if not text:

@@ -44,7 +44,10 @@ class Context:
         self.predicates: list[Normalised] = out["predicates"]
         self.counters = Counters(out["counters"])
         self.groups: set[str] = set()
-        self.names: dict[str, set[str]] = {kind: set() for kind in ("purse", "tier", "benefit", "product", "award", "ranking")}
+        self.names: dict[str, set[str]] = {
+            kind: set() for kind in ("purse", "tier", "benefit", "product", "award", "ranking", "coupon", "gift")
+        }
+        self.coupons: dict[str, int] = {}
 
     def unique(self, table: Table, kind: str, name: str) -> str:
         if name and name in self.names[kind]:

@@ -43,27 +43,16 @@ def benefit(table: Table, context: Context) -> Normalised:
     when = table.table("when", None)
     then = table.table("then")
     verb = when.choice("verb", VERBS, "")
-    tiers = when.names("tier", SLUG, "the name of a tier", TIERS_MAX)
-    for tier in tiers or ():
-        if tier not in context.tiers:
-            when.wrong("tier", f"there is no tier `{tier}`; tiers are: {', '.join(context.tiers) or 'none'}")
     rule: Normalised = {
         "name": name,
-        "tiers": None if tiers is None else sorted(context.tiers[tier] for tier in tiers if tier in context.tiers),
-        "categories": context.category_indices(when, "category"),
-        "amount_min_fen": when.integer("amount_min_fen", 0, AMOUNT_MAX, 0),
-        "amount_max_fen": when.integer("amount_max_fen", 0, AMOUNT_MAX, AMOUNT_MAX),
+        **conditions(when, context),
         "earned_min": when.integer("earned_min", 1, AMOUNT_MAX, 0),
-        "flags": pack_conditions.flags(when),
-        "asks": pack_conditions.asks(when, context.predicates, context.counters),
         "quotas": context.counters.quotas(table, name),
         "priority": table.integer("priority", -1000, 1000, 0),
         "exclusive": table.text("exclusive", SLUG, SLUG_WORDS, ""),
     }
     if rule["exclusive"]:
         context.groups.add(rule["exclusive"])
-    if rule["amount_min_fen"] > rule["amount_max_fen"]:
-        when.wrong("amount_min_fen", "`amount_min_fen` is above `amount_max_fen`: the rule could never apply")
     effects = [word for word in _EFFECTS if word in then.value]
     if len(effects) != 1:
         if then.value or "then" in table.value:
@@ -79,6 +68,22 @@ def benefit(table: Table, context: Context) -> Normalised:
     then.close()
     table.close()
     return rule
+
+
+def conditions(when: Table, context: Context) -> Normalised:
+    """What benefits, coupons and gifts may all ask for."""
+    tiers = when.names("tier", SLUG, "the name of a tier", TIERS_MAX)
+    for tier in tiers or ():
+        if tier not in context.tiers:
+            when.wrong("tier", f"there is no tier `{tier}`; tiers are: {', '.join(context.tiers) or 'none'}")
+    low, high = when.integer("amount_min_fen", 0, AMOUNT_MAX, 0), when.integer("amount_max_fen", 0, AMOUNT_MAX, AMOUNT_MAX)
+    if low > high:
+        when.wrong("amount_min_fen", "`amount_min_fen` is above `amount_max_fen`: the rule could never apply")
+    return {
+        "tiers": None if tiers is None else sorted(context.tiers[tier] for tier in tiers if tier in context.tiers),
+        "categories": context.category_indices(when, "category"), "amount_min_fen": low, "amount_max_fen": high,
+        "flags": pack_conditions.flags(when), "asks": pack_conditions.asks(when, context.predicates, context.counters),
+    }  # fmt: skip
 
 
 def _check_verb(when: Table, rule: Normalised, context: Context) -> None:

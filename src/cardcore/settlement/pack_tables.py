@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from cardcore.settlement import pack_effects, pack_membership
+from cardcore.settlement import pack_coupons, pack_effects, pack_membership
 from cardcore.settlement.pack_context import (
     AMOUNT_MAX,
     AWARDS_MAX,
@@ -67,6 +67,8 @@ def normalise(pack: Table) -> Normalised:
     out["rankings"] = [_ranking(table, context) for table in pack.tables("ranking", RANKINGS_MAX)]
     out["rules"] = [pack_effects.benefit(table, context) for table in pack.tables("benefit", RULES_MAX)]
     out["products"] = [_product(table, context) for table in pack.tables("product", PRODUCTS_MAX)]
+    out["coupons"] = [_coupon(table, context, out["utc_offset_s"]) for table in pack.tables("coupon", pack_coupons.COUPONS_MAX)]
+    out["gifts"] = [_gift(table, context) for table in pack.tables("gift", pack_coupons.COUPONS_MAX)]
     context.finish(pack)
     pack.close()
     return out
@@ -203,6 +205,28 @@ def _tiers(pack: Table, context: Context) -> list[Normalised]:
         context.tiers.setdefault(name, index)
         tiers.append(tier)
     return tiers or [{"name": "standard", "counter": -1} | dict.fromkeys(_THRESHOLDS, -1)]
+
+
+def _coupon(table: Table, context: Context, utc_offset_s: int) -> Normalised:
+    when = table.table("when", None)
+    coupon = pack_coupons.coupon(table, pack_effects.conditions(when, context), when)
+    context.unique(table, "coupon", coupon["name"])
+    context.coupons.setdefault(coupon["name"], len(context.coupons))
+    if coupon["until_day"] is not None:
+        coupon["until"] = (coupon["until_day"] + 1) * 86_400 - utc_offset_s
+    if not context.member:
+        table.wrong(None, "a pack with member = false gives no coupons (C11)")
+    return coupon
+
+
+def _gift(table: Table, context: Context) -> Normalised:
+    when = table.table("when", None)
+    conditions = pack_effects.conditions(when, context) | {"quotas": context.counters.quotas(table, f"gift {table.value.get('name', '')}")}
+    gift = pack_coupons.gift(table, conditions, when, context.coupons)
+    context.unique(table, "gift", gift["name"])
+    if "points" not in context.roles:
+        table.wrong("points", "the pack has no purse of role points")
+    return gift
 
 
 def _product(table: Table, context: Context) -> Normalised:

@@ -18,6 +18,7 @@ LANGUAGES: Final = ("zh", "en")
 WIDTH: Final = 40
 
 _REDEEM: Final = 2  # cardcore.settlement.REDEEM, restated so that wording needs no compiled module; a test holds them equal
+_COUPON_PURSE: Final = 64  # cardcore.settlement.coupon_purse(0), restated for the same reason
 
 _WORDS: Final[dict[str, tuple[str, str]]] = {
     "quote": ("试算", "Quote"),
@@ -35,6 +36,7 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "unload": ("圈提", "Unload from the card"),
     "arrive": ("圈存圈提确认", "Card confirmed"),
     "pay": ("联机消费", "Card purchase"),
+    "give": ("发券", "Coupons given"),
     "clear": ("脱机消费入账", "Card purchase cleared"),
     "event": ("活动", "Event"),
     "review": ("等级评定", "Tier review"),
@@ -115,12 +117,18 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "return": ("原路退回", "Returned to its source"),
     "counter": ("柜台促销", "Counter's promotion"),
     "grant": ("发放", "Granted"),
+    "coupon_back": ("优惠券退回", "Coupon given back"),
+    "borne": ("({}承担)", " (borne by {})"),
+    "bearer_counter": ("专柜", "the counter"),
+    "bearer_brand": ("品牌", "the brand"),
+    "bearer_hq": ("总部", "head office"),
     "added": ("充入本金", "Value added"),
     "added_bonus": ("充入赠送", "Bonus added"),
 }
 _UNITS: Final = {
     "award": ("份", "piece", "pieces"), "points": ("分", "point", "points"), "visits": ("次", "visit", "visits"),
     "pass": ("张", "pass", "passes"),
+    "coupon": ("张", "coupon", "coupons"), "gift": ("件", "gift", "gifts"),
 }  # fmt: skip
 
 _GIVES_BACK: Final = ("void", "refund", "reverse")
@@ -204,6 +212,13 @@ def _sentence(note: NoteView, programme: Programme, lang: str) -> str:
         name = f" ({programme.purses[note.after]})"
     elif note.effect in ("cover", "stored"):
         name = f" ({programme.purses[note.rule]})"
+    elif note.effect == "coupon" and note.rule >= 0:
+        coupon = programme.coupons[note.rule]
+        name = f" ({coupon['title'][lang if lang in LANGUAGES else 'en']})"
+        if note.unit == "coupon":
+            return f"{_word('coupon_back', lang)}{name}"
+        if coupon["bearer"] != "store":
+            name += _word("borne", lang).format(_word(f"bearer_{coupon['bearer']}", lang))
     elif note.rule >= 0 and note.effect not in _OF_PURSE:  # a further card's purses are its own programme's
         name = f" ({programme.rule_names[note.rule]})"
     return f"{where}{_word(note.effect, lang)}{name}: {amount(note.amount, note.unit, lang)}{_change(note, lang)}"
@@ -281,6 +296,9 @@ class _Printer:
         if settlement.verb in ("event", "review"):
             self.granted()
             return
+        if settlement.verb in ("give", "redeem"):
+            self.handed_out()
+            return
         if settlement.verb == "topup":
             self.pair(outside, yuan(settlement.outside_fen), indent=2)
             self.plus("added", settlement.principal_fen)
@@ -303,6 +321,18 @@ class _Printer:
         for posting in self.settlement.postings():
             if posting.target == "customer" and posting.unit in ("visits", "pass"):
                 self.columns_of(self.programme.purses[posting.purse], "+" + amount(posting.amount, posting.unit, self.lang))
+
+    def handed_out(self) -> None:
+        """Coupons given, and gifts that points bought."""
+        language = self.lang if self.lang in LANGUAGES else "en"
+        for posting in self.settlement.postings():
+            if posting.unit == "coupon":
+                coupon = self.programme.coupons[posting.purse - _COUPON_PURSE]
+                self.columns_of(coupon["title"][language], "+" + amount(1, "coupon", self.lang))
+            elif posting.unit == "gift":
+                gift = self.programme.gifts[posting.purse]
+                name = gift["items"][posting.line] if posting.line >= 0 else gift["title"][language]
+                self.columns_of(name, amount(posting.amount, "gift", self.lang))
 
     def points(self) -> None:
         settlement = self.settlement

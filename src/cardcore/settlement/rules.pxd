@@ -31,6 +31,7 @@ cdef enum PurseRole:
     ROLE_BONUS = 1
     ROLE_POINTS = 2
     ROLE_ENTITLEMENT = 3
+    ROLE_COUPON = 4
 
 cdef enum Base:
     BASE_PRINCIPAL = 1
@@ -51,6 +52,7 @@ cdef enum:
     COUNTERS_MAX = 64
     QUOTAS_MAX = 3
     AWARDS_MAX = 64
+    COUPONS_MAX = 64
 
 cdef struct Purse:
     int32_t unit
@@ -179,6 +181,46 @@ cdef struct Rule:
     int64_t every_units
     int64_t every_price
 
+# How a coupon takes off its amount.
+cdef enum Takes:
+    TAKES_OFF = 0
+    TAKES_RATE = 1
+    TAKES_PIECE = 2
+
+# Who pays for what a coupon or gift gives: the place that hands it out, or another by a leg of the clearing (O03).
+cdef enum Bearer:
+    BEARER_STORE = 0
+    BEARER_COUNTER = 1
+    BEARER_BRAND = 2
+    BEARER_HQ = 3
+
+# A kind of coupon: its lots lie in the purse PURSES_MAX + its place. `rule` has its conditions.
+cdef struct Coupon:
+    Rule rule
+    int64_t spend_min_fen
+    int64_t off_fen
+    int64_t per_fen
+    int64_t pay
+    int64_t of
+    int64_t max_fen
+    int64_t until
+    int32_t takes
+    int32_t uses
+    int32_t per_ticket
+    int32_t stackable
+    int32_t kept
+    int32_t whole_only
+    int32_t bearer
+
+# What points buy at once: a coupon (its place, else -1), or a thing worth `cost_fen`.
+cdef struct Gift:
+    Rule rule
+    int64_t points
+    int64_t cost_fen
+    int32_t coupon
+    int32_t items
+    int32_t bearer
+
 # What all discounts that depend on nothing but tier and category make of a line, and how many they are.
 cdef struct Standing:
     cc_rate rate
@@ -200,7 +242,8 @@ cdef struct Rules:
     int64_t topup_step_fen
     int32_t transfer
     int32_t member
-    Purse purses[PURSES_MAX]
+    # Those of coupons stand behind all that a pack may list, so that both lists only grow.
+    Purse purses[PURSES_MAX + COUPONS_MAX]
     Tier tiers[TIERS_MAX]
     Rule* rules
     # Whether a sale may be followed by more than points, and whether it may waive lines; how reviews go (-1 none, else Per).
@@ -210,6 +253,10 @@ cdef struct Rules:
     int32_t fall_to_balance
     int32_t keep_at_return
     int32_t reviewed
+    int32_t n_coupons
+    int32_t n_gifts
+    Coupon* coupons
+    Gift* gifts
     int32_t n_predicates
     Predicate predicates[PREDICATES_MAX]
     int32_t n_counters
@@ -247,6 +294,9 @@ cdef class Programme:
     cdef object tag_nots
     cdef tuple campaigns
     cdef readonly tuple rules
+    cdef readonly tuple coupons
+    cdef readonly tuple gifts
+    cdef int _compile_conditions(self, Rule* c, rule) except -1
 
 cdef inline bint covers(const uint64_t* words, int category) noexcept nogil:
     if category < 0 or category >= CATEGORY_WORDS * 64:

@@ -22,10 +22,17 @@ class Programme:
     awards: tuple[dict[str, Any], ...]  # {name, kind, id, months, days}: what an `AwardView.award` indexes
     rankings: tuple[dict[str, Any], ...]  # {name, counter, top}
     events: frozenset[str]  # the names of events that rules ask for
+    coupons: tuple[dict[str, Any], ...]  # as normalised; their lots lie in `coupon_purse(place)`; a later version may only append
+    gifts: tuple[dict[str, Any], ...]  # as normalised; a later version may only append
     digest: str  # sha256 hex of the pack text
     card: dict[str, Any]  # PIN policy, validity, member: what the desk judges
     def __init__(self, normalised: dict[str, Any]) -> None:
         """Compile what `pack.normalise` answers. Raises InvalidPack."""
+    def unit_of(self, purse: int) -> str:
+        """What a lot of this purse counts in; lots of coupons lie in purses of their own."""
+
+def coupon_purse(coupon: int) -> int:
+    """The purse in which lots of a kind of coupon lie: behind all that `purses` may list."""
 
 def expires_at(programme: Programme, at: int, months: int, days: int) -> int:
     """When something granted at epoch second `at` lapses by the programme's calendar: months by the local civil date

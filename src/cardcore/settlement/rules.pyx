@@ -8,7 +8,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from cardcore.money cimport AMOUNT_LIMIT, ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, ROUND_HALF_UP, admit_unsigned, cc_rate_of, cc_stack
-from cardcore.settlement.model cimport CAPPED, EARNED, KEPT, SHARED, VALUED, WHOLE
+from cardcore.settlement.model cimport CAPPED, COUPON, EARNED, KEPT, SHARED, VALUED, WHOLE
 
 from cardcore.errors import CardcoreError, InvalidPack
 
@@ -30,6 +30,8 @@ _COUNTS = {
 _UNDONE = {"whole": WHOLE, "capped": CAPPED, "valued": VALUED, "kept": KEPT}
 _ON = {"settle": 0, "event": ON_EVENT, "topup": ON_TOPUP}
 _PERS = {"day": PER_DAY, "week": PER_WEEK, "month": PER_MONTH, "quarter": PER_QUARTER, "year": PER_YEAR, "life": PER_LIFE}
+_TAKES = {"off": TAKES_OFF, "rate": TAKES_RATE, "piece": TAKES_PIECE}
+_BEARERS = {"store": BEARER_STORE, "counter": BEARER_COUNTER, "brand": BEARER_BRAND, "hq": BEARER_HQ}
 _STACKINGS = {"multiply": 0, "best": 1, "add": 2}
 _ROUNDINGS = {"floor": ROUND_FLOOR, "ceiling": ROUND_CEILING, "half_up": ROUND_HALF_UP, "half_even": ROUND_HALF_EVEN}
 _BASES = {"principal": BASE_PRINCIPAL, "bonus": BASE_BONUS, "outside": BASE_OUTSIDE, "further": BASE_FURTHER}
@@ -127,6 +129,8 @@ cdef class Programme:
     def __dealloc__(self):
         free(self.r.rules)
         free(self.r.standing)
+        free(self.r.coupons)
+        free(self.r.gifts)
 
     def __init__(self, dict normalised not None):
         try:
@@ -178,6 +182,8 @@ cdef class Programme:
         self.rules = tuple(dict(rule) for rule in pack["rules"])
         self._index_rules()
         self._combine_discounts()
+        self._compile_coupons(pack.get("coupons", ()))
+        self._compile_gifts(pack.get("gifts", ()))
         self.rule_names = tuple(rule["name"] for rule in pack["rules"])
         self.products = {}
         for product in pack["products"]:
@@ -289,26 +295,9 @@ cdef class Programme:
         self.events = frozenset(words["event"])
         self.words = words if any(words.values()) else {}
 
-    def _compile_rule(self, rule, int group):
-        cdef Rule* c = &self.r.rules[self.r.n_rules]
+    cdef int _compile_conditions(self, Rule* c, rule) except -1:
+        """What a rule, a coupon or a gift asks for before it acts."""
         cdef int index
-        c.group = group
-        c.counter = rule.get("counter", -1)
-        c.effect, c.on = _EFFECTS[rule["effect"]], _ON[rule.get("on", "settle")]
-        if c.effect in (RULE_STEP, RULE_PROMOTE, RULE_SCORE, RULE_PERIOD):
-            self._counter(c.counter)
-        c.given = self._counter(rule["given"]) if c.effect == RULE_PERIOD else -1
-        c.award = rule.get("award", -1)
-        if c.award >= <int> len(self.awards):
-            raise InvalidPack(f"rule {rule['name']} names no award")
-        c.own_end = "ends" in rule
-        c.months, c.days = rule.get("ends", (0, 0))
-        c.tier = rule.get("tier", 0)
-        if not 0 <= c.tier < self.r.n_tiers:
-            raise InvalidPack(f"rule {rule['name']} promotes to no tier")
-        c.waives = bool(rule.get("waives"))
-        self.r.waives |= c.waives
-        c.max_fen = admit_unsigned(rule.get("max_fen", AMOUNT_LIMIT))
         quotas = rule.get("quotas", ())
         if len(quotas) > QUOTAS_MAX:
             raise InvalidPack(f"rule {rule['name']} has more than {QUOTAS_MAX} quotas")
@@ -332,6 +321,28 @@ cdef class Programme:
         c.any_category = rule.get("categories") is None
         set_categories(c.categories, rule.get("categories") or (), len(self.categories))
         c.amount_min_fen, c.amount_max_fen = admit_unsigned(rule["amount_min_fen"]), admit_unsigned(rule["amount_max_fen"])
+        return 0
+
+    def _compile_rule(self, rule, int group):
+        cdef Rule* c = &self.r.rules[self.r.n_rules]
+        c.group = group
+        c.counter = rule.get("counter", -1)
+        c.effect, c.on = _EFFECTS[rule["effect"]], _ON[rule.get("on", "settle")]
+        if c.effect in (RULE_STEP, RULE_PROMOTE, RULE_SCORE, RULE_PERIOD):
+            self._counter(c.counter)
+        c.given = self._counter(rule["given"]) if c.effect == RULE_PERIOD else -1
+        c.award = rule.get("award", -1)
+        if c.award >= <int> len(self.awards):
+            raise InvalidPack(f"rule {rule['name']} names no award")
+        c.own_end = "ends" in rule
+        c.months, c.days = rule.get("ends", (0, 0))
+        c.tier = rule.get("tier", 0)
+        if not 0 <= c.tier < self.r.n_tiers:
+            raise InvalidPack(f"rule {rule['name']} promotes to no tier")
+        c.waives = bool(rule.get("waives"))
+        self.r.waives |= c.waives
+        c.max_fen = admit_unsigned(rule.get("max_fen", AMOUNT_LIMIT))
+        self._compile_conditions(c, rule)
         c.earned_min = admit_unsigned(rule.get("earned_min", 0))
         c.pay, c.of = rule.get("pay", 1), rule.get("of", 1)
         c.purse = rule.get("purse", -1)
@@ -355,6 +366,48 @@ cdef class Programme:
             self.r.gives = 1
         self._compile_ladder(rule)
         self.r.n_rules += 1
+
+    def _compile_coupons(self, coupons):
+        cdef Coupon* c
+        cdef Purse* p
+        if len(coupons) > COUPONS_MAX:
+            raise InvalidPack(f"a pack has at most {COUPONS_MAX} kinds of coupon")
+        self.r.coupons = <Coupon*> calloc(len(coupons) + 1, sizeof(Coupon))
+        if self.r.coupons == NULL:
+            raise MemoryError
+        for index, coupon in enumerate(coupons):
+            c = &self.r.coupons[index]
+            p = &self.r.purses[PURSES_MAX + index]
+            p.unit, p.role, p.months, p.days = COUPON, ROLE_COUPON, coupon["months"], coupon["days"]
+            self._compile_conditions(&c.rule, coupon)
+            c.takes = _TAKES[coupon["takes"]]
+            c.spend_min_fen, c.off_fen = admit_unsigned(coupon["spend_min_fen"]), admit_unsigned(coupon["off_fen"])
+            c.per_fen, c.max_fen = admit_unsigned(coupon["per_fen"]), admit_unsigned(coupon["max_fen"])
+            c.pay, c.of = coupon["rate"]
+            c.until, c.uses, c.per_ticket = coupon["until"], coupon["uses"], coupon["per_ticket"]
+            c.stackable, c.kept, c.whole_only = coupon["stackable"], coupon["on_refund"] == "keep", coupon["partial_refund"] == "refused"
+            c.bearer = _BEARERS[coupon["bearer"]]
+            if not 0 <= c.pay <= c.of <= 10_000 or c.of < 1 or c.uses < 1 or c.per_ticket < 1:
+                raise InvalidPack(f"coupon {coupon['name']} is out of bounds")
+        self.r.n_coupons = len(coupons)
+        self.coupons = tuple(dict(coupon) for coupon in coupons)
+
+    def _compile_gifts(self, gifts):
+        cdef Gift* c
+        if len(gifts) > COUPONS_MAX:
+            raise InvalidPack(f"a pack has at most {COUPONS_MAX} gifts")
+        self.r.gifts = <Gift*> calloc(len(gifts) + 1, sizeof(Gift))
+        if self.r.gifts == NULL:
+            raise MemoryError
+        for index, gift in enumerate(gifts):
+            c = &self.r.gifts[index]
+            self._compile_conditions(&c.rule, gift)
+            c.points, c.cost_fen = admit_unsigned(gift["points"]), admit_unsigned(gift["cost_fen"])
+            c.coupon, c.items, c.bearer = gift["coupon"], len(gift["items"]), _BEARERS[gift["bearer"]]
+            if c.points < 1 or not -1 <= c.coupon < self.r.n_coupons or (c.coupon < 0) != (c.items > 0):
+                raise InvalidPack(f"gift {gift['name']} is out of bounds")
+        self.r.n_gifts = len(gifts)
+        self.gifts = tuple(dict(gift) for gift in gifts)
 
     def _index_rules(self):
         cdef int place, n = 0
@@ -405,6 +458,9 @@ cdef class Programme:
             if c.every_price < 1:
                 raise InvalidPack(f"rule {rule['name']}: a further step needs a price")
 
+    def unit_of(self, int purse):
+        return "coupon" if purse >= PURSES_MAX else self.purse_units[purse]
+
     def __reduce__(self):
         raise TypeError("a Programme is compiled from its pack")
 
@@ -413,6 +469,11 @@ cdef class Programme:
 
 
 # ------------------------------------------------------------------ Doorways
+def coupon_purse(int coupon):
+    """The purse that lots of a kind of coupon lie in."""
+    return PURSES_MAX + coupon
+
+
 def expires_at(Programme programme not None, int64_t at, int months, int days):
     """When something granted at epoch second `at` lapses by the programme's calendar; 0 = never."""
     return expiry(&programme.r, at, months, days)

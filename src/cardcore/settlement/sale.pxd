@@ -13,7 +13,9 @@ cdef class Sale:
     cdef readonly str shortfall_tender
     cdef readonly int64_t hold_seconds
     cdef readonly bytes memo
+    cdef readonly tuple coupons
     cdef tuple category_names
+    cdef tuple skus
     cdef object resolved_for
 
 cdef Sale plain_settle(

@@ -26,6 +26,7 @@ class Sale:
     points: how many points to use (ALL_POINTS = as many as the rules allow). shortfall_tender: "" refuses a shortfall
     (Declined insufficient_funds with facts shortfall_fen), else the outside tender ("cash", "bank", ...) that pays it,
     up to shortfall_max_fen (-1 = no bound). stored_max_fen: at most this much stored value (-1 = all).
+    coupons: kinds by name (the one that ends first is used) or lots by number, each used once, in this order (K06).
     hold_seconds: life of a hold. explain: a note for each step; why_not: also one for each rule that did not act. Raises InvalidCommand, AmountNotInteger, AmountOutOfRange.
     """
 
@@ -34,9 +35,11 @@ class Sale:
     shortfall_tender: str
     hold_seconds: int
     memo: bytes
+    coupons: tuple[str | int, ...]
     @property
     def verb(self) -> str: ...
     def __init__(
         self, verb: str, lines: Sequence[Line | tuple[Any, ...]], *, points: int = 0, shortfall_tender: str = "",
-        shortfall_max_fen: int = -1, stored_max_fen: int = -1, hold_seconds: int = 0, explain: bool = False, why_not: bool = False, memo: bytes = b"",
+        shortfall_max_fen: int = -1, stored_max_fen: int = -1, hold_seconds: int = 0, explain: bool = False, why_not: bool = False,
+        coupons: Sequence[str | int] = (), memo: bytes = b"",
     ) -> None: ...

@@ -7,6 +7,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from cardcore.money cimport AMOUNT_LIMIT, admit_unsigned
+from cardcore.settlement.coupon cimport use_coupons
 from cardcore.settlement.counter cimport answer_had, open_tally, put_moves
 from cardcore.settlement.fold cimport liability_change
 from cardcore.settlement.model cimport (
@@ -15,7 +16,7 @@ from cardcore.settlement.model cimport (
 from cardcore.settlement.predicate cimport Known, answer, know
 from cardcore.settlement.rules cimport Programme, Rules
 from cardcore.settlement.tender cimport close_work, open_lots, open_work, spend_stored
-from cardcore.settlement.ticket cimport decide_own, finish_sale, note_unmet
+from cardcore.settlement.ticket cimport decide_own, finish_sale, note_unmet, pay_own, price_own
 
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from cardcore.errors import AmountOutOfRange, Declined, InvalidCommand
 
 cdef enum:
     NOTES_MAX = 8192
+    TICKET_COUPONS_MAX = 16
 
 DECLINES = {
     D_INSUFFICIENT_FUNDS: "insufficient_funds",
@@ -132,6 +134,17 @@ cdef str admit_line(LineIn* out, line):
     return category
 
 
+cdef tuple admit_coupons(coupons):
+    named = tuple(coupons)
+    if len(named) > TICKET_COUPONS_MAX:
+        raise InvalidCommand(f"a ticket takes at most {TICKET_COUPONS_MAX} coupons", coupons=len(named))
+    for coupon in named:
+        if type(coupon) is int and 1 <= coupon <= AMOUNT_LIMIT or type(coupon) is str and 1 <= len(coupon) <= 64:
+            continue
+        raise InvalidCommand("a coupon is named by its kind or by its lot")
+    return named
+
+
 cdef bint plain_line(line) noexcept:
     """Whether every field of a line is there, so that none has to be filled in."""
     return type(line) is Line or (type(line) is tuple and len(<tuple> line) == 9)
@@ -140,6 +153,7 @@ cdef bint plain_line(line) noexcept:
 cdef class Sale:
     def __cinit__(self, *args, **kwargs):
         memset(&self.c, 0, sizeof(SaleIn))
+        self.coupons = self.skus = ()
         self.shortfall_tender = ""
         self.memo = b""
 
@@ -148,7 +162,7 @@ cdef class Sale:
 
     def __init__(
         self, str verb not None, lines, *, points=0, str shortfall_tender not None="", shortfall_max_fen=-1, stored_max_fen=-1,
-        hold_seconds=0, bint explain=False, bint why_not=False, bytes memo not None=b"",
+        hold_seconds=0, bint explain=False, bint why_not=False, coupons=(), bytes memo not None=b"",
     ):
         if verb not in ("quote", "settle", "hold"):
             raise InvalidCommand(f"a sale is a quote, settle or hold, not {verb!r}")
@@ -179,6 +193,9 @@ cdef class Sale:
             raise InvalidCommand("the name of a tender is at most 32 ASCII characters")
         self.shortfall_tender = shortfall_tender
         self.memo = memo
+        if coupons:
+            self.coupons = admit_coupons(coupons)
+            self.skus = tuple([Line(*line).sku for line in lines])
 
     @property
     def verb(self):
@@ -240,6 +257,13 @@ cdef int refuse(int outcome, Work* w) except -1:
     raise InvalidCommand(FAULTS[outcome], **facts)
 
 
+cdef tuple coupons_named(Snapshot snapshot, Sale sale):
+    """The coupons of a ticket: kinds by name, and lots."""
+    if snapshot.coupons is None:
+        return sale.coupons
+    return tuple([snapshot.coupons.get(word, word) for word in sale.coupons])
+
+
 cdef int spend_further(Snapshot snapshot, Sale sale, int64_t at_s, Work* w) except -1:
     """Further cards pay what is left, in the order given, each by its own programme's order (L03)."""
     cdef Snapshot other
@@ -282,7 +306,13 @@ cdef Settlement decide_sale(Snapshot snapshot, Sale sale, int64_t at_us):
         if r.n_counters:
             open_tally(r, snapshot.account.counters_, snapshot.account.n_counters, at_s, &w.tally)
             answer_had(r, &w.tally, w.truth)
-        outcome = decide_own(r, v, &sale.c, at_s, w)
+        if sale.coupons:
+            outcome = price_own(r, v, &sale.c, at_s, w)
+            if outcome == OK:
+                use_coupons(programme, v, coupons_named(snapshot, sale), sale.skus, &sale.c, at_s, w)
+                outcome = pay_own(r, v, &sale.c, at_s, w)
+        else:
+            outcome = decide_own(r, v, &sale.c, at_s, w)
         if outcome == OK and snapshot.others:
             others = [(<Snapshot> other).account.v.account_id for other in snapshot.others]
             if len(others) > 8:

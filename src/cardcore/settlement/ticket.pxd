@@ -134,11 +134,8 @@ cdef inline void blank_totals(Totals* t) noexcept nogil:
     t.expires_at = t.hold_position = t.hold_fen = t.tier_before = t.tier_after = 0
 
 
-cdef inline int decide_own(const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w) except -1 nogil:
-    """Steps 2 to 5 on the card's own account. The balances are left as they are before earning."""
-    cdef int i, outcome
-    cdef int64_t want, spent
-    cdef SaleIn cold  # what is not inline gets a copy, so that the compiler keeps the sale itself in registers
+cdef inline int price_own(const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w) except -1 nogil:
+    """Step 2: the price of each line."""
     blank_totals(&w.t)
     w.n_postings = 0
     w.n_notes = 0
@@ -147,9 +144,14 @@ cdef inline int decide_own(const Rules* r, const Value* v, const SaleIn* sale, i
     w.owed_paid_fen = 0
     w.fault_line = -1
     open_lots(r, v, at_s, w)
-    outcome = price_lines(r, v, sale, w)
-    if outcome:
-        return outcome
+    return price_lines(r, v, sale, w)
+
+
+cdef inline int pay_own(const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w) except -1 nogil:
+    """Steps 3 to 5 on the card's own account. The balances are left as they are before earning."""
+    cdef int i, outcome
+    cdef int64_t want, spent
+    cdef SaleIn cold  # what is not inline gets a copy, so that the compiler keeps the sale itself in registers
     for i in range(sale.n_lines):
         if sale.lines[i].flags & F_COVER:
             cold = sale[0]
@@ -177,6 +179,12 @@ cdef inline int decide_own(const Rules* r, const Value* v, const SaleIn* sale, i
     w.t.after_points = w.points_held - w.t.points_used
     w.t.after_money_fen = w.money_held_fen - w.t.principal_fen - w.t.bonus_fen
     return OK
+
+
+cdef inline int decide_own(const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w) except -1 nogil:
+    """Steps 2 to 5 of a ticket without coupons, which come between them."""
+    cdef int outcome = price_own(r, v, sale, at_s, w)
+    return outcome if outcome else pay_own(r, v, sale, at_s, w)
 
 
 cdef inline int finish_sale(const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w) except -1 nogil:

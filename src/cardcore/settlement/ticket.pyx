@@ -5,7 +5,7 @@ from libc.stdint cimport uint64_t
 from cardcore.money cimport cc_rate, cc_rate_of, cc_scale, cc_stack
 from cardcore.settlement.counter cimport quota_left
 from cardcore.settlement.model cimport (
-    E_COUNTER, E_COVER, E_DISCOUNT, E_FURTHER, E_STORED, E_UNMET, E_WAIVE, F_NO_DISCOUNT, F_SPECIAL, FEN, LineIn, U_AMOUNT, U_CONDITION, U_EARNED,
+    E_COUNTER, E_COUPON, E_COVER, E_DISCOUNT, E_FURTHER, E_STORED, E_UNMET, E_WAIVE, F_NO_DISCOUNT, F_SPECIAL, FEN, LineIn, U_AMOUNT, U_CONDITION, U_EARNED,
     U_GROUP, U_LINE, U_NOTHING, U_QUOTA, U_TIER,
 )
 from cardcore.settlement.rules cimport RULE_BONUS, RULE_CAP, RULE_DEDUCT, RULE_DISCOUNT, RULE_MILESTONE, RULE_PROMOTE, RULE_STEP, Rule, applies, first_of_group, fits
@@ -47,11 +47,11 @@ cdef int note_rates(const Rules* r, const Value* v, const LineIn* line, int inde
 
 
 cdef bint noted(const Work* w, int rule) noexcept nogil:
-    """Has a rule said that it acted? The notes of lots name purses instead."""
+    """Has a rule said that it acted? The notes of lots name purses instead, those of coupons their kind."""
     cdef int i, effect
     for i in range(w.n_notes):
         effect = w.notes[i].effect
-        if w.notes[i].rule == rule and effect != E_STORED and effect != E_FURTHER and effect != E_COVER and effect != E_UNMET:
+        if w.notes[i].rule == rule and effect != E_STORED and effect != E_FURTHER and effect != E_COVER and effect != E_UNMET and effect != E_COUPON:
             return True
     return False
 

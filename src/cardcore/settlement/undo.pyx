@@ -14,12 +14,13 @@ from cardcore.settlement.counter cimport (
     answer_had, answer_reached, move_back, move_points_back, open_tally, put_moves, stepped, tally_amount, tally_ticket,
     tier_after_return, tier_by_counters,
 )
+from cardcore.settlement.coupon cimport capture_coupon, return_coupons
 from cardcore.settlement.earn cimport earn
 from cardcore.settlement.grant cimport give_all
 from cardcore.settlement.model cimport (
-    CAPTURE, CUSTOMER, DEFERRED, E_RETURN, ENTITLEMENT_USED, EVENT, EXPIRE, F_REDEEM, FEN, GIFT_COST, HELD, HOLD, LineOut, OUTSIDE,
+    CAPTURE, CUSTOMER, DEFERRED, E_RETURN, ENTITLEMENT_USED, EVENT, EXPIRE, F_REDEEM, FEN, GIFT_COST, GIVE, HELD, HOLD, LineOut, OUTSIDE,
     PASS, POINTS, POINTS_COST, POINTS_REDEEMED, R_COVER, R_DRAW, R_FURTHER, R_OUTSIDE, R_POINTS, R_REDEEM, R_RELEASE, R_STORED,
-    REFUND, REVERSE, SALES, SETTLE, TOPUP, TRANSFER, ADJUST, VOID, Account, Lot, Posting, Value, new_settlement,
+    REDEMPTION, REFUND, REVERSE, SALES, SETTLE, TOPUP, TRANSFER, ADJUST, VOID, Account, Lot, Posting, Value, new_settlement,
 )
 from cardcore.settlement.predicate cimport Known, answer, know
 from cardcore.settlement.rules cimport C_POINTS, ROLE_BONUS, Programme, Rules, reached_tier
@@ -145,6 +146,7 @@ cdef int capture_tenders(Settlement s, const Rules* r, Settlement hold, int64_t 
             p.source = HELD
             p.target_account = 0
             p.target = SALES if held.unit == FEN else POINTS_REDEEMED if held.unit == POINTS else ENTITLEMENT_USED
+            capture_coupon(s, r, s.n_postings - 1, held.value_fen)
         if held.role == R_COVER and held.value_fen:
             issuer_side(s, held.value_fen, DEFERRED, R_COVER, held.line)
     for i in range(hold.n_lines):
@@ -293,6 +295,7 @@ cdef Settlement give_back(Snapshot snapshot, int verb, int64_t amount, lines, in
     s.further_accounts = other_accounts(s)
     s.memo = memo
     whole = remaining == refund and all_returned(ticket, times, s)
+    return_coupons(s, &programme.r, ticket, undone, remaining - refund, whole, explain)
     lost_value = []
     lost = move_back(s, &programme.r, snapshot.account, ticket, refunded_before, refund, whole, lost_value)
     scratch = as_returned(s, snapshot)
@@ -426,7 +429,7 @@ cdef Settlement reverse_event(Snapshot snapshot, object command, int64_t at_s):
 
 
 cdef Settlement decide_reverse(Snapshot snapshot, object command, int64_t at_us):
-    """Undo a top-up, transfer or adjustment exactly: each lot must still hold what it was given (M7, M9)."""
+    """Undo a top-up, transfer, adjustment, gift or coupons given exactly: each lot must still hold what it was given (M7, M9)."""
     cdef Settlement done = snapshot.ticket
     cdef Settlement s = new_settlement(REVERSE, snapshot.programme, snapshot.account)
     cdef Snapshot other
@@ -437,7 +440,7 @@ cdef Settlement decide_reverse(Snapshot snapshot, object command, int64_t at_us)
     check_ticket(snapshot)
     if done.verb_code == EVENT:
         return reverse_event(snapshot, command, at_us // 1_000_000)
-    if done.verb_code != TOPUP and done.verb_code != TRANSFER and done.verb_code != ADJUST:
+    if done.verb_code not in (TOPUP, TRANSFER, ADJUST, GIVE, REDEMPTION):
         raise Declined("not_refundable", verb=done.verb)
     if snapshot.followers:
         raise Declined("already_reversed")
@@ -457,7 +460,7 @@ cdef Settlement decide_reverse(Snapshot snapshot, object command, int64_t at_us)
         if p.target == CUSTOMER and done.verb_code == TRANSFER:
             p.purse = done.postings_[i].line
     s.t.gross_fen, s.t.net_fen, s.t.outside_fen = done.t.gross_fen, done.t.net_fen, done.t.outside_fen
-    s.t.principal_fen, s.t.bonus_fen = done.t.principal_fen, done.t.bonus_fen
+    s.t.principal_fen, s.t.bonus_fen, s.t.points_used = done.t.principal_fen, done.t.bonus_fen, done.t.points_used
     move_back(s, &(<Programme> snapshot.programme).r, snapshot.account, done, 0, done.t.net_fen, True, [])
     s.t.tier_after = tier_after_return(s, &(<Programme> snapshot.programme).r, snapshot.account, at_us // 1_000_000)
     s.outside_tender = done.outside_tender

@@ -7,6 +7,7 @@ cdef Settlement decide_topup(Snapshot snapshot, object command, int64_t at_us)
 cdef Settlement decide_transfer(Snapshot snapshot, object command, int64_t at_us)
 cdef Settlement decide_adjust(Snapshot snapshot, object command, int64_t at_us)
 cdef Settlement decide_expire(Snapshot snapshot, object command, int64_t at_us)
+cdef int post_money(Settlement s, int64_t amount_fen, int source, int target, int role) except -1
 cdef int settle_balances(const Rules* r, Settlement s, Account account, int64_t at_s) except -1
 cdef int settle_all(Snapshot snapshot, Settlement s, int64_t at_s) except -1
 cdef Posting* credit(

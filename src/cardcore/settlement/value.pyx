@@ -13,7 +13,7 @@ from cardcore.settlement.counter cimport (
 from cardcore.settlement.fold cimport credit_lot, fold, liability_change
 from cardcore.settlement.grant cimport promote
 from cardcore.settlement.model cimport (
-    ADJUST, ADJUSTMENT, AWARD, AWARD_ISSUE, AWARDED, BONUS_COST, CUSTOMER, DEFERRED, E_BONUS, E_GRANT, ENTITLEMENT_ISSUE, ENTITLEMENT_USED, EXPIRE,
+    ADJUST, ADJUSTMENT, AWARD, AWARD_ISSUE, AWARDED, BONUS_COST, COUPON, CUSTOMER, DEFERRED, E_BONUS, E_GRANT, ENTITLEMENT_ISSUE, ENTITLEMENT_USED, EXPIRE,
     EXPIRED, FEN, LOTS_MAX, Lot, OPEN_PAY, OPEN_UNLOAD, OUTSIDE, POINTS, POINTS_ISSUE, Posting, R_ADJUST, R_BONUS, R_EXPIRE, R_PRODUCT,
     R_TOPUP, R_TRANSFER, SALES, TOPUP, TRANSFER, VISITS, Value, new_settlement,
 )
@@ -33,11 +33,12 @@ cdef Posting* credit(
 ) except NULL:
     """A posting into a lot of the scratch account (an equal lot, or a new one); the caller names the source.
 
-    What counts from its first use is a lot each: two year cards in one lot would start, and end, together (C06).
+    What counts from its first use is a lot each: two year cards in one lot would start, and end, together (C06). So is each coupon:
+    its lot is what it is traced by (K06).
     """
     cdef Posting* p = s.add_posting()
     cdef int64_t lot_id = 0
-    if not r.purses[purse].first_use:
+    if not r.purses[purse].first_use and r.purses[purse].unit != COUPON:
         lot_id = same_lot(&scratch.v, purse, amount, expires_at, paid_fen, of_units)
     if lot_id == 0:
         lot_id = scratch.v.next_lot
@@ -398,7 +399,7 @@ cdef Settlement decide_expire(Snapshot snapshot, object command, int64_t at_us):
         if command.keep_principal and r.purses[<int> lot.purse].role == ROLE_PRINCIPAL:
             continue
         p = debit_lot(s, r, snapshot.account.v.account_id, lot, lot.amount)
-        p.target = EXPIRED if p.unit <= POINTS else ENTITLEMENT_USED
+        p.target = EXPIRED if p.unit <= POINTS or p.unit == COUPON else ENTITLEMENT_USED
         p.role = R_EXPIRE
         if p.unit == FEN:
             s.t.net_fen += lot.amount

@@ -27,8 +27,10 @@ VERBS = (
     "pay",
     "event",
     "review",
+    "give",
+    "redeem",
 )
-UNITS = ("fen", "points", "visits", "pass", "award")
+UNITS = ("fen", "points", "visits", "pass", "award", "coupon", "gift")
 LEDGER_KINDS = (
     "customer",
     "held",
@@ -49,6 +51,11 @@ LEDGER_KINDS = (
     "in_flight",
     "award_issue",
     "awarded",
+    "coupon_issue",
+    "coupon_used",
+    "coupon_cost",
+    "gift_stock",
+    "gift_given",
 )
 ROLES = (
     "stored",
@@ -71,6 +78,9 @@ ROLES = (
     "rebate",
     "grant",
     "draw",
+    "coupon",
+    "give",
+    "gift",
 )
 EFFECTS = (
     "discount",

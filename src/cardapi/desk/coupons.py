@@ -1,0 +1,154 @@
+"""Coupons at the desk: which lots the words of a ticket stand for, bearer codes put on a card, stock counted in the same commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from cardapi.coupons import codes, model
+from cardapi.desk.request import Problem, Request
+from cardapi.desk.work import Work
+from cardapi.people.follow import REGISTRY
+from cardapi.store.port import CardRow, Entry, Record
+from cardcore.errors import Declined
+from cardcore.settlement import Account, Give, Programme, Settlement, Snapshot, coupon_purse, decide
+
+STOCKED = frozenset({"give", "redeem", "reverse"})  # money verbs that hand out or take back what is counted
+CODES_MAX = 1_000
+
+ReadRecord = Callable[[str, str], Record | None]
+ReadKey = Callable[[tuple[str, str]], Entry | None]
+
+
+class Named(msgspec.Struct):
+    """What the words of a ticket stand for: lots of the account, as it is once the claims are made."""
+
+    account: Account
+    lots: dict[str, int]
+    claims: list[tuple[str, Settlement]] = []  # keyed name of a code, and how its coupon comes onto the card
+
+
+def named(
+    words: Sequence[str | int], card: CardRow, account: Account, programme: Programme, at_us: int, *, record: ReadRecord, by_key: ReadKey
+) -> Named:
+    """Look the words up; names of kinds are the core's to know. Raises Declined unknown_coupon, no_coupon, coupon_expired."""
+    found = Named(account, {})
+    for word in words:
+        if not isinstance(word, str) or word in found.lots:
+            continue
+        if word.startswith("#"):
+            found.lots[word] = _of_code(found, word, card, programme, at_us, record, by_key)
+        elif (pair := model.parse_id(word)) is not None:
+            if pair[0] != account.account_id:
+                raise Declined("no_coupon", coupon=word)
+            found.lots[word] = pair[1]
+    return found
+
+
+def _of_code(
+    found: Named, word: str, card: CardRow, programme: Programme, at_us: int, record: ReadRecord, by_key: ReadKey
+) -> int:
+    """The lot that a bearer code stands for: the one it was put on this card as, or a new one."""
+    entry = by_key((model.CLAIMED, word[1:]))
+    if entry is None:
+        kept = record(model.CODE, word[1:])
+        code = model.unpack_code(kept.body) if kept is not None else None
+        if code is None or code.programme != card.programme:
+            raise Declined("unknown_coupon", coupon=word)
+        given = decide(Snapshot(programme, found.account), Give(code.coupon, expires_at=code.ends), at_us)
+        found.account = found.account.copy()
+        found.account.apply(given, 0)
+        found.claims.append((word[1:], given))
+    elif entry.outcome != "applied" or entry.account_id != found.account.account_id:
+        raise Declined("no_coupon", coupon=word)
+    else:
+        given = Settlement.unpack(entry.body)
+    return next(posting.target_lot for posting in given.postings() if posting.unit == "coupon")
+
+
+def at_desk(work: Work, words: Sequence[str | int], card: CardRow, account: Account, programme: Programme) -> Named:
+    """`named` inside a batch."""
+
+    def by_key(key: tuple[str, str]) -> Entry | None:
+        for each in work.works.values():
+            if key in each.keys:
+                return each.keys[key]
+        return work.store.find_keys([key]).get(key)
+
+    return named(words, card, account, programme, work.at_us, record=work.record, by_key=by_key)
+
+
+def claim(work: Work, request: Request, card: CardRow, claims: Sequence[tuple[str, Settlement]]) -> None:
+    """Put the coupons of bearer codes on the card that uses them; the code's name is the client key, so it happens once (O1)."""
+    for name, given in claims:
+        work.add(
+            request, account_id=card.account_id, card=card.number, body=given.pack(), settlement=given, verb="give",
+            key=(model.CLAIMED, name), fingerprint=work.custody.fingerprint(name.encode()),
+        )  # fmt: skip
+
+
+# ------------------------------------------------------------ stock
+def taken(settlement: Settlement, programme: Programme) -> dict[str, tuple[int, int]]:
+    """What a settlement gives of what is counted: name of the stock -> (how many, negative for what comes back; how many there are)."""
+    changes: dict[str, tuple[int, int]] = {}
+    for posting in settlement.postings():
+        if posting.unit == "coupon" and "coupon_issue" in (posting.source, posting.target):
+            terms = programme.coupons[posting.purse - coupon_purse(0)]
+            name, count = model.stock_name(programme.name, "coupon", terms["name"]), 1
+            sign = 1 if posting.source == "coupon_issue" else -1
+        elif posting.unit == "gift":
+            terms = programme.gifts[posting.purse]
+            what = f"{terms['name']}:{terms['items'][posting.line]}" if posting.line >= 0 else terms["name"]
+            name, count = model.stock_name(programme.name, "gift", what), posting.amount
+            sign = 1 if posting.source == "gift_stock" else -1
+        else:
+            continue
+        if terms["stock"]:
+            changes[name] = (changes.get(name, (0, 0))[0] + sign * count, terms["stock"])
+    return changes
+
+
+def count_stock(work: Work, changes: dict[str, tuple[int, int]]) -> list[Record]:
+    """The counts after these changes, all of them in one place, the registry's partition. Raises Declined out_of_stock, Elsewhere."""
+    after = []
+    for name, (count, limit) in sorted(changes.items()):
+        record = work.at(REGISTRY).record(model.STOCK, name)
+        given = (model.unpack_stock(record.body) if record is not None else 0) + count
+        if count > 0 and given > limit:
+            raise Declined("out_of_stock", left=max(0, limit - given + count))
+        after.append(model.stock_record(name, max(0, given)))
+    return after
+
+
+def keep_stock(work: Work, request: Request, entry: Entry, after: list[Record]) -> None:
+    """Write the counts that go with an entry, in its commit."""
+    if after:
+        key = ("system", f"stock:{entry.partition}:{entry.position}")
+        facts = {"entry": [entry.partition, entry.position]}
+        work.at(REGISTRY).add_records(request, after, facts=facts, verb="count_stock", key=key)
+
+
+# ------------------------------------------------------------ bearer codes
+def make_codes(work: Work, request: Request) -> Entry:
+    """Codes of one batch. They follow from the request's key, so that a retry shows the same ones; only their names are kept."""
+    facts = request.payload
+    version = work.registry.version(facts["programme"], work.at_s)
+    if version is None:
+        raise Problem("unknown_programme", f"no programme {facts['programme']!r} is valid now", programme=facts["programme"])
+    terms = next((coupon for coupon in version.programme.coupons if coupon["name"] == facts["coupon"]), None)
+    if terms is None:
+        raise Problem("unknown_coupon", "the programme has no such kind of coupon")
+    count, ends = facts["count"], facts["ends"]
+    if 0 < ends <= work.at_s or 0 < terms["until"] <= work.at_s:
+        raise Problem("coupon_expired", "the coupon would have lapsed before anybody can use it")
+    code = model.Code(facts["programme"], facts["coupon"], ends, facts["batch"])
+    key = work.custody.coupon_key(request.client, request.client_key)
+    names = [codes.name(work.custody, codes.parse(codes.make(key, index))) for index in range(count)]
+    after = [model.code_record(name, code) for name in names]
+    if terms["stock"]:
+        try:
+            after += count_stock(work, {model.stock_name(version.name, "coupon", terms["name"]): (count, terms["stock"])})
+        except Declined as declined:
+            raise Problem("out_of_stock", "there are not as many left", **declined.facts) from declined
+    return work.add_records(request, after, facts={"batch": code.batch, "count": count})

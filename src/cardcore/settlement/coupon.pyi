@@ -1,0 +1,1 @@
+"""Compiled only: coupons used and given, gifts for points."""

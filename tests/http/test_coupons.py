@@ -1,0 +1,146 @@
+"""Coupons and gifts over HTTP: given, used in a sale, given back, traced; codes that work once; points for gifts (C15, K06, R04, R06).
+
+Goal: what a till, a manager and a head office can do with coupons, and that a code is used once whoever shows it where.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+
+import pytest
+
+from cardapi.store.verify import verify
+from tests.coupons.packs import SHOP
+from tests.http.client import Reply
+from tests.http.conftest import Chain
+
+
+@pytest.fixture(scope="module")
+def shop(chain: Chain) -> Chain:
+    if not chain.shop.registry.versions("coupon-shop"):
+        chain.made(chain.admin.post("/v1/schemes", {"pack": SHOP}))
+    return chain
+
+
+@pytest.fixture
+def card(shop: Chain) -> str:
+    return shop.card(programme="coupon-shop")
+
+
+def give(shop: Chain, card: str, coupon: str, count: int = 1) -> list[str]:
+    body = {"card": card, "coupon": coupon, "count": count, "reason": "a test"}
+    return [given["coupon_id"] for given in shop.made(shop.admin.post("/v1/coupons/give", body))["coupons"]]
+
+
+def pay(shop: Chain, card: str, fen: int, *coupons: str, verb: str = "settle", **more: object) -> Reply:
+    body = {"card": card, "lines": [{"amount_fen": fen}], "shortfall_tender": "cash", "coupons": coupons, **more}
+    return shop.tills["store-1"].post(f"/v1/{verb}", body)
+
+
+def held(shop: Chain, card: str) -> list[str]:
+    return [row["coupon"] for row in shop.made(shop.tills["store-1"].get(f"/v1/cards/{card}/coupons"))["coupons"]]
+
+
+def test_given_quoted_used_refunded(shop: Chain, card: str) -> None:
+    (coupon,) = give(shop, card, "off-20")
+    assert pay(shop, card, 99_99, "off-20").code == "coupon_not_applicable"
+    quoted = shop.made(pay(shop, card, 100_00, "off-20", verb="quote"))
+    assert quoted["net_fen"] == 80_00
+    sold = shop.made(pay(shop, card, 100_00, coupon, explain=True))
+    assert (sold["coupon_fen"], sold["net_fen"], sold["outside_fen"]) == (20_00, 80_00, 80_00)
+    assert "优惠券 (满100减20)(总部承担): 20.00, 100.00 -> 80.00" in sold["explanation"]
+    assert held(shop, card) == []
+    assert pay(shop, card, 100_00, coupon).code == "no_coupon"
+    back = shop.made(shop.tills["store-1"].post("/v1/refund", {"ticket_id": sold["ticket_id"], "reason": "a test"}))
+    assert back["net_fen"] == 80_00
+    assert held(shop, card) == ["off-20"]
+    trace = shop.made(shop.admin.post("/v1/coupons/trace", {"coupon": coupon}))
+    assert [(step["verb"], step["change"]) for step in trace["steps"]] == [("give", 1), ("settle", -1), ("refund", 1)]
+    assert trace["state"] == "unused"
+
+
+def test_a_coupon_of_another_card_is_no_coupon(shop: Chain, card: str) -> None:
+    (coupon,) = give(shop, shop.card(programme="coupon-shop"), "off-20")
+    assert pay(shop, card, 100_00, coupon).code == "no_coupon"
+    assert pay(shop, card, 100_00, "rebate").code == "unknown_coupon"
+
+
+def test_a_batch_is_given_once(shop: Chain) -> None:
+    cards = [shop.card(programme="coupon-shop") for _ in range(3)]
+    body = {"batch": "spring", "coupons": ["off-20", "eighty"], "cards": cards, "reason": "a test"}
+    first = shop.made(shop.admin.post("/v1/coupon-batches", body))
+    assert (first["asked"], first["given"], first["before"]) == (6, 6, 0)
+    again = shop.made(shop.admin.post("/v1/coupon-batches", {**body, "cards": [*cards, "6200000000000000"]}))
+    assert (again["asked"], again["given"], again["before"], again["refused"]) == (8, 0, 6, {"6200000000000000": "unknown_card"})
+    checked = shop.made(shop.admin.post("/v1/coupon-batches", {**body, "batch": "autumn", "check": True}))
+    assert (checked["given"], checked["missing"]) == (0, 6)
+    assert sorted(held(shop, cards[0])) == ["eighty", "off-20"]
+
+
+def codes(shop: Chain, count: int, coupon: str = "off-20", key: str = "") -> list[str]:
+    body = {"batch": "flyer", "programme": "coupon-shop", "coupon": coupon, "count": count, "reason": "a test"}
+    return list(shop.made(shop.admin.post("/v1/coupon-codes", body, key or None))["codes"])
+
+
+def test_a_code_is_used_once_by_whom_shows_it_first(shop: Chain, card: str) -> None:
+    code, other = codes(shop, 2)
+    assert pay(shop, card, 100_00, code[:-1] + ("0" if code[-1] != "0" else "1")).code == "unknown_coupon"
+    assert shop.made(shop.admin.post("/v1/coupons/trace", {"coupon": code}))["state"] == "open"
+    assert pay(shop, card, 50_00, code).code == "coupon_not_applicable"  # and is still to be used
+    sold = shop.made(pay(shop, card, 100_00, code))
+    assert sold["net_fen"] == 80_00
+    thief = shop.card(programme="coupon-shop")
+    assert pay(shop, thief, 100_00, code).code == "no_coupon"
+    assert pay(shop, card, 200_00, code).code == "no_coupon"
+    shop.made(shop.tills["store-1"].post("/v1/void", {"ticket_id": sold["ticket_id"]}))
+    assert shop.made(pay(shop, card, 100_00, code))["net_fen"] == 80_00
+    assert shop.made(shop.admin.post("/v1/coupons/trace", {"coupon": code}))["state"] == "used"
+    assert pay(shop, thief, 100_00, other, verb="quote").json["net_fen"] == 80_00
+
+
+def test_sixty_four_tills_with_one_code(shop: Chain) -> None:
+    (code,) = codes(shop, 1)
+    cards = [shop.card(programme="coupon-shop") for _ in range(8)]
+    body = {"lines": [{"amount_fen": 100_00}], "shortfall_tender": "cash", "coupons": [code]}
+
+    async def race() -> list[Reply]:
+        till, asked = shop.tills["store-2"], []
+        for number in range(64):
+            data, key = json.dumps({**body, "card": cards[number % 8]}).encode(), shop.client.key()
+            sent = {**till.headers("POST", "/v1/settle", data, key), "Idempotency-Key": key}
+            asked.append(shop.client.acall("POST", "/v1/settle", data, sent))
+        return await asyncio.gather(*asked)
+
+    answers = shop.loop.run_until_complete(race())
+    assert sorted({answer.status for answer in answers}) == [200, 409]
+    assert sum(answer.status == 200 for answer in answers) == 1
+    assert {answer.code for answer in answers if answer.status == 409} == {"no_coupon"}
+
+
+def test_stock_is_counted(shop: Chain, card: str) -> None:
+    give(shop, card, "rare", 2)
+    body = {"card": card, "coupon": "rare", "count": 2, "reason": "a test"}
+    refused = shop.admin.post("/v1/coupons/give", body)
+    assert (refused.code, refused.json["left"]) == ("out_of_stock", 1)
+    give(shop, card, "rare")
+    assert shop.admin.post("/v1/coupons/give", {**body, "count": 1}).code == "out_of_stock"
+
+
+def test_points_for_a_voucher_and_for_a_thing(shop: Chain, card: str) -> None:
+    shop.made(pay(shop, card, 2_500_00))
+    bought = shop.made(shop.tills["store-1"].post("/v1/redeem", {"card": card, "gift": "voucher", "quantity": 2}))
+    assert (bought["points_used"], bought["points"], len(bought["coupons"])) == (2_000, 500, 2)
+    assert shop.made(pay(shop, card, 12_00, "voucher-5", "voucher-5"))["net_fen"] == 2_00
+    assert shop.tills["store-1"].post("/v1/redeem", {"card": card, "gift": "voucher"}).code == "insufficient_points"
+    at = dt.datetime.fromtimestamp(shop.clock.seconds(), dt.UTC) + dt.timedelta(hours=8)
+    answer = shop.tills["store-1"].post("/v1/redeem", {"card": card, "gift": "towel", "item": "blue"})
+    assert answer.code == ("" if at.day <= 4 else "gift_not_available")
+    gifts = shop.made(shop.tills["store-1"].get("/v1/schemes/coupon-shop/gifts"))["gifts"]
+    assert [gift["gift"] for gift in gifts] == ["voucher", "towel"]
+
+
+def test_the_books_are_in_order(shop: Chain) -> None:
+    report = verify(shop.shop.desk._store.reader(), shop.shop.custody.chain_key)
+    assert report.ok, report.first_bad
