@@ -87,7 +87,8 @@ def refused(code: str, holder: Holder, *asked: Any, **more: Any) -> dict[str, An
     ("coupon", "fen", "off"),
     [
         ("off-20", 100_00, 20_00), ("off-20", 250_00, 20_00), ("eighty", 99_99, 19_99), ("eighty", 150_00, 30_00),
-        ("eighty", 500_00, 30_00), ("each-50", 399_99, 50_00), ("each-50", 400_00, 100_00), ("each-50", 1000_00, 100_00), ("voucher-5", 3_00, 3_00),
+        ("eighty", 500_00, 30_00), ("each-50", 399_99, 50_00),
+        ("each-50", 400_00, 100_00), ("each-50", 1000_00, 100_00), ("voucher-5", 3_00, 3_00),
     ],
 )  # fmt: skip
 def test_what_a_coupon_takes_off(coupon: str, fen: int, off: int) -> None:

@@ -62,7 +62,8 @@ PUBLIC = {"login", "health", "ready", "openapi", "docs", "docsFile"}
 # Operations a person's role must hold at the topmost unit for, and not merely in a store.
 ISSUER_WIDE = {"publishScheme", "closeDay", "trialBalance", "exportJournal", "verifyLedger", "metrics", "listJobs", "runJob",
                "listMessages", "sendMessages", "retryMessage", "setLaw", "escrowFigures", "listKeys", "retireKey",
-               "createImport", "getImport", "importRows", "closeImport", "undoImport", "undoImportRows", "giveCouponBatch", "makeCouponCodes"}
+               "createImport", "getImport", "importRows", "closeImport", "undoImport", "undoImportRows",
+               "giveCouponBatch", "makeCouponCodes"}
 NUMBERS = itertools.count(1)
 
 
@@ -311,9 +312,11 @@ def absent_of(operation: Operation, things: Things) -> tuple[str, Any]:
         path = path.replace(name, nothing)
     if isinstance(body, dict) and "{" not in operation.path:
         for name, nothing in (("card", "6200000099999997"), ("ticket_id", "00-0000ffffffff"), ("parent", "none"), ("unit", "none"),
-                              ("medium", "uid:none"), ("terminal", "none"), ("coupon", "fffff.1")):  # fmt: skip
+                              ("medium", "uid:none"), ("terminal", "none")):  # fmt: skip
             if name in body:
                 body[name] = nothing
+        if operation.id == "traceCoupon":
+            body["coupon"] = "fffff.1"
     return path, body
 
 

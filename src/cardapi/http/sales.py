@@ -47,7 +47,7 @@ def _line(line: ask.SaleLine) -> tuple[int, int, str, str, int, int, int, int, i
     return line.amount_fen, line.quantity, line.category, line.sku, flags, pay, of, line.discount_fen, line.coupon_fen
 
 
-def command(service: Service, verb: str, asked: ask.Sale, hold_seconds: int = 0) -> Sale:
+def command(verb: str, asked: ask.Sale, hold_seconds: int = 0, coupons: tuple[str, ...] = ()) -> Sale:
     """The core's command of a sale. Raises InvalidCommand, AmountOutOfRange."""
     lines = [
         _line(line)
@@ -58,7 +58,7 @@ def command(service: Service, verb: str, asked: ask.Sale, hold_seconds: int = 0)
     return Sale(
         verb, lines, points=asked.points, shortfall_tender=asked.shortfall_tender,
         shortfall_max_fen=asked.shortfall_max_fen, stored_max_fen=asked.stored_max_fen, hold_seconds=hold_seconds,
-        explain=asked.explain, coupons=asked.coupons and coupon_words(service.custody, asked.coupons),
+        explain=asked.explain, coupons=coupons,
         memo=memo(asked.channel, asked.reference),
     )  # fmt: skip
 
@@ -74,14 +74,14 @@ def plain_request(service: Service, caller: Caller, key: str, asked: PlainSale) 
 def settle_request(service: Service, caller: Caller, key: str, asked: ask.Sale, fingerprint: bytes) -> Request:
     """The desk's request of any settle."""
     return Request(
-        "settle", caller.client, key, fingerprint, asked.card, command(service, "settle", asked), asked.further_cards, unit=caller.unit,
-        terminal=caller.terminal, operator=caller.operator, pin=asked.pin,
+        "settle", caller.client, key, fingerprint, asked.card, command("settle", asked, coupons=coupon_words(service, asked)),
+        asked.further_cards, unit=caller.unit, terminal=caller.terminal, operator=caller.operator, pin=asked.pin,
     )  # fmt: skip
 
 
-def coupon_words(custody: Custody, words: tuple[str, ...]) -> tuple[str, ...]:
+def coupon_words(service: Service, asked: ask.Sale) -> tuple[str, ...]:
     """The coupons of a request, codes replaced by their keyed names: from here on nobody sees a code (A6, N)."""
-    return tuple(coupon_word(custody, word) for word in words)
+    return tuple(coupon_word(service.custody, word) for word in asked.coupons)
 
 
 def coupon_word(custody: Custody, word: str) -> str:
@@ -107,7 +107,7 @@ async def settle(service: Service, call: Call) -> Answer:
 async def hold(service: Service, call: Call) -> Answer:
     """Reserve the amount of a sale."""
     asked: ask.Hold = call.data
-    sale = command(service, "hold", asked, asked.hold_seconds)
+    sale = command("hold", asked, asked.hold_seconds, coupon_words(service, asked))
     request = service.request(call, "hold", card=asked.card, command=sale, further=asked.further_cards, pin=asked.pin)
     return await service.tickets.answer(await service.desk.execute(request), explain=asked.explain)
 
@@ -117,8 +117,9 @@ async def quote(service: Service, call: Call) -> Answer:
     asked: ask.Quote = call.data
     at_us = service.clock()
     request = service.request(
-        call, "quote", card=asked.card, command=command(service, "quote", asked), further=asked.further_cards, pin=asked.pin
-    )
+        call, "quote", card=asked.card, command=command("quote", asked, coupons=coupon_words(service, asked)),
+        further=asked.further_cards, pin=asked.pin,
+    )  # fmt: skip
     settlement = await service.desk.quote(request)
     programme = await service.tickets.programme(asked.card, settlement.programme_version)
     return 200, JSON, service.tickets.quoted(settlement, programme, at_us, asked.card, explain=asked.explain)
