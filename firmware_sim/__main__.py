@@ -31,6 +31,20 @@ TEAR_HELP = """\
 cut the power at a point, then put the card back after --away seconds: INS[#K]:command before the K-th command with that
 instruction byte, INS[#K]:memory:N at the N-th byte it writes, INS[#K]:answer:N after N bytes of its answer; may be repeated"""
 
+SPIN_HELP = """\
+how long after an answer the next command is looked for before the simulator sleeps (300): answers come sooner on an idle machine, for
+that much of a processor with each command; 0 sleeps at once"""
+
+
+def _microseconds(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError
+    return value
+
+
+_microseconds.__name__ = "number of microseconds"
+
 
 def _hex(size: int | None = None) -> Callable[[str], bytes]:
     def read(text: str) -> bytes:
@@ -72,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seed", type=int, help="repeatable random numbers, for demonstrations only")
     made.add_argument("--tear", action="append", default=[], metavar="POINT", help=TEAR_HELP)
     made.add_argument("--away", type=float, default=1.0, metavar="SECONDS", help="how long a torn-out card stays out (1)")
+    made.add_argument("--spin", type=_microseconds, default=300, metavar="MICROSECONDS", help=SPIN_HELP)
     made.add_argument("--trace", action="store_true", help="print commands and answers")
     return made
 
@@ -155,7 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.trace:
         _trace(card)
     host, port = ("127.0.0.1", options.port) if options.port is not None else options.vpcd
-    slot = Slot(card, host, port, away=options.away)
+    slot = Slot(card, host, port, away=options.away, spin=options.spin / 1e6)
     try:
         _keep(slot, f"{card.description} for the virtual reader at {host}:{port}; TEST KEYS; Ctrl-C ends")
     finally:

@@ -6,14 +6,19 @@ Protocol: both sides send a 2-byte big-endian length and that many bytes. From t
 The reader sends length and payload in two writes. With delayed acknowledgements on our side, Nagle's algorithm on its side holds the
 second write back for about 40 ms, so TCP_QUICKACK is set anew as soon as a length has come, which acknowledges it at once: Linux drops
 the mode by itself. The payload is acknowledged with our answer.
+
+A dialogue's commands follow each other within some hundred microseconds, and waking a processor that has gone to sleep for each takes
+as long as the card's work. So a slot may look for the next message for a while after an answer (`spin`) before it sleeps.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import struct
 import threading
+import time
 
 from firmware_sim.card import Card
 from firmware_sim.nvm import PowerCut
@@ -21,6 +26,7 @@ from firmware_sim.nvm import PowerCut
 POWER_OFF, POWER_ON, RESET, GIVE_ATR = 0x00, 0x01, 0x02, 0x04
 DEFAULT_PORT = 35963
 LENGTH = struct.Struct(">H")
+QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux has it
 
 
 class Slot:
@@ -29,11 +35,16 @@ class Slot:
     Args:
         away: seconds that a card torn out by a power cut stays out before it is put back.
         patience: seconds between attempts to reach the reader.
+        spin: seconds after the answer to a command in which the next one is looked for without sleeping. Not in a thread beside others
+            that have something to do: it would keep the interpreter from them.
     """
 
-    def __init__(self, card: Card, host: str = "127.0.0.1", port: int = DEFAULT_PORT, *, away: float = 1.0, patience: float = 0.5) -> None:
+    def __init__(
+        self, card: Card, host: str = "127.0.0.1", port: int = DEFAULT_PORT,
+        *, away: float = 1.0, patience: float = 0.5, spin: float = 0.0,
+    ) -> None:  # fmt: skip
         self.card, self.host, self.port = card, host, port
-        self.away, self.patience = away, patience
+        self.away, self.patience, self.spin = away, patience, spin
         self.present = threading.Event()
         self.connected = threading.Event()
         self._stopped = threading.Event()
@@ -87,10 +98,13 @@ class Slot:
             self._hang_up()
         self.connected.set()
         try:
-            while (message := _receive(link)) is not None:
+            awake_until = 0.0
+            while (message := _receive(link, awake_until)) is not None:
                 answer = self._answer(message)
                 if answer is not None:
                     link.sendall(LENGTH.pack(len(answer)) + answer)
+                # A reader asks for the ATR now and then to see whether the card is there: nothing follows that.
+                awake_until = time.perf_counter() + self.spin if len(message) > 1 else 0.0
         except PowerCut:
             return True
         except OSError:
@@ -120,15 +134,28 @@ class Slot:
         return None
 
 
-def _receive(link: socket.socket) -> bytes | None:
-    """One message, or None when the reader hung up between messages or within one."""
-    head = _receive_exactly(link, LENGTH.size)
-    if head is None:
-        return None
-    if hasattr(socket, "TCP_QUICKACK"):
-        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+def _receive(link: socket.socket, awake_until: float) -> bytes | None:
+    """One message, or None when the reader hung up between messages or within one. Sleeps for it from that time (perf_counter) on."""
+    head = _first(link, awake_until)
+    if len(head) < LENGTH.size:
+        rest = _receive_exactly(link, LENGTH.size - len(head)) if head else None
+        if rest is None:
+            return None
+        head += rest
+    if QUICKACK is not None:
+        link.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
     (length,) = LENGTH.unpack(head)
     return _receive_exactly(link, length)
+
+
+def _first(link: socket.socket, awake_until: float) -> bytes:
+    """What there is of a length; nothing when the reader hung up."""
+    while time.perf_counter() < awake_until:
+        try:
+            return link.recv(LENGTH.size, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            os.sched_yield()  # whoever else wants this processor has it
+    return link.recv(LENGTH.size)
 
 
 def _receive_exactly(link: socket.socket, size: int) -> bytes | None:

@@ -16,6 +16,7 @@ from cardapi.http import lists
 from cardapi.http.call import Call, Service, ok
 from cardapi.http.problems import Answer, HttpProblem
 from cardapi.ids import ticket_id
+from cardapi.keys.errors import KeyStoreError
 from cardapi.store.port import Entry, Store
 from cardcore.clearing import body, parse
 from cardcore.clearing.blocked import mac as blocked_mac
@@ -37,9 +38,11 @@ async def upload(service: Service, call: Call) -> Answer:
         raise HttpProblem("terminal_suspended")
     fragment = parse(call.data.batch)
     settings = service.shop.settings
-    prepare = Prepare(service.registry, service.shop.keys, settings.card_system.encode(), settings.clearing)
-
-    command = await service.desk.ask(lambda store: prepare.upload(store, fragment))
+    try:
+        prepare = Prepare(service.registry, service.shop.keys, settings.card_system.encode(), settings.clearing)
+        command = await service.desk.ask(lambda store: prepare.upload(store, fragment))
+    except KeyStoreError as error:
+        raise HttpProblem("keys_unavailable", error.detail) from error
     if not call.caller.terminal:
         _need_tills(service, call, command)
     # The cards tell the desk which partitions it writes.

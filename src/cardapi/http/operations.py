@@ -221,7 +221,7 @@ _MEDIA = (
 _CLEARING = (
     Operation("uploadClearing", "POST", "/v1/clearing", clearing.upload, _TERMINAL | _MANAGER, "caller",
               "Upload off-line purchases; may be repeated, in any order", "clearing", clear.UploadClearing, clear.Cleared, keyed=True,
-              problems=("invalid_batch", "terminal_suspended", "not_found"), body_max=2 * MIB),
+              problems=("invalid_batch", "terminal_suspended", "not_found", "keys_unavailable"), body_max=2 * MIB),
     Operation("clearingStatus", "GET", "/v1/clearing/{clearing}", clearing.status, _TERMINAL | _READ, "reached", "What has come of a batch",
               "clearing", told=clear.BatchView, problems=("not_found",)),
     Operation("blockedCards", "GET", "/v1/blocked-cards", clearing.blocked, _TERMINAL, "caller",

@@ -6,9 +6,11 @@ file. A file older than the journal is refused. What is journaled holds who, whe
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol, Self, TypeAlias
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, Self, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
@@ -33,8 +35,11 @@ from cardapi.keys.keyfile import (
     Record,
     Seal,
     about_component,
+    alone,
     digest,
     read,
+    reread,
+    stamp,
     write,
 )
 from cardapi.keys.known import demo_key
@@ -62,15 +67,34 @@ class Journal(Protocol):
 MakeVault: TypeAlias = Callable[[Sequence[Record], Seal], Vault]
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _change(method: Callable[Concatenate[Keeper, P], R]) -> Callable[Concatenate[Keeper, P], R]:
+    """A change of the newest file there is, by one process at a time."""
+
+    @functools.wraps(method)
+    def changing(self: Keeper, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with alone(self._path):
+            self.refresh()
+            return method(self, *args, **kwargs)
+
+    return changing
+
+
 class Keeper:
-    """An opened key file. Made by `create` or `open`; one at a time, under the lock of the data directory.
+    """An opened key file. Made by `create` or `open`; one for each process of a shop.
 
     Every change names who makes it (`by`) and when (`at`, epoch seconds), and raises KeyStoreError leaves without having changed anything.
     """
 
     def __init__(self, path: Path, content: Content, seal: Seal, journal: Journal, make_vault: MakeVault) -> None:
         self._path, self._content, self._seal, self._journal = path, content, seal, journal
+        self._stamp = stamp(path)
+        self._refreshing = threading.Lock()
         self._vault = make_vault(content.keys, seal)
+        self._vault.store.watch(self.refresh)
 
     @classmethod
     def create(
@@ -81,33 +105,46 @@ class Keeper:
 
         Raises KeyState when there is one, or was, and in production without more than the root secret.
         """
-        generation = journal.newest()[0]
-        if path.exists() or (generation and not after_loss):
-            raise KeyState(f"{path} exists already, or the journal knows of one")
-        _require_guard(mode, protector.kind)
-        protection = protector.fresh()
-        seal = Seal(protector.key(protection), protection)
-        made = cls(path, Content(FORMAT, generation, mode, protection, "", Event("made")), seal, journal, make_vault)
-        made._commit((), Event("made", "", by, at, reason="the file before was lost" if generation else ""))
-        return made
+        with alone(path):
+            generation = journal.newest()[0]
+            if path.exists() or (generation and not after_loss):
+                raise KeyState(f"{path} exists already, or the journal knows of one")
+            _require_guard(mode, protector.kind)
+            protection = protector.fresh()
+            seal = Seal(protector.key(protection), protection)
+            made = cls(path, Content(FORMAT, generation, mode, protection, "", Event("made")), seal, journal, make_vault)
+            made._commit((), Event("made", "", by, at, reason="the file before was lost" if generation else ""))
+            return made
 
     @classmethod
     def open(
         cls, path: Path, protector: Protector, journal: Journal, *, read_only: bool = False, make_vault: MakeVault = FileVault
     ) -> Self:
         """Open a file that is not older than the journal. Raises KeyFileRolledBack, and as `keyfile.read`."""
+        before = stamp(path)
         content, seal, mark = read(path, protector)
-        generation, journaled = journal.newest()
-        if content.generation < generation or (content.generation == generation and mark != journaled):
-            raise KeyFileRolledBack(
-                f"{path} is generation {content.generation}, the journal knows generation {generation}: put the newest one back",
-                generation=content.generation,
-                journaled=generation,
-            )
+        generation = _not_older(path, content.generation, mark, journal)
         opened = cls(path, content, seal, journal, make_vault)
+        opened._stamp = before  # of a file written since, the first use will read
         if content.generation > generation and not read_only:
             opened._tell(mark)
         return opened
+
+    def refresh(self) -> None:
+        """Take in what another process wrote. Costs a look at the file where nothing is new; one that is gone changes nothing.
+
+        Raises KeyFileRolledBack when the journal knows a newer file than lies here, WrongPassphrase when it was sealed anew,
+        and as `keyfile.read`.
+        """
+        with self._refreshing:
+            found = stamp(self._path)
+            if found is not None and found != self._stamp:
+                content, mark = reread(self._path, self._seal)
+                _not_older(self._path, content.generation, mark, self._journal)
+                self._vault.renew(content.keys, self._seal)
+                self._content, self._stamp = content, found
+            else:
+                _not_older(self._path, self.generation, "", self._journal)
 
     # ---------------------------------------------------------------- what there is
     @property
@@ -132,10 +169,12 @@ class Keeper:
 
     def records(self) -> tuple[Record, ...]:
         """All keys with who did what; sealed octets included, which tell nothing."""
+        self.refresh()
         return self._content.keys
 
     def record(self, key: str) -> Record:
         """Raises UnknownKey."""
+        self.refresh()
         for record in self._content.keys:
             if record.id == key:
                 return record
@@ -148,12 +187,14 @@ class Keeper:
         return forming[0] if forming else max((r.version for r in taken), default=0) + 1
 
     # ---------------------------------------------------------------- making
+    @_change
     def generate(self, purpose: str, algorithm: str, version: int, *, by: str, at: int) -> Record:
         """A random key that nobody has seen; `pending` until someone else activates it."""
         blank = self._blank(purpose, algorithm, version)
         record = replace(blank, state=PENDING, origin="generated", made_by=by, made_at=at)
         return self._formed(record, lambda: self._vault.generate(record), Event("generated", record.id, by, at))
 
+    @_change
     def component(
         self, purpose: str, algorithm: str, version: int, number: int, count: int, text: str, *, by: str, at: int,
         expected: str = "", expected_key: str = "",
@@ -240,6 +281,7 @@ class Keeper:
         return record
 
     # ---------------------------------------------------------------- life
+    @_change
     def activate(self, key: str, *, by: str, at: int, valid_from: int = 0, valid_to: int = 0) -> Record:
         """Confirm a pending key, from `valid_from` (now when 0) up to `valid_to` (open when 0). Raises KeyState, SamePerson."""
         record = self.record(key)
@@ -254,6 +296,7 @@ class Keeper:
         self._commit(self._with(after), Event("activated", key, by, at))
         return after
 
+    @_change
     def retire(self, key: str, *, by: str, at: int, ends: int = 0, reason: str = "") -> Record:
         """Give a key to no further card; from `ends` on (never when 0) serve no card and no record with it either (R5).
 
@@ -271,6 +314,7 @@ class Keeper:
         self._commit(self._with(after), Event("retired", key, by, at, reason=reason))
         return after
 
+    @_change
     def discard(self, key: str, *, by: str, at: int) -> None:
         """Drop a key that was never in use, or a test key. Raises KeyState."""
         record = self.record(key)
@@ -280,6 +324,7 @@ class Keeper:
         self._vault.drop(record)
         self._tell(mark)
 
+    @_change
     def set_production(self, *, by: str, at: int, drop_test_keys: bool = False) -> None:
         """Leave test mode for good. Raises KeyState while the file opens with the root secret alone or holds test keys."""
         if self.mode == PRODUCTION:
@@ -294,6 +339,7 @@ class Keeper:
             self._vault.drop(record)
         self._tell(mark)
 
+    @_change
     def protect(self, protector: Protector, *, by: str, at: int) -> None:
         """Seal everything anew under another passphrase, or under one for the first time. Raises KeyState."""
         _require_guard(self.mode, protector.kind)
@@ -309,6 +355,7 @@ class Keeper:
             keys.append(replace(record, components=parts))
         self._commit(tuple(keys), Event("protected", "", by, at), seal=fresh)
 
+    @_change
     def add_demo_keys(self, *, by: str, at: int) -> None:
         """The card simulator's keys, active for ever, for a shop to try things in. Raises KeyState in production."""
         if self.mode != TEST:
@@ -338,9 +385,10 @@ class Keeper:
             self._content, generation=self.generation + 1, mode=mode or self.mode, protection=seal.protection,
             verifier=seal.verifier, last=event, keys=sealed,
         )  # fmt: skip
-        data = write(self._path, content, seal)
-        self._content, self._seal = content, seal
-        self._vault.store.refresh([record.info() for record in sealed])
+        with self._refreshing:
+            data = write(self._path, content, seal)
+            self._content, self._seal, self._stamp = content, seal, stamp(self._path)
+            self._vault.store.refresh([record.info() for record in sealed])
         return digest(data)
 
     def _tell(self, mark: str) -> None:
@@ -356,6 +404,18 @@ class Keeper:
                 document |= {name: getattr(record, name) for name in sorted(shown)}
                 document["components"] = [{"number": c.number, "by": c.by, "check_value": c.check_value} for c in record.components]
         self._journal.record(document["id"], document, event)
+
+
+def _not_older(path: Path, generation: int, mark: str, journal: Journal) -> int:
+    """The generation that the journal knows. Raises KeyFileRolledBack for an older file, or another one ("": not asked) of the same age."""
+    known, journaled = journal.newest()
+    if generation < known or (generation == known and mark not in ("", journaled)):
+        raise KeyFileRolledBack(
+            f"{path} is generation {generation}, the journal knows generation {known}: put the newest one back",
+            generation=generation,
+            journaled=known,
+        )
+    return known
 
 
 def _require_guard(mode: str, protection: str) -> None:

@@ -6,10 +6,13 @@ Each key is sealed (AES-256-GCM) together with everything said about it, so neit
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -216,6 +219,18 @@ def read(path: Path, protector: Protector) -> tuple[Content, Seal, str]:
     """
     content, bound, data = peek(path)
     seal = Seal(protector.key(content.protection), content.protection)
+    return _proven(path, content, bound, seal), seal, digest(data)
+
+
+def reread(path: Path, seal: Seal) -> tuple[Content, str]:
+    """The file that another process wrote, proven by what opened the one before, and its digest. Raises as `read`."""
+    content, bound, data = peek(path)
+    if content.protection != seal.protection:
+        raise WrongPassphrase(f"{path} was sealed anew meanwhile: start this process again")
+    return _proven(path, content, bound, seal), digest(data)
+
+
+def _proven(path: Path, content: Content, bound: str, seal: Seal) -> Content:
     if not _same(seal.verifier, content.verifier):
         raise WrongPassphrase(f"{path} does not open with this {'root secret' if content.protection.kind == 'root' else 'passphrase'}")
     if not _same(seal.bind(content), bound):
@@ -224,4 +239,25 @@ def read(path: Path, protector: Protector) -> tuple[Content, Seal, str]:
         assert record.id == key_id(record.purpose, record.algorithm, record.version), "a proven key file names keys as we do"
         assert record.purpose in PURPOSES, "a proven key file holds known purposes"
         assert record.state in STATES, "a proven key file holds known states"
-    return content, seal, digest(data)
+    return content
+
+
+def stamp(path: Path) -> tuple[int, int] | None:
+    """Tells one written file from the next without reading it; None when there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Let no other process, and no other thread, change the file meanwhile. Whoever only reads it need not wait."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)

@@ -197,6 +197,11 @@ class ModuleVault:
         self._module = module
         self._shared: dict[str, Key] = {}
         self._held: dict[str, Any] = {}
+        self.store: Store = ModuleKeys((), module, self._held, self._shared)
+        self.renew(records, seal)
+
+    def renew(self, records: Iterable[Record], seal: Seal) -> None:
+        """See `vault.Vault`."""
         records = tuple(records)
         for record in records:
             if record.state not in HELD:
@@ -205,7 +210,10 @@ class ModuleVault:
                 self._shared[record.id] = Key.take(record.algorithm, seal.open(record.sealed, about_key(record)))
             elif self._check_value(record) != record.check_value:
                 raise KeyFileTampered(f"the module has another key {record.id} than the key file, or none", key=record.id)
-        self.store: Store = ModuleKeys((record.info() for record in records), module, self._held, self._shared)
+        self.store.refresh(record.info() for record in records)
+        for held in (self._held, self._shared):
+            for name in held.keys() - {record.id for record in records}:
+                del held[name]
 
     def _check_value(self, record: Record) -> str:
         found = self._module.find(record.id)
@@ -329,8 +337,7 @@ class ModuleKeys(Catalogue):
 
     def open_picc_data(self, key: str, enciphered: bytes) -> sun.Tap:
         """See `port.KeyStore`."""
-        if self.usable(key, SHARED).purpose != "ntag-meta":
-            raise KeyMisused("only the key of UID and counter opens them", key=key)
+        self.need_purpose(key, "ntag-meta")
         if len(enciphered) != 16:
             raise InvalidCryptoInput("PICCENCData has 16 octets", octets=len(enciphered))
         return sun.read_picc_data(bytes(self._module.encipher(self._held[key], "aes", enciphered, decrypt=True)))
@@ -339,8 +346,7 @@ class ModuleKeys(Catalogue):
         self, key: str, records: NDArray[np.void] | Octets, tacs: Octets, factors: Octets, profile: pboc.Profile = pboc.PBOC2_3DES
     ) -> Verdicts:
         """See `port.KeyStore`."""
-        if self.usable(key, PBOC).purpose != "pboc-tac":
-            raise KeyMisused("only a TAC key verifies TACs", key=key)
+        self.need_purpose(key, "pboc-tac")
         return self._judged(self.card_keys(key, factors), lambda keys: batch.verify_tacs(keys, records, tacs, profile=profile))
 
     def verify_tmacs(
@@ -354,8 +360,7 @@ class ModuleKeys(Catalogue):
         lengths: NDArray[np.integer] | None = None,
     ) -> Verdicts:
         """See `port.KeyStore`."""
-        if self.usable(key, AN10922).purpose != "desfire-tmac":
-            raise KeyMisused("only a transaction MAC key verifies transaction MACs", key=key)
+        self.need_purpose(key, "desfire-tmac")
         keys = self.card_keys(key, diversifiers)
         return self._judged(keys, lambda own: batch.verify_tmacs(own, uids, counters, inputs, presented, lengths=lengths))
 

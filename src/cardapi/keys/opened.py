@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,23 @@ from cardapi.keys.purposes import AN10922, PBOC, SHARED, purpose_of
 from cardcore.crypto import InvalidCryptoInput, Key, batch, diversify, pboc, sun, wipe
 from cardcore.crypto.batch import Octets, Verdicts
 
+ONLY = {
+    "pboc-tac": "only a TAC key verifies TACs",
+    "desfire-tmac": "only a transaction MAC key verifies transaction MACs",
+    "ntag-meta": "only the key of UID and counter opens them",
+}
+
 
 class Catalogue:
     """Which keys there are and which one is meant; knows nothing of octets. The first half of `port.KeyStore`."""
 
     def __init__(self, infos: Iterable[KeyInfo] = ()) -> None:
+        self._look: Callable[[], None] = lambda: None
         self.refresh(infos)
+
+    def watch(self, look: Callable[[], None]) -> None:
+        """Call this before each use: it brings in what another process has changed."""
+        self._look = look
 
     def refresh(self, infos: Iterable[KeyInfo]) -> None:
         """Take in what has changed; whoever holds the store sees it at the next use."""
@@ -26,6 +37,7 @@ class Catalogue:
 
     def keys(self) -> Sequence[KeyInfo]:
         """See `port.KeyStore`."""
+        self._look()
         return sorted(self._infos.values(), key=lambda info: (info.purpose, info.algorithm, info.version))
 
     def current(self, purpose: str, at: int, algorithm: str = "") -> KeyInfo:
@@ -48,6 +60,7 @@ class Catalogue:
 
     def _of(self, purpose: str, algorithm: str) -> list[KeyInfo]:
         purpose_of(purpose)
+        self._look()
         found = [info for info in self._infos.values() if info.purpose == purpose and algorithm in ("", info.algorithm)]
         if not found:
             raise UnknownKey(f"there is no {' '.join(filter(None, (algorithm, purpose)))} key", purpose=purpose)
@@ -55,6 +68,7 @@ class Catalogue:
 
     def usable(self, key: str, *diversifications: str) -> KeyInfo:
         """The key, if it is in a state to be used and its purpose allows this way of using it."""
+        self._look()
         info = self._infos.get(key)
         if info is None:
             raise UnknownKey(f"there is no key {key!r}", key=key)
@@ -63,6 +77,11 @@ class Catalogue:
         if purpose_of(info.purpose).diversification not in diversifications:
             raise KeyMisused(f"{info.purpose} keys are not for this", key=key)
         return info
+
+    def need_purpose(self, key: str, purpose: str) -> None:
+        """As `usable`, for what one purpose alone is for. Raises KeyMisused with what that is."""
+        if self.usable(key, purpose_of(purpose).diversification).purpose != purpose:
+            raise KeyMisused(ONLY[purpose], key=key)
 
 
 class OpenedKeys(Catalogue):
@@ -100,16 +119,14 @@ class OpenedKeys(Catalogue):
 
     def open_picc_data(self, key: str, enciphered: bytes) -> sun.Tap:
         """See `port.KeyStore`."""
-        if self.usable(key, SHARED).purpose != "ntag-meta":
-            raise KeyMisused("only the key of UID and counter opens them", key=key)
+        self.need_purpose(key, "ntag-meta")
         return sun.open_picc_data(self._keys[key], enciphered)
 
     def verify_tacs(
         self, key: str, records: NDArray[np.void] | Octets, tacs: Octets, factors: Octets, profile: pboc.Profile = pboc.PBOC2_3DES
     ) -> Verdicts:
         """See `port.KeyStore`."""
-        if self.usable(key, PBOC).purpose != "pboc-tac":
-            raise KeyMisused("only a TAC key verifies TACs", key=key)
+        self.need_purpose(key, "pboc-tac")
         return batch.verify_tacs(self._keys[key], records, tacs, factors=factors, profile=profile)
 
     def verify_tmacs(
@@ -123,8 +140,7 @@ class OpenedKeys(Catalogue):
         lengths: NDArray[np.integer] | None = None,
     ) -> Verdicts:
         """See `port.KeyStore`."""
-        if self.usable(key, AN10922).purpose != "desfire-tmac":
-            raise KeyMisused("only a transaction MAC key verifies transaction MACs", key=key)
+        self.need_purpose(key, "desfire-tmac")
         keys = batch.diversify_an10922_batch(self._keys[key], diversifiers)
         try:
             return batch.verify_tmacs(keys, uids, counters, inputs, presented, lengths=lengths)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from cardapi.keys import weak
@@ -22,12 +22,17 @@ class Store(KeyStore, Protocol):
     """The port, for whoever keeps it up to date."""
 
     def refresh(self, infos: Iterable[KeyInfo]) -> None: ...
+    def watch(self, look: Callable[[], None]) -> None: ...
 
 
 class Vault(Protocol):
     """What the keeper asks of the place where octets lie. Keys are named by the id of their record."""
 
     store: Store
+
+    def renew(self, records: Iterable[Record], seal: Seal) -> None:
+        """Hold what a key file says that another process wrote, and let the store know. Raises KeyFileTampered."""
+        ...
 
     def take(self, record: Record, octets: bytearray) -> str:
         """Keep these octets, which are wiped; gives the check value (hex). Replaces what a torn change left under the same id."""
@@ -50,15 +55,23 @@ class FileVault:
     """Keys in memory, sealed into the file. Raises KeyFileTampered when one does not open with what its record says."""
 
     def __init__(self, records: Iterable[Record], seal: Seal) -> None:
-        records = tuple(records)
         self._keys: dict[str, Key] = {}
+        self.store: Store = OpenedKeys((), self._keys)
+        self.renew(records, seal)
+
+    def renew(self, records: Iterable[Record], seal: Seal) -> None:
+        """See `Vault`."""
+        records, opened = tuple(records), {}
         for record in records:
             if record.state in HELD:
-                key = Key.take(record.algorithm, seal.open(record.sealed, about_key(record)))
+                key = opened[record.id] = Key.take(record.algorithm, seal.open(record.sealed, about_key(record)))
                 if key.check_value.hex() != record.check_value:
                     raise KeyFileTampered(f"the octets of {record.id} do not have its check value", key=record.id)
-                self._keys[record.id] = key
-        self.store: Store = OpenedKeys((record.info() for record in records), self._keys)
+        # In this order, because other threads use the store meanwhile: what it names is there.
+        self._keys.update(opened)
+        self.store.refresh(record.info() for record in records)
+        for name in self._keys.keys() - opened.keys():
+            del self._keys[name]
 
     def take(self, record: Record, octets: bytearray) -> str:
         """See `Vault`."""
