@@ -1,37 +1,27 @@
-/* Preloaded library: the n-th write or sync of the database's files after fault_arm(n) fails with EIO, as a bad disk does. */
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/types.h>
-#include <unistd.h>
+/* Preloaded library: the n-th write or sync of the database's files after fault_arm(n) fails, as a bad or a full disk does. */
+#include "disk.h"
 
-static int armed, count, fired, sticky;
+static int armed, count, fired, sticky, reason = EIO;
 
 void fault_arm(int n, int stay) { armed = n; count = 0; fired = 0; sticky = stay; }
+void fault_reason(int number) { reason = number; }
 int fault_count(void) { return count; }
 int fault_fired(void) { return fired; }
 
 /* Whether a call on this file is to fail: only the database and its log are counted. */
 static int fails(int fd) {
-    char link[64], path[512];
-    ssize_t size;
+    char file;
     if (!armed) return 0;
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    size = readlink(link, path, sizeof path - 1);
-    if (size <= 0) return 0;
-    path[size] = 0;
-    if (!strstr(path, "cardcore.db") || strstr(path, "-shm")) return 0;
+    file = file_of(fd);
+    if (file != 'd' && file != 'w') return 0;
     count++;
-    if (count == armed || (sticky && count > armed)) { fired++; errno = EIO; return 1; }
+    if (count == armed || (sticky && count > armed)) { fired++; errno = reason; return 1; }
     return 0;
 }
 
 #define REAL(result, name, parameters, arguments, fd) \
     result name parameters { \
-        static result (*real) parameters; \
-        if (!real) real = (result (*) parameters) dlsym(RTLD_NEXT, #name); \
+        NEXT(result, name, parameters); \
         return fails(fd) ? -1 : real arguments; \
     }
 

@@ -55,4 +55,5 @@ def main(directory: Path, sticky: int) -> None:
 
 if __name__ == "__main__":
     direct.available = sys.argv[3] == "direct"
+    ctypes.CDLL(None).fault_reason(int(sys.argv[4]))
     main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,11 +1,12 @@
 """A fault in each write and sync call of one settle (F2, O3, O4): nothing false is acknowledged, nothing is lost or doubled.
 
-A preloaded library makes the n-th system call on the database's files fail with EIO, for every n a settle makes, once as a
-passing fault and once as a disk that stays bad. Faults above the system calls are put into each statement of a commit.
+A preloaded library makes the n-th system call on the database's files fail with EIO or ENOSPC, for every n a settle makes, once
+as a passing fault and once as a disk that stays bad. Faults above the system calls are put into each statement of a commit.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -37,11 +38,11 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.skipif(not sysconfig.get_platform().startswith("linux"), reason="needs Linux: LD_PRELOAD and /proc")
 @pytest.mark.parametrize("sticky", [0, 1], ids=["passing", "staying"])
-@pytest.mark.parametrize("way", ["direct", "plain"])
-def test_every_write_and_sync_of_a_settle(library: Path, tmp_path: Path, sticky: int, way: str) -> None:
+@pytest.mark.parametrize(("way", "reason"), [("direct", errno.EIO), ("plain", errno.EIO), ("direct", errno.ENOSPC)])
+def test_every_write_and_sync_of_a_settle(library: Path, tmp_path: Path, sticky: int, way: str, reason: int) -> None:
     root = HERE.parents[1]
     environment = os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": f"{root / 'src'}:{root}"}
-    command = [sys.executable, "-m", "tests.desk.fault_child", str(tmp_path / "shop"), str(sticky), way]
+    command = [sys.executable, "-m", "tests.desk.fault_child", str(tmp_path / "shop"), str(sticky), way, str(reason)]
     done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
