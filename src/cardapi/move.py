@@ -7,7 +7,7 @@ what it was, and a second call goes on where the first one ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from cardapi.app import Lock, ShopError, checkpoint_path, read_settings, write_s
 from cardapi.custody import Custody
 from cardapi.store import backup, sqlite, verify
 from cardapi.store.checkpoint import Checkpoint, CheckpointFile
-from cardapi.store.port import Batch, Store
+from cardapi.store.port import Batch, Head, Store
 from cardapi.stores import DATABASE
 
 T = TypeVar("T")
@@ -41,22 +41,7 @@ def move_shop(directory: Path | str, store: str, owner: str = "", progress: Prog
     try:
         custody = Custody.load(directory / "secrets")
         marks = list(CheckpointFile(checkpoint_path(directory, settings), custody.checkpoint_signer()).read())
-        source: Store = sqlite.SqliteStore(directory / DATABASE)
-        try:
-            before = _proved(source, custody, marks, "the shop's own database")
-            target = _target(directory, store, owner, source)
-            try:
-                _copy(source, target, progress)
-                report = verify.rebuild(target, custody.chain_key, checkpoints=marks)
-                if report.first_bad is not None:
-                    raise ShopError("bad_chain", f"the copy is not the journal: {report.first_bad.text()}")
-                after = _totals(target, report)
-            finally:
-                target.close()
-        finally:
-            source.close()
-        if before != after:
-            raise ShopError("bad_chain", f"the copy differs: {before} here, {after} there")
+        after = put_on_server(directory, store, owner, directory / DATABASE, custody, progress, marks)
         write_store(directory, store)
         aside = backup.set_aside(directory / DATABASE)
     finally:
@@ -64,12 +49,38 @@ def move_shop(directory: Path | str, store: str, owner: str = "", progress: Prog
     return {"store": store.rsplit("@", maxsplit=1)[-1], **after, "set_aside": str(aside or "")}
 
 
+def put_on_server(
+    directory: Path, store: str, owner: str, database: Path, custody: Custody, progress: Progress | None, marks: Sequence[Checkpoint] = ()
+) -> dict[str, object]:
+    """Copy a shop from an embedded database nobody uses into an empty database of a server, or go on with that.
+
+    Returns the control totals, which are the same here and there. Raises ShopError bad_chain, exists; StoreError, SchemaError.
+    """
+    source: Store = sqlite.SqliteStore(database)
+    try:
+        before = _proved(source, custody, marks, "the shop's own database")
+        target = _target(directory, store, owner, source)
+        try:
+            copy_journal(source, target, progress)
+            report = verify.rebuild(target, custody.chain_key, checkpoints=marks)
+            if report.first_bad is not None:
+                raise ShopError("bad_chain", f"the copy is not the journal: {report.first_bad.text()}")
+            after = _totals(target, report)
+        finally:
+            target.close()
+    finally:
+        source.close()
+    if before != after:
+        raise ShopError("bad_chain", f"the copy differs: {before} here, {after} there")
+    return after
+
+
 def _totals(store: Store, report: verify.Report) -> dict[str, object]:
     heads = [f"{head.partition}:{head.position}:{head.mac.hex()[:16]}" for head in store.heads()]
     return {**store.counts(), "liability_fen": report.liability_fen, "heads": heads}
 
 
-def _proved(store: Store, custody: Custody, marks: list[Checkpoint], what: str) -> dict[str, object]:
+def _proved(store: Store, custody: Custody, marks: Sequence[Checkpoint], what: str) -> dict[str, object]:
     report = verify.verify(store, custody.chain_key, checkpoints=marks)
     if report.first_bad is not None:
         raise ShopError("bad_chain", f"{what} is damaged: {report.first_bad.text()}")
@@ -81,14 +92,21 @@ def _target(directory: Path, store: str, owner: str, source: Store) -> Store:
     genesis = source.partitions()
     if not stores.has_shop(directory, store, owner):
         stores.make(directory, store, owner, genesis)
-    target = stores.open_store(directory, store, "none")
-    if target.partitions() != genesis:
+    target = stores.open_store(directory, store, read_settings(directory).standby)
+    if target.partitions() != genesis or not all(_holds(source, head) for head in target.heads()):
         target.close()
-        raise ShopError("exists", "the server holds another shop")
+        raise ShopError("exists", "the server holds another shop, or more of this one: give an empty database")
     return target
 
 
-def _copy(source: Store, target: Store, progress: Progress | None) -> None:
+def _holds(source: Store, end: Head) -> bool:
+    """Whether the source has this entry too, so that what follows it there may be written after it."""
+    entry = source.entry(end.partition, end.position)
+    return end.position == 0 or (entry is not None and entry.mac == end.mac)
+
+
+def copy_journal(source: Store, target: Store, progress: Progress | None) -> None:
+    """Write the entries that `target` does not have yet, and the records beside the journal. The rest is made from it again."""
     total = sum(head.position for head in source.heads())
     reached = {head.partition: head.position for head in target.heads()}
     done = sum(reached.values())

@@ -161,5 +161,4 @@ def test_what_was_acknowledged_survives_a_power_cut(library: Path, tmp_path: Pat
 def test_acknowledging_before_the_sync_is_found_out(library: Path, tmp_path: Path) -> None:
     recorded = Recorded(library, tmp_path, "NORMAL")
     with pytest.raises(AssertionError, match="acknowledged and lost"):
-        for cut in recorded.told[:20]:
-            recorded.judge(cut + 1, random.Random(1), 0.0)
+        recorded.judge(recorded.told[4] + 1, random.Random(1), 0.0)

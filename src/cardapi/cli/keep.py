@@ -39,6 +39,7 @@ def backup(
 def restore(
     source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder made by `cardcore backup`.", show_default=False)],
     data: DataDir = DEFAULT_DATA,
+    owner: Annotated[str, typer.Option("--owner", help="For a shop on a given server: the address of the role that owns the tables.")] = "",
     reconcile: Annotated[
         bool, typer.Option("--reconcile", help="Accept that entries after the backup are lost; the loss is signed and journaled.")
     ] = False,
@@ -52,6 +53,8 @@ def restore(
 
     It needs secrets/root.key, and secrets/cards.keys in a shop that has card keys.
 
+    A shop whose settings.toml names a server goes into an empty database there; --owner makes its tables.
+
     If a signed checkpoint is ahead of the backup, entries are missing: it says which and stops, unless --reconcile is given. A
     database that is there already is set aside, not deleted.
 
@@ -60,13 +63,16 @@ def restore(
     from cardapi.copies import restore_shop
 
     with progress("restoring") as advance:
-        done = restore_shop(source, data, reconcile=reconcile, without_card_keys=without_card_keys, progress=steps(advance))
+        done = restore_shop(source, data, owner=owner, reconcile=reconcile, without_card_keys=without_card_keys, progress=steps(advance))
     if as_json:
         emit_json(done)
         return
     say(f"restored {data} up to journal position {done['position']}; every entry verified")
-    if done["lost_upto"]:
-        say(f"lost: positions after {done['lost_after']} up to {done['lost_upto']}; the journal and the checkpoints say so too")
+    lost = done["lost"]
+    assert isinstance(lost, list)
+    for part in lost:
+        where = f" of partition {part['partition']}" if part["partition"] else ""
+        say(f"lost: positions after {part['after']} up to {part['upto']}{where}; the journal and the checkpoints say so too")
     if done["set_aside"]:
         say(f"the database that was there is kept as {done['set_aside']}")
 

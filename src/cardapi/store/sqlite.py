@@ -54,8 +54,13 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def create(path: Path, partitions: int = 1) -> None:
-    """Make an empty database with its partitions. Raises StoreError when there is a file already."""
+def create(path: Path, partitions: int | dict[int, bytes] = 1) -> None:
+    """Make an empty database with its partitions: how many, or number -> genesis for a journal that is copied here.
+
+    Raises StoreError when there is a file already.
+    """
+    if isinstance(partitions, int):
+        partitions = {number: secrets.token_bytes(16) for number in range(partitions)}
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError as error:
@@ -66,7 +71,7 @@ def create(path: Path, partitions: int = 1) -> None:
     schema.upgrade(path)
     connection = connect(path)
     connection.execute("BEGIN IMMEDIATE")
-    connection.executemany(sql.INSERT_PARTITION, [(number, secrets.token_bytes(16)) for number in range(partitions)])
+    connection.executemany(sql.INSERT_PARTITION, list(partitions.items()))
     connection.execute("COMMIT")
     connection.close()
 
