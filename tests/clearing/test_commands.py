@@ -14,9 +14,12 @@ from typing import Any
 import pytest
 
 from cardapi.app import open_shop
-from cardapi.clearing import BatchWriter
+from cardapi.clearing import BatchWriter, scan
 from cardapi.desk import Request
+from cardapi.pcsc.intents import Begun, Intents
 from cardapi.store.media import Shown, pack_shown
+from cardcore.card.purse import Application
+from cardcore.card.purse_debit import DebitIntent
 from cardcore.clearing import Header, PurseRecord
 from cardcore.settlement import Arrive, Load
 from tests.clearing.yard import bcd, tac
@@ -121,3 +124,21 @@ def test_a_file_that_is_none_is_refused_in_one_sentence(shop: Path, tmp_path: Pa
     file = tmp_path / "none"
     file.write_bytes(b"no batch at all")
     assert "[invalid_batch]" in call("clear", file, "--data", shop, check=False).stderr
+
+
+def test_a_batch_is_closed_by_a_person_unless_a_purchase_of_it_is_in_flight(shop: Path, tmp_path: Path) -> None:
+    file = tmp_path / "till.ccb"
+    with BatchWriter(file, Header(SAM, 1, 0, bcd(datetime.now(UTC)))) as writer:
+        writer.append(purchase(1, 12_50, 0, 100_00))
+    begun = file.with_name("till.ccb.begun")
+    intent = DebitIntent(Application(ISSUER, 2, 1, SERIAL, bytes(4), bytes(4)), 2, 6, 1_00, 87_50, 1, SAM, 2, bcd(datetime.now(UTC)))
+    with Intents(begun) as intents:
+        intents.begin(Begun(intent, 1, 0))
+    assert "[purchases_open]" in call("clear", file, "--seal", "--data", shop, check=False).stderr
+    assert scan(file).seal is None
+    with Intents(begun) as intents:
+        intents.end(2, "undone")
+        assert "[batch_in_use]" in call("clear", file, "--seal", "--data", shop, check=False).stderr
+    done = told("clear", file, "--seal", "--data", shop)
+    assert (done["sealed"], done["outcomes"], done["state"]["sealed"]) == (True, {"accepted": 1}, 1)
+    assert told("clear", file, "--seal", "--data", shop)["repeated"] == 0, "the same upload: its answer again"

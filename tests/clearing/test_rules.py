@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from cardapi.desk.clearing import counted
+from cardcore.clearing.upload import ClearingRules
 from tests.clearing.yard import NOW, Yard, bcd, tac, tmv
 
 
@@ -370,3 +372,26 @@ def test_a_purse_is_not_frozen_for_a_counter_that_it_does_not_prove(yard: Yard) 
     assert [yard.outcome(one), yard.outcome(two), yard.state_of(card)] == ["accepted", "accepted", "active"]
     assert any(name.startswith("counter_fork") for name in yard.state()["sequences"])
     assert yard.cases() == []
+
+
+def test_made_up_records_are_kept_up_to_a_bound_and_then_counted(tmp_path: Path) -> None:
+    """F4: no upload fills the tables or a person's list; what a card has proven is never left out."""
+    yard = Yard(tmp_path / "shop", rules=ClearingRules(strays=5))
+    card = yard.card()
+    unknown = [replace(yard.pay(card, 1_00), serial=bytes(9) + bytes([200 + n])) for n in range(8)]
+    good = yard.pay(card, 1_00)
+    body = yard.upload([*unknown, good])
+    assert (body.received, len(body), counted(body)) == (9, 6, 3)
+    assert yard.cases() == ["unknown_card"] * 5
+    assert yard.outcome(good) == "accepted"
+    replays = [replace(good, counter=n) for n in range(50, 53)]
+    body = yard.upload([*unknown, *replays, yard.pay(card, 2_00)])
+    assert (len(body), counted(body)) == (1, 6), "what was counted may be counted again; what was kept is known"
+    assert counted(yard.upload([good])) == 0
+    yard.now += timedelta(days=1)
+    body = yard.upload([*unknown, *replays[:2]])
+    assert (len(body), counted(body)) == (5, 0)
+    assert sorted(yard.cases()) == ["replayed"] + ["unknown_card"] * 8
+    assert yard.on_card(card) == 97_00
+    yard.till.sound()
+    yard.till.shop.close()

@@ -21,6 +21,7 @@ from firmware_sim.desfire import ready
 from firmware_sim.desfire.layout import File, Value
 from firmware_sim.desfire.ready import card_key
 from firmware_sim.nvm import PowerCut
+from firmware_sim.pboc.layout import Purse
 from tests.desk.till import Till
 from tests.media.counter import PIN, Counter, Send
 
@@ -281,6 +282,21 @@ def test_a_card_rolled_back_is_frozen(counter: Counter, chip: str) -> None:
     assert len(counter.cases()) == 1, "the same finding is one case"
     assert counter.money() == (70_00, 30_00, 0)
     counter.till.sound()
+
+
+def test_a_purse_that_holds_more_than_it_was_given_is_refused(counter: Counter) -> None:
+    """K4: money that no load put there. Less is what it paid off line, and says nothing."""
+    card = counter.purse(profile="fm1208")
+    counter.tap(card, "load", 30_00)
+    for balance, outcome in ((29_00, "done"), (29_02, "refused"), (40_00, "refused"), (29_01, "done")):
+        card.reset()
+        held = Purse.read(card.store, 2)
+        card.store.begin().write(Purse.name(2), replace(held, balance=balance).pack()).commit()
+        result = counter.tap(card, "load", 1)
+        assert (result.outcome, result.code) == (outcome, "balance_differs" if outcome == "refused" else "")
+    assert counter.chip(card) == 29_02
+    assert counter.cases() == [("balance_differs", "open", counter.medium)], "the same finding is one case"
+    assert counter.money() == (69_98, 30_02, 0)
 
 
 def test_a_card_whose_proof_is_not_of_its_keys(counter: Counter) -> None:

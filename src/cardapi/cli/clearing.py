@@ -28,6 +28,7 @@ Because = Annotated[str, typer.Option("--reason", help="Only cases of this reaso
 def clear(
     file: Annotated[Path, typer.Argument(help="A batch file that a station wrote.", exists=True, dir_okay=False, show_default=False)],
     check: Annotated[bool, typer.Option("--check", help="Only read the file through; upload nothing.")] = False,
+    seal: Annotated[bool, typer.Option("--seal", help="Close the batch first: nothing more is paid into it.")] = False,
     data: DataDir = DEFAULT_DATA,
     url: Url = "",
     token: Token = "",
@@ -42,6 +43,8 @@ def clear(
     """
     from cardapi.clearing import scan
 
+    if seal:
+        _seal(file)
     content = scan(file)
     if content.torn:
         note(f"the last {content.torn} octets of {file} are no whole record and are left out")
@@ -59,6 +62,8 @@ def clear(
         return
     say(f"batch {told['batch']}: {content.count:,} records, {yuan(content.total_fen)}{'' if content.seal else ' (still open)'}")
     rows = [(reason, f"{count:,}", told["what"][reason]) for reason, count in told["outcomes"].items()]
+    if told["counted"]:
+        rows.append(("(counted)", f"{told['counted']:,}", "without proof, beyond what is kept of one uploader in a day"))
     if told["repeated"]:
         rows.append(("repeated", f"{told['repeated']:,}", "known already, and came out the same"))
     table("What became of them", ["outcome", "records", "meaning"], rows, right=["records"])
@@ -68,24 +73,43 @@ def clear(
         note(f"{state['cases']:,} records of this batch are cases: cardcore case list")
 
 
+def _seal(file: Path) -> None:
+    """Close a batch for good, unless it is closed already. Raises TillBusy, and Mistake while a purchase of it is in flight."""
+    from cardapi.clearing import BatchWriter, scan
+    from cardapi.pcsc.intents import Intents
+
+    if scan(file).seal is not None:
+        return
+    begun = file.with_name(file.name + ".begun")
+    open_ones = 0
+    if begun.exists():
+        with Intents(begun) as intents:
+            open_ones = len(intents.open)
+    if open_ones:
+        raise Mistake("purchases_open", f"{open_ones} purchases of {file} are in flight until their cards come back: close it later")
+    with BatchWriter(file) as writer:
+        writer.seal()
+
+
 def _upload(service: Service, file: Path, content: Any, advance: Any) -> dict[str, Any]:
     """Every piece under a key made from its octets: a second run asks for the answers of the first."""
     from cardapi.clearing import fragments
     from cardcore.clearing.reasons import WHAT
 
     outcomes: Counter[str] = Counter()
-    repeated = accepted_fen = 0
+    repeated = accepted_fen = counted = 0
     state: dict[str, Any] = {}
     for piece in fragments(file, content, records=PIECE):
         key = f"clear:{hashlib.sha256(piece).hexdigest()}"
         done = service.do("uploadClearing", {"batch": b64encode(piece).decode()}, key=key)
         outcomes.update(done["outcomes"])
         repeated += done["repeated"]
+        counted += done["counted"]
         accepted_fen += done["accepted_fen"]
         state = done["batch"]
         advance(done["received"])
     return {
-        "outcomes": dict(sorted(outcomes.items())), "repeated": repeated, "accepted_fen": accepted_fen, "state": state,
+        "outcomes": dict(sorted(outcomes.items())), "repeated": repeated, "counted": counted, "accepted_fen": accepted_fen, "state": state,
         "what": {reason: WHAT[reason] for reason in outcomes},
     }  # fmt: skip
 

@@ -109,13 +109,14 @@ class _Posting:
         self.dropped: list[bytes] = []
         self.cases: dict[str, Case] = {}
         self.forks: list[Fork] = []
+        self.strays = _Strays(work, request.terminal or request.operator, upload.rules.strays)
         self.first_seen = self.accepted = self.accepted_fen = self.resolved = 0
 
     def body(self) -> Cleared:
         """Decide every record, and write down what is new."""
         upload = self.upload
         wrong = [place for place, outcome in enumerate(upload.outcomes) if outcome == reasons.BAD_MAC]
-        changes, suspended = self._suspensions([place for place in wrong if self.unproven[place] not in self.known])
+        suspensions, suspended = self._suspensions([place for place in wrong if self.unproven[place] not in self.known])
         for place, outcome in enumerate(upload.outcomes):
             if outcome != ACCEPTED or not self._plain(place, suspended):
                 self._one(place, outcome, suspended)
@@ -138,7 +139,7 @@ class _Posting:
             dropped=self.dropped,
             cases=list(self.cases.values()),
             seen=self._seen(),
-            changes=changes,
+            changes=[*suspensions, *self.strays.changes()],
             batch=self._batch(),
         )
 
@@ -189,6 +190,8 @@ class _Posting:
         else:
             key = unproven
         if before is not None and before.outcome == outcome:
+            return
+        if before is None and outcome in reasons.UNPROVEN and not self.strays.take():
             return
         if before is not None and before.key != key:
             self.dropped.append(before.key)
@@ -255,7 +258,7 @@ class _Posting:
         digest = self.upload.digests[place]
         variant = form.variant_key(key)
         row_key = variant + digest
-        if row_key in self.work.read_cleared([row_key]):
+        if row_key in self.work.read_cleared([row_key]) or not self.strays.take():
             return
         name = "k-" + hashlib.blake2b(key, digest_size=12).hexdigest()
         case = self.cases.get(name) or self.work.case(name) or self._case(place, name, reasons.REPLAYED, {"forms": []})
@@ -385,3 +388,41 @@ class _Posting:
             if state == "suspended":
                 suspended.add(terminal)
         return changes, frozenset(suspended)
+
+
+class _Strays:
+    """How many records without proof, and replays, are kept of one uploader in a day (UTC). They cost nothing to make, so that a hostile
+    upload could fill the tables and a person's list with them (F4); beyond the bound they are counted, and kept on another day."""
+
+    def __init__(self, work: Work, uploader: str, most: int) -> None:
+        self._work, self._uploader, self._most = work, uploader or "nobody", most
+        self._before = work.registry.document("strays", self._uploader)
+        day = work.at_s // DAY_S
+        fresh: dict[str, Any] = {"id": self._uploader, "day": day, "kept": 0, "counted": 0}
+        self._now = {**self._before} if self._before is not None and self._before["day"] == day else fresh
+        self._changed = False
+
+    def take(self) -> bool:
+        """Whether one more is kept."""
+        self._changed = True
+        kept: bool = self._now["kept"] < self._most
+        self._now["kept" if kept else "counted"] += 1
+        return kept
+
+    def changes(self) -> list[tuple[str, str, bytes, bytes]]:
+        """The document as it was and is, if it is another one now."""
+        if not self._changed:
+            return []
+        before = _json(self._before) if self._before else b""
+        if before:
+            self._work.documents["strays", self._uploader] = before
+        return [("strays", self._uploader, before, _json(self._now))]
+
+
+def counted(body: Cleared) -> int:
+    """How many records of an upload were counted and not kept."""
+    for kind, _, before, after in body.changes:
+        if kind == "strays":
+            old, new = msgspec.json.decode(before) if before else None, msgspec.json.decode(after)
+            return int(new["counted"] - (old["counted"] if old and old["day"] == new["day"] else 0))
+    return 0

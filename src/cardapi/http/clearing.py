@@ -11,6 +11,7 @@ from typing import Any
 from cardapi.clearing.board import page
 from cardapi.clearing.prepare import Prepare
 from cardapi.clearing.sequences import findings
+from cardapi.desk.clearing import counted
 from cardapi.http import clearing_schemas as ask
 from cardapi.http import lists
 from cardapi.http.call import Call, Service, ok
@@ -68,7 +69,8 @@ def cleared(entry: Entry) -> ask.Cleared:
         journal_position=entry.position,
         client_key=entry.client_key,
         received=done.received,
-        repeated=done.repeated,
+        repeated=done.repeated - counted(done),
+        counted=counted(done),
         outcomes={NAMES[outcome]: count for outcome, count in sorted(Counter(done.outcomes).items())},
         accepted_fen=-done.liability_delta_fen,
         batch=_batch_view(done.batch),

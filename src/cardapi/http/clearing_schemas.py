@@ -55,13 +55,15 @@ class BatchView(Told):
 
 
 class Cleared(Told):
-    """What one upload did: each of its `received` records is counted once, in `repeated` or in `outcomes`."""
+    """What one upload did: each of its `received` records is counted once, in `repeated`, in `outcomes` or in `counted`: without proof, and
+    beyond what is kept of one uploader in a day."""
 
     ticket_id: str
     journal_position: int
     client_key: str
     received: int
     repeated: int
+    counted: int
     outcomes: dict[str, int]
     accepted_fen: int
     batch: BatchView

@@ -166,11 +166,17 @@ class PurseChip:
             key.wipe()
 
     def _permit(self, request: Permit) -> bytes:
+        from cardapi.media.tap import TapRefused
+
         purpose = "unload" if request.kind == pboc.UNLOAD else "load"
         mac2: bytes = self._with(purpose, request.key_version, lambda key: seals.permit_by(self.make, key, request))
         # MAC1 has proved balance and counter.
         if request.counter < self.row.online_counter:
             raise self.tap.stepped_back(request.counter, self.row.online_counter)
+        # With no load or unload since, purchases off line have taken from it at most (K4); before the first one nothing is known.
+        if request.counter == self.row.online_counter > 0 and request.balance > self.row.balance_fen:
+            self.tap.open_case("balance_differs", request.balance, counter=request.counter, known=self.row.balance_fen)
+            raise TapRefused("balance_differs", "the purse holds more than it last proved and was given since (K4)")
         self.tap.key_version = request.key_version
         return mac2
 

@@ -127,6 +127,12 @@ def _is_in(account_id: int, partition: int) -> bool:
     return account_id != 0 and account_id >> ACCOUNT_BITS == partition
 
 
+def _still(now: CardRow | MediumRow | Record | None, before: CardRow | MediumRow | Record, what: str) -> None:
+    """A row is as an entry says that it was before it."""
+    assert now is not None, f"the {what} before is not there"
+    assert msgspec.structs.replace(now, changed_at=0) == before, f"the {what} before is another one"
+
+
 class Fold:
     """Cards, accounts, media and documents as their entries made them: all of them in `verify`, those of one batch in the desk."""
 
@@ -183,9 +189,7 @@ class Fold:
         assert entry.verb in CARD_VERBS, f"unknown verb {entry.verb!r}"
         step = unpack_step(entry.body)
         for row in step.before:
-            now = self.cards.get(row.number)
-            assert now is not None, "the card before is not there"
-            assert msgspec.structs.replace(now, changed_at=0) == row, "the card before is in another state"
+            _still(self.cards.get(row.number), row, "card")
         known = {row.number for row in step.before}
         for row in step.after:
             assert row.number in known or row.number not in self.cards, "the card is there already"
@@ -194,9 +198,7 @@ class Fold:
                 self.accounts[row.account_id] = Account(row.account_id)
             self._touch(row, entry.position)
         for medium in step.media_before:
-            held = self.media.get(medium.medium)
-            assert held is not None, "the medium before is not there"
-            assert msgspec.structs.replace(held, changed_at=0) == medium, "the medium before is in another state"
+            _still(self.media.get(medium.medium), medium, "medium")
         known = {medium.medium for medium in step.media_before}
         for medium in step.media_after:
             assert medium.medium in known or medium.medium not in self.media, "the medium is there already"
@@ -260,9 +262,7 @@ class Fold:
         body = unpack_records(entry.body)
         known = set()
         for row in body.before:
-            now = self.records.get((row.kind, row.id))
-            assert now is not None, "the record before is not there"
-            assert msgspec.structs.replace(now, changed_at=0) == row, "the record before is another one"
+            _still(self.records.get((row.kind, row.id)), row, "record")
             known.add((row.kind, row.id))
         for row in body.after:
             name = (row.kind, row.id)

@@ -48,4 +48,6 @@ NAMES: Final = tuple(reason.name for reason in OUTCOMES)
     ACCEPTED, MALFORMED, UNKNOWN_TERMINAL, UNKNOWN_CARD, KEY_NOT_ALLOWED, BAD_MAC, PAYEE_UNPROVEN, TERMINAL_SUSPENDED, REPLAYED,
     FUTURE_DATED, LATE_UPLOAD, CARD_DEAD, CARD_BLOCKED, STALE_BLACKLIST, CARD_OVERDRAWN,
 ) = range(len(OUTCOMES))  # fmt: skip
+UNPROVEN: Final = frozenset({MALFORMED, UNKNOWN_TERMINAL, UNKNOWN_CARD, KEY_NOT_ALLOWED, BAD_MAC})
+"""What anybody can make up without a card, as many as he likes."""
 WHAT: Final = {reason.name: reason.what for reason in (*OUTCOMES, *SEQUENCES, *TAPS)}

@@ -13,7 +13,7 @@ from cardcore.clearing.judge import Columns, Integers, read_columns
 from cardcore.clearing.layout import BLOCK, PURSE_BLOCK, Header, Seal
 from cardcore.clearing.parse import Fragment
 
-LATE_DAYS, AHEAD_S, LIST_AGE_S, BAD_MACS = 60, 86_400, 86_400, 10
+LATE_DAYS, AHEAD_S, LIST_AGE_S, BAD_MACS, STRAYS = 60, 86_400, 86_400, 10, 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,14 @@ class ClearingRules:
 
     list_age_s: how old a station's list of blocked cards may be for the issuer to bear a lost card that is not on it.
     bad_macs: wrong MACs in a day after which a terminal is suspended (control D).
+    strays: records without proof, and replays, that are kept of one uploader in a day; more are counted only (F4).
     """
 
     late_days: int = LATE_DAYS
     ahead_s: int = AHEAD_S
     list_age_s: int = LIST_AGE_S
     bad_macs: int = BAD_MACS
+    strays: int = STRAYS
 
 
 @dataclass(slots=True)
