@@ -70,7 +70,7 @@ DISTRIBUTION = {
 OURS = {"cardcore", "cardapi", "firmware_sim", "tests", "benchmarks", "tools"}
 # What may be imported from where, beside the run-time dependencies; src imports duckdb where the published transactions are read.
 ALLOWED = [
-    ("src", ["bench", "pcsc", "hsm", "postgres", "notices", "excel"]),
+    ("src", ["bench", "pcsc", "hsm", "postgres", "notices", "pictures", "excel"]),
     ("firmware_sim", ["simulator"]),
     ("tests", ["dev", "pcsc", "postgres", "fuzz"]),
     ("benchmarks", ["dev", "bench", "pcsc", "postgres"]),

@@ -113,6 +113,7 @@ def pay(
     category: Annotated[str, typer.Option("--category", help="The goods' category, where the programme has categories.")] = "",
     short: Short = "",
     points: Annotated[int, typer.Option("--points", min=-1, help="Points to use; -1 uses as many as the rules allow.")] = 0,
+    coupons: Annotated[list[str], typer.Option("--coupon", help="A coupon: its kind, its id or a bearer's code; may be repeated.")] = [],  # noqa: B006
     explain: Annotated[bool, typer.Option("--explain", help="Say which rule gave or took what.")] = False,
     data: DataDir = DEFAULT_DATA,
     url: Url = "",
@@ -127,6 +128,8 @@ def pay(
     """
     line = {"amount_fen": amount, "category": category}
     body: dict[str, Any] = {"card": card, "lines": [line], "shortfall_tender": short, "points": points, "explain": True}
+    if coupons:
+        body["coupons"] = coupons
     if os.environ.get(PIN):
         body["pin"] = os.environ[PIN]
     with reach(data, url=url, token=token, operator=operator) as service:

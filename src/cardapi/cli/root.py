@@ -7,6 +7,8 @@ from cardapi.cli import (
     books,
     card,
     clearing,
+    coupon,
+    gift,
     imports,
     jobs,
     keep,
@@ -41,6 +43,8 @@ app.add_typer(batch.app, name="batch")
 app.command("clear")(clearing.clear)
 app.add_typer(clearing.app, name="case")
 app.add_typer(member.app, name="member")
+app.add_typer(coupon.app, name="coupon")
+app.add_typer(gift.app, name="gift")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(messages.app, name="messages")
 app.add_typer(law.app, name="law")
