@@ -87,7 +87,7 @@ DECLINE_CODES: dict[str, str] = {
     "over_refund": "more than is left to refund",
     "already_reversed": "this entry is already reversed",
     "value_spent": "the value has been spent and cannot be taken back",
-    "nothing_to_do": "there is nothing to expire",
+    "nothing_to_do": "there is nothing to do: nothing has lapsed, or no rule gives anything",
     "currency_mismatch": "the two programmes do not share a currency",
     "state_not_allowed": "the card's state does not allow this",
     "key_voided": "this client key was voided before its request arrived",

@@ -34,6 +34,7 @@ EVERYBODY = {T, C, M, H, A, U}
 MAY: dict[str, set[str]] = {
     "quote": {T, C, M, H, A}, "settle": {T, C, M, H, A}, "hold": {T, C, M, H, A}, "capture": {T, C, M, H, A}, "void": {T, C, M, H, A},
     "refund": {T, C, M, H, A}, "reverse": {M, H, A}, "topUp": {T, C, M, H, A}, "transfer": {T, C, M, H, A}, "adjust": {M, H, A},
+    "recordEvent": {T, C, M, H, A}, "tierHistory": EVERYBODY,
     "expire": {M, H, A}, "settleBatch": {T}, "getTicket": EVERYBODY, "getByClientKey": EVERYBODY,
     "issueCards": {M, H, A}, "getCard": EVERYBODY, "cardStatement": EVERYBODY, "activateCard": {T, C, M, H, A}, "setPin": {T, C, M, H, A},
     "verifyPin": {T, C, M, H, A}, "unlockPin": {M, H, A}, "reportLost": {T, C, M, H, A}, "freeze": {M, H, A}, "unfreeze": {M, H, A},
@@ -294,7 +295,7 @@ def test_the_right_role_in_the_wrong_place_finds_nothing(chain: Chain, operation
         assert b"store-1" not in there
         return
     for who in [chain.person(H, "south")] + (
-        [chain.tills["store-3"]] if T in MAY[operation.id] and operation.id not in ("cardStatement", "cardMedia") else []
+        [chain.tills["store-3"]] if T in MAY[operation.id] and operation.id not in ("cardStatement", "cardMedia", "tierHistory") else []
     ):
         reply = call(chain, who, operation, things)
         assert reply.status == 404, reply.body

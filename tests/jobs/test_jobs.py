@@ -62,7 +62,7 @@ def test_years_of_days_in_seconds(till: Timed) -> None:
     started = time.monotonic()
     for _ in range(sized(400, 3 * 365 + 2)):
         till.clock.pass_days(1)
-        assert till.tick() == ["expiry", "inactivity", "birthdays", "reminders", "pruning"]
+        assert till.tick() == ["periods", "rankings", "expiry", "inactivity", "birthdays", "reminders", "pruning"]
         assert till.tick() == [], "a day is done once"
     assert time.monotonic() - started < 60, "years run in seconds"
     assert [till.points(card) for card in cards] == [0] * 5

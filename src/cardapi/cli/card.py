@@ -11,7 +11,7 @@ from cardapi.cli import personalise
 from cardapi.cli.group import group
 from cardapi.cli.options import DEFAULT_DATA, CardNumber, DataDir, Json, Key, Operator, Reason, Token, Url, amount_argument
 from cardapi.cli.service import reach
-from cardapi.cli.show import details, emit_json, listing, note, say, table, yuan
+from cardapi.cli.show import details, emit_json, listing, note, parse_yuan, say, table, yuan
 
 app = group("Cards: issue, top up, pay, freeze, replace, look at.")
 
@@ -115,6 +115,7 @@ def pay(
     points: Annotated[int, typer.Option("--points", min=-1, help="Points to use; -1 uses as many as the rules allow.")] = 0,
     coupons: Annotated[list[str], typer.Option("--coupon", help="A coupon: its kind, its id or a bearer's code; may be repeated.")] = [],  # noqa: B006
     explain: Annotated[bool, typer.Option("--explain", help="Say which rule gave or took what.")] = False,
+    why_not: Annotated[bool, typer.Option("--why-not", help="Say also why each other rule did not.")] = False,
     data: DataDir = DEFAULT_DATA,
     url: Url = "",
     token: Token = "",
@@ -130,10 +131,50 @@ def pay(
     body: dict[str, Any] = {"card": card, "lines": [line], "shortfall_tender": short, "points": points, "explain": True}
     if coupons:
         body["coupons"] = coupons
+    if why_not:
+        body["why_not"] = True
     if os.environ.get(PIN):
         body["pin"] = os.environ[PIN]
     with reach(data, url=url, token=token, operator=operator) as service:
-        _ticket(service.do("settle", body, key=key), explain=explain, as_json=as_json)
+        _ticket(service.do("settle", body, key=key), explain=explain or why_not, as_json=as_json)
+
+
+@app.command()
+def event(
+    card: CardNumber,
+    name: Annotated[str, typer.Argument(metavar="EVENT", help="What happened, as the pack names it: check-in, review, draw ...")],
+    amount: Annotated[str, typer.Option("--amount", metavar="YUAN", help="What it is about, such as what a friend spent.")] = "0",
+    data: DataDir = DEFAULT_DATA,
+    url: Url = "",
+    token: Token = "",
+    operator: Operator = "",
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Record something that happened without a sale, and say what the pack's rules give for it.
+
+    Example: cardcore card event 6200000000000018 check-in
+    """
+    body = {"card": card, "event": name, "amount_fen": parse_yuan(amount), "explain": True}
+    with reach(data, url=url, token=token, operator=operator) as service:
+        _ticket(service.do("recordEvent", body, key=key), explain=True, as_json=as_json)
+
+
+@app.command()
+def tiers(
+    card: CardNumber,
+    most: Annotated[int, typer.Option("--most", min=1, help="At most so many, newest first.")] = 20,
+    data: DataDir = DEFAULT_DATA,
+    url: Url = "",
+    token: Token = "",
+    operator: Operator = "",
+    as_json: Json = False,
+) -> None:
+    """Show how a card came to its tier: rises, falls, and reviews that kept it."""
+    with reach(data, url=url, token=token, operator=operator, reading=True) as service:
+        rows = service.pages("tierHistory", "moves", path={"card": card}, most=most)
+    columns = {"at": "at", "before": "from", "after": "to", "reason": "why", "verb": "by", "ticket_id": "ticket"}
+    listing(f"Tiers of {card}", rows, columns, as_json=as_json)
 
 
 def _ticket(ticket: dict[str, Any], *, explain: bool, as_json: bool) -> None:

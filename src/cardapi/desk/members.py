@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from cardapi.days import day_of
+from cardapi.desk.events import joined
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.work import Work
 from cardapi.members import model, profile
@@ -92,7 +93,10 @@ def enrol(work: Work, request: Request) -> Entry:
     kept = (profile.seal(work.custody, name, person),)
     told = {"claim": msgspec.to_builtins(claim), "fields": _fields(person)}
     account_id, number = (card.account_id, card.number) if card else (0, "")
-    return work.add_records(request, after, kept=kept, facts=told, account_id=account_id, card=number)
+    entry = work.add_records(request, after, kept=kept, facts=told, account_id=account_id, card=number)
+    if card is not None:
+        joined(work, request, name, card)
+    return entry
 
 
 def _fields(person: Profile) -> list[str]:
@@ -124,7 +128,11 @@ def link(work: Work, request: Request) -> Entry:
     name = request.payload["member"]
     _member(work, name, states=("active", "suspended"))
     card = _free_card(work, request.card)
-    return work.add_records(request, [model.holding(card.account_id, name)], account_id=card.account_id, card=card.number)
+    first = not work.find_record("holding", "member", name)
+    entry = work.add_records(request, [model.holding(card.account_id, name)], account_id=card.account_id, card=card.number)
+    if first:
+        joined(work, request, name, card)
+    return entry
 
 
 def unlink(work: Work, request: Request) -> Entry:

@@ -111,7 +111,7 @@ def _end_lapsed(work: Work, request: Request, card: CardRow) -> Entry | None:
         if request.verb == "expire" and sum(item.expires_at <= at_s for item in account.holds()) == 1:
             return None if any(0 < lot.expires_at <= at_s for lot in account.lots()) else hold
         try:
-            settlement = decide(_ticket_snapshot(work, card, hold, "expire"), Expire(), work.at_us)
+            settlement = decide(_ticket_snapshot(work, card, hold, "expire", request), Expire(), work.at_us)
         except Declined:  # its lots have no room for it: it stays held until they do
             return None
         work.add(
@@ -135,7 +135,7 @@ def _decide(work: Work, request: Request, card: CardRow, ticket: Entry | None) -
     if request.pin is not None and request.verb in PIN_VERBS:
         check_pin(work, request, card, request.pin)
     if ticket is not None:
-        return decide(_ticket_snapshot(work, card, ticket, request.verb), command, work.at_us), ()
+        return decide(_ticket_snapshot(work, card, ticket, request.verb, request), command, work.at_us), ()
     version = work.version(card)
     account = work.account(card.account_id)
     told = facts(work.record, work.registry, work.custody, request, version.asks, card.account_id) if version.asks else None
@@ -208,7 +208,7 @@ def card_images(card: CardRow, **changes: object) -> tuple[CardRow, CardRow]:
     return replace(card, changed_at=0), replace(card, changed_at=0, **changes)
 
 
-def _ticket_snapshot(work: Work, card: CardRow, ticket: Entry, verb: str) -> Snapshot:
+def _ticket_snapshot(work: Work, card: CardRow, ticket: Entry, verb: str, request: Request) -> Snapshot:
     """What a verb that names an entry may see: the entry, what followed it, and every account it touched."""
     if ticket.account_id != card.account_id:
         raise Declined("not_same_card")
@@ -224,10 +224,14 @@ def _ticket_snapshot(work: Work, card: CardRow, ticket: Entry, verb: str) -> Sna
             admit(verb, other.state, other.state_from, other.valid_until, other.flags, work.at_s)
         others.append(Snapshot(work.version(other).programme, work.account(account_id)))
     followers = [_settlement(work, entry) for entry in work.followers(ticket.position) if is_settlement(entry)]
-    programme = work.version(card, named.programme_version).programme
+    version = work.version(card, named.programme_version)
+    told = None
+    if verb == "capture" and version.asks:  # what is given for the captured sale may ask for the member and the place
+        told = facts(work.record, work.registry, work.custody, request, version.asks, card.account_id)
     return Snapshot(
-        programme, work.account(card.account_id), others=others, ticket=named, ticket_position=ticket.position, followers=followers
-    )
+        version.programme, work.account(card.account_id), others=others, ticket=named, ticket_position=ticket.position,
+        followers=followers, facts=told,
+    )  # fmt: skip
 
 
 def _settlement(work: Work, entry: Entry) -> Settlement:

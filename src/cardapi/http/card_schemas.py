@@ -130,6 +130,26 @@ class StatementLine(Told):
     points: int
 
 
+class TierMove(Told):
+    """A change of tier, or a review that kept it. `reason`: reached, topped-up, returned, reversed, reviewed, kept, or the event's name."""
+
+    ticket_id: str
+    journal_position: int
+    at: Time
+    verb: str
+    before: str
+    after: str
+    reason: str
+
+
+class TierHistory(Told):
+    """Newest first. `next_cursor` is empty on the last page."""
+
+    card: str
+    moves: list[TierMove]
+    next_cursor: str
+
+
 class Statement(Told):
     """Newest first. `next_cursor` is empty on the last page."""
 

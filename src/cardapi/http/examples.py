@@ -25,6 +25,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "transfer": {"card": _CARD, "to_card": "6200000000000026", "amount_fen": 5_000},
     "adjust": {"card": _CARD, "purse": "principal", "amount": -500, "reason": "keyed twice on 2026-11-21"},
     "expire": {"card": _CARD},
+    "recordEvent": {"card": _CARD, "event": "check-in", "explain": True},
     "settleBatch": {"tickets": [{**_SALE, "client_key": "till-3-000018"}]},
     "issueCards": {"programme": "mall-vip", "count": 10, "prefix": "62"},
     "activateCard": {},

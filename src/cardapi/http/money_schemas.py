@@ -68,6 +68,7 @@ class Sale(Asked):
     channel: Channel = "store"
     reference: Word = ""
     explain: bool = False
+    why_not: bool = False  # explain, and say of every rule that did not act why
 
 
 class Quote(Sale):
@@ -146,7 +147,7 @@ class Refund(Asked, kw_only=True):
 
 
 class Reverse(Asked, kw_only=True):
-    """Undo a top-up, transfer or adjustment exactly."""
+    """Undo a top-up, transfer or adjustment exactly, or an event: what it gave is taken back."""
 
     ticket_id: TicketIdOrNone = ""
     client_key: ClientKeyOrNone = ""
@@ -170,6 +171,20 @@ class Adjust(Asked):
     purse: Annotated[str, Meta(min_length=1, max_length=64)]
     amount: Units
     reason: Reason
+
+
+class RecordEvent(Asked):
+    """Something that happened to a card without a sale: a check-in, a review, a draw - whatever its pack has rules for (E09-E14, R08).
+
+    `amount_fen` is what it is about, such as the money that a friend spent. Names that only the system says are refused.
+    """
+
+    card: Card
+    event: Annotated[str, Meta(min_length=1, max_length=64, pattern="^[ -~]+$", examples=["check-in"])]
+    amount_fen: Fen = 0
+    channel: Channel = "store"
+    reference: Word = ""
+    explain: bool = False
 
 
 class Expire(Asked):

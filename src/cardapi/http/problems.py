@@ -45,6 +45,7 @@ _EDGE = {
     "nonce_reused": Kind(401, "This nonce was used before"),
     "session_invalid": Kind(401, "The session is unknown, ended or expired"),
     "login_failed": Kind(401, "The operator or the password is wrong"),
+    "reserved_event": Kind(422, "Only the system says that this happened"),
     "not_allowed": Kind(403, "The caller's role does not allow this call"),
     "grant_exceeds_own": Kind(403, "A grant cannot exceed what the grantor holds"),
     "maker_is_checker": Kind(403, "The same person cannot ask and approve"),

@@ -25,6 +25,9 @@ class PlainSale:
     @property
     def explain(self) -> bool: ...
     @property
+    def why_not(self) -> bool:
+        """Never: a sale that asks is not plain."""
+    @property
     def command(self) -> Sale: ...
     @property
     def meaning(self) -> bytes:

@@ -412,6 +412,7 @@ cdef class PlainSale:
     cdef readonly str card
     cdef readonly str client_key
     cdef readonly bint explain
+    cdef readonly bint why_not  # never: a sale that asks is not plain
     cdef readonly Sale command
     cdef readonly bytes meaning
 

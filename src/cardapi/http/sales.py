@@ -58,7 +58,7 @@ def command(verb: str, asked: ask.Sale, hold_seconds: int = 0, coupons: tuple[st
     return Sale(
         verb, lines, points=asked.points, shortfall_tender=asked.shortfall_tender,
         shortfall_max_fen=asked.shortfall_max_fen, stored_max_fen=asked.stored_max_fen, hold_seconds=hold_seconds,
-        explain=asked.explain, coupons=coupons,
+        explain=asked.explain, why_not=asked.why_not, coupons=coupons,
         memo=memo(asked.channel, asked.reference),
     )  # fmt: skip
 
@@ -101,7 +101,7 @@ async def settle(service: Service, call: Call) -> Answer:
         request = plain_request(service, call.caller, call.key, asked)
     else:
         request = settle_request(service, call.caller, call.key, asked, service.fingerprint("settle", asked))
-    return await service.tickets.answer(await service.desk.execute(request), explain=asked.explain)
+    return await service.tickets.answer(await service.desk.execute(request), explain=asked.explain or asked.why_not)
 
 
 async def hold(service: Service, call: Call) -> Answer:
@@ -109,7 +109,7 @@ async def hold(service: Service, call: Call) -> Answer:
     asked: ask.Hold = call.data
     sale = command("hold", asked, asked.hold_seconds, coupon_words(service, asked))
     request = service.request(call, "hold", card=asked.card, command=sale, further=asked.further_cards, pin=asked.pin)
-    return await service.tickets.answer(await service.desk.execute(request), explain=asked.explain)
+    return await service.tickets.answer(await service.desk.execute(request), explain=asked.explain or asked.why_not)
 
 
 async def quote(service: Service, call: Call) -> Answer:
@@ -122,7 +122,7 @@ async def quote(service: Service, call: Call) -> Answer:
     )  # fmt: skip
     settlement = await service.desk.quote(request)
     programme = await service.tickets.programme(asked.card, settlement.programme_version)
-    return 200, JSON, service.tickets.quoted(settlement, programme, at_us, asked.card, explain=asked.explain)
+    return 200, JSON, service.tickets.quoted(settlement, programme, at_us, asked.card, explain=asked.explain or asked.why_not)
 
 
 async def topup(service: Service, call: Call) -> Answer:

@@ -11,6 +11,7 @@ from cardapi.jobs.expiry import Expiry
 from cardapi.jobs.inactivity import Inactivity
 from cardapi.jobs.model import Context, Job
 from cardapi.jobs.notices import Birthdays, Reminders
+from cardapi.jobs.periods import Periods, Rankings
 from cardapi.jobs.pruning import Pruning
 from cardapi.jobs.runner import Runner
 from cardapi.messages.courier import Courier
@@ -33,7 +34,7 @@ class Background:
 
         ways = channels(settings, directory, custody.webhook_key())
         self.courier = Courier(desk, reader, registry, custody, now, ways, settings.templates)
-        jobs: list[Job] = [Expiry(), Inactivity(), Birthdays(self.courier), Reminders(self.courier), Pruning()]
+        jobs: list[Job] = [Periods(), Rankings(), Expiry(), Inactivity(), Birthdays(self.courier), Reminders(self.courier), Pruning()]
         self.jobs = Runner(jobs, lambda: Context(desk, reader(), registry, custody, now))
 
     def start(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from cardapi.jobs.model import Context, Step, chunks
 from cardapi.store.port import AccountRow
 from cardcore.errors import Declined
-from cardcore.settlement import Account, Expire
+from cardcore.settlement import Account, Expire, voided_at
 from cardcore.settlement.lifecycle import admit
 
 ACCOUNTS_A_STEP = 500
@@ -32,8 +32,10 @@ class Expiry:
 
     def _expire(self, context: Context, rows: list[AccountRow], now: int) -> int:
         lapsed: dict[int, int] = {}
+        accounts: dict[int, Account] = {}
         for row in rows:
             account = Account.unpack(row.state)
+            accounts[row.account_id] = account
             times = [lot.expires_at for lot in account.lots() if 0 < lot.expires_at <= now]
             times += [hold.expires_at for hold in account.holds() if hold.expires_at <= now]
             if times:
@@ -46,6 +48,14 @@ class Expiry:
             try:
                 admit("expire", card.state, card.state_from, card.valid_until, card.flags, now)
             except Declined:  # a dead number: what is on it stays where it is
+                continue
+            version = context.registry.version(card.programme, now)
+            if version is not None:  # lapsed points may be kept for a time of grace (R08)
+                account = accounts[account_id]
+                ends = [voided_at(version.programme, lot.purse, lot.expires_at) for lot in account.lots() if lot.expires_at]
+                ends += [hold.expires_at for hold in account.holds()]
+                lapsed[account_id] = max((end for end in ends if end <= now), default=0)
+            if not lapsed[account_id]:
                 continue
             # Named by the last time that lapsed, so that a refused one is not asked for again every day.
             key = f"job:expiry:{account_id}:{lapsed[account_id]}"

@@ -11,11 +11,12 @@ from cardapi.jobs.model import Context, Step, chunks
 from cardapi.members import model
 from cardapi.messages.courier import Courier
 from cardapi.store.port import Record
-from cardcore.settlement import Account
+from cardcore.settlement import Account, Event
 from cardcore.settlement.views import LotView
 
 ACCOUNTS_A_STEP = 500
 MEMBERS_A_STEP = 200
+HELD_MAX = 200  # cards of one member
 
 
 class Birthdays:
@@ -41,8 +42,21 @@ class Birthdays:
                     made += self._courier.put(f"birthday:{day.year}:{row.id}", row.id, "birthday", {}, context.top(), context.store)
                 if made:
                     context.desk.keep(made)
+                given = self._give(context, [row.id for row in rows], day)
                 after = rows[-1].id
-                yield Step("", {"members": len(rows), "messages": len(made)})
+                yield Step("", {"members": len(rows), "messages": len(made), "events": given})
+
+    @staticmethod
+    def _give(context: Context, names: list[str], day: datetime.date) -> int:
+        """The event `birthday` on each card whose pack asks for it (E11)."""
+        held = [int(one.id, 16) for name in names for one in context.store.find_records("holding", "member", name, limit=HELD_MAX)]
+        requests = []
+        for found in context.store.read_accounts(held).values() if held else ():
+            version = context.registry.version(found.card.programme, context.now())
+            if version is not None and "birthday" in version.programme.events and found.card.state == "active":
+                key = f"job:birthday:{day.year}:{found.account.account_id}"
+                requests.append(context.request("event", key, card=found.card.number, command=Event("birthday")))
+        return len(context.do(requests)) if requests else 0
 
 
 class Reminders:

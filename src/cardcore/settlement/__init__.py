@@ -30,6 +30,7 @@ from cardcore.settlement.commands import (
     Void,
 )
 from cardcore.settlement.decide import decide
+from cardcore.settlement.event import ended_value
 from cardcore.settlement.facts import Facts
 from cardcore.settlement.model import (
     COVER,
@@ -121,6 +122,7 @@ __all__ = [
     "day_of",
     "decide",
     "decide_batch",
+    "ended_value",
     "expires_at",
     "voided_at",
 ]

@@ -14,7 +14,7 @@ from cardcore.settlement.earn cimport earn
 from cardcore.settlement.fold cimport liability_change
 from cardcore.settlement.grant cimport give, give_all, within_caps
 from cardcore.settlement.model cimport (
-    CUSTOMER, DRAWN, E_DRAW, E_PROMOTE, E_REBATE, EVENT, FEN, KEPT, Move, POINTS, POINTS_REDEEMED, Posting, R_DRAW, R_GRANT,
+    Account, CUSTOMER, DRAWN, E_DRAW, E_PROMOTE, E_REBATE, EVENT, FEN, KEPT, Move, POINTS, POINTS_REDEEMED, Posting, R_DRAW, R_GRANT,
     R_REBATE, REVIEW, Value, new_settlement,
 )
 from cardcore.settlement.predicate cimport Known, answer, know
@@ -206,3 +206,13 @@ cdef Settlement decide_review(Snapshot snapshot, object command, int64_t at_us):
     s.memo = command.memo
     settle_balances(r, s, snapshot.account, at_s)
     return s
+
+
+# ------------------------------------------------------------------ Doorways
+def ended_value(Programme programme not None, Account account not None, int counter, int64_t at):
+    """What an account's counter had in its period that ended before the one that epoch second `at` lies in."""
+    cdef Tally tally
+    if not 0 <= counter < programme.r.n_counters:
+        raise IndexError(counter)
+    open_tally(&programme.r, account.counters_, account.n_counters, last_moment(&programme.r, programme.r.counters[counter].per, at), &tally)
+    return tally.had[counter]

@@ -288,6 +288,7 @@ cdef class Programme:
     cdef readonly tuple counters
     cdef readonly tuple awards
     cdef readonly tuple rankings
+    cdef readonly dict review
     cdef readonly frozenset events
     # Word of a kind -> bits of the conditions that it meets (tag_not: that it rules out); campaigns that must all have stock.
     cdef dict words

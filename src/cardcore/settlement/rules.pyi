@@ -20,6 +20,7 @@ class Programme:
     predicates: tuple[dict[str, Any], ...]  # {kind, values}: what the rules' `asks` index
     counters: tuple[dict[str, Any], ...]  # as normalised; `number` stands for a counter on accounts
     awards: tuple[dict[str, Any], ...]  # {name, kind, id, months, days}: what an `AwardView.award` indexes
+    review: dict[str, Any]  # {per, fall, returns, number}; per is "" where nothing is reviewed
     rankings: tuple[dict[str, Any], ...]  # {name, counter, top}
     events: frozenset[str]  # the names of events that rules ask for
     coupons: tuple[dict[str, Any], ...]  # as normalised; their lots lie in `coupon_purse(place)`; a later version may only append

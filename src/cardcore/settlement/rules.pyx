@@ -164,6 +164,7 @@ cdef class Programme:
         self._compile_counters(pack.get("counters", ()))
         self._compile_tiers(pack["tiers"])
         self._compile_review(pack.get("review") or {})
+        self.review = dict(pack.get("review") or {"per": ""})
         self.awards = tuple(dict(award) for award in pack.get("awards", ()))
         self.rankings = tuple(dict(ranking) for ranking in pack.get("rankings", ()))
         if len(self.awards) > AWARDS_MAX:
