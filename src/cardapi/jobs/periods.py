@@ -63,7 +63,7 @@ class Periods:
         del day
         due: dict[str, dict[str, str]] = {}
         for version in _versions(context):
-            work = {name: name for name in PERIODS if name in version.programme.events}
+            work: dict[str, str] = {name: name for name in PERIODS if name in version.programme.events}
             if version.programme.review["per"]:
                 work[REVIEW] = version.programme.review["per"]
             if found := _due(context, work, version):
