@@ -9,11 +9,27 @@ from random import Random
 from cardapi.shipped import pack_text
 from cardapi.store.port import Entry
 from cardcore.errors import InvalidCommand
-from cardcore.settlement import COVER, REDEEM, SPECIAL_PRICE, Adjust, Capture, Expire, Line, Refund, Reverse, Sale, TopUp, Transfer, Void
+from cardcore.settlement import (
+    COVER,
+    REDEEM,
+    SPECIAL_PRICE,
+    Adjust,
+    Capture,
+    Event,
+    Expire,
+    Line,
+    Refund,
+    Reverse,
+    Sale,
+    TopUp,
+    Transfer,
+    Void,
+)
 from tests.desk.till import Problem, Till
 
 START_S = 1_767_312_000  # 2026-01-02 00:00:00 UTC
-PACKS = ("mall-vip", "spa", "four-tiers")
+PACKS = ("mall-vip", "spa", "four-tiers", "rebate-card", "e-commerce", "lottery-shop")
+EVENTS = ("check-in", "referral", "registration", "draw", "quarter", "unheard-of")
 CATEGORIES = {"mall-vip": ("", "shoes"), "spa": ("massage", "gym", "facial", "foot-bath"), "four-tiers": ("shipping", "", "tea")}
 PRODUCTS = (("massage-10", 1280_00), ("gym-year", 2980_00), ("care-package", 680_00), ("back-course-12", 2400_00))
 
@@ -28,7 +44,7 @@ class LivedIn:
         for name in PACKS:
             payload = {"kind": "programme", "id": f"{name}@1", "document": {"valid_from": 0, "pack": pack_text(name)}}
             self.till.ask("change", key=f"publish {name}", payload=payload)
-        self.cards = [(self.till.card(0, name), name) for name in PACKS for _ in range(3)]
+        self.cards = [(self.till.card(0, name), name) for name in PACKS for _ in range(2)]
         self.entries: list[Entry] = []
 
     def live(self, steps: int) -> None:
@@ -45,24 +61,27 @@ class LivedIn:
             return self.top_up(number, name)
         if dice < 0.75:
             return self.sell(number, name)
-        if dice < 0.92 and self.entries:
+        if dice < 0.88 and self.entries:
             entry = self.choose.choice(self.entries[-12:])
             command = self.undo(entry)
             if command is not None and entry.outcome == "applied":
                 return self.till.ask(command[0], command=command[1], ref=entry.position, meaning=[command[0], entry.position])
-        match self.choose.randrange(3):
+        match self.choose.randrange(5):
             case 0:
                 return self.till.ask(
                     "transfer", card=number, command=Transfer(self.choose.randint(1, 50_00)), further=(self.other(number),)
                 )
             case 1:
                 return self.till.ask("expire", card=number, command=Expire())
+            case 2 | 3:
+                happens = Event(self.choose.choice(EVENTS), random=self.choose.getrandbits(62))
+                return self.till.ask("event", card=number, command=happens)
             case _:
                 purse = self.choose.choice(("principal", "points", "bonus"))
                 return self.till.ask("adjust", card=number, command=Adjust(purse, self.choose.choice((2_000, 50_00, -5))), approver="boss")
 
     def other(self, number: str) -> str:
-        return self.choose.choice([other for other, _ in self.cards if other != number])
+        return self.choose.choice([other for other, _ in self.cards[:4] if other != number])  # of packs that allow transfers
 
     def top_up(self, number: str, name: str) -> Entry:
         if name == "spa" and self.choose.random() < 0.5:
@@ -84,13 +103,13 @@ class LivedIn:
         flags = self.choose.choice((0, 0, 0, 0, SPECIAL_PRICE, REDEEM if name == "mall-vip" else 0, COVER if name == "spa" else 0))
         price = self.choose.choice((79_01, 188_00, 399_99, self.choose.randint(1, 900_00)))
         if flags in (REDEEM, COVER):
-            return Line(price, 1, self.choose.choice(CATEGORIES[name]), flags=flags)
+            return Line(price, 1, self.choose.choice(CATEGORIES.get(name, ("",))), flags=flags)
         rate = self.choose.choice(((1, 1), (1, 1), (8, 10), (2, 3)))
         less = self.choose.choice((0, 0, 0, 1, price // 9))
         return Line(
             price,
             self.choose.choice((1, 1, 3)),
-            self.choose.choice(CATEGORIES[name]),
+            self.choose.choice(CATEGORIES.get(name, ("",))),
             "",
             flags,
             *rate,

@@ -84,6 +84,8 @@ def _bounds(pack: Normalised, values: Any, words: Words) -> str:
     least, most = words.amount(low, unit), words.amount(high, unit)
     if high >= UNBOUNDED:
         said = words(f"不少于 {least}", f"at least {least}")
+    elif low == high:
+        said = words(f"恰为 {least}", f"exactly {least}")
     elif low:
         said = words(f"在 {least} 与 {most} 之间", f"between {least} and {most}")
     else:
@@ -95,8 +97,8 @@ def _nth(pack: Normalised, values: Any, words: Words) -> str:
     index, every, at = values
     name = pack["counters"][index]["name"]
     if every:
-        return words(f"“{name}”正好是 {every} 的倍数", f'with this ticket "{name}" is a multiple of {every}')
-    return words(f"“{name}”正好是第 {at} 次", f'with this ticket "{name}" is exactly {at}')
+        return words(f"“{name}”正好是 {every} 的倍数", f'with this "{name}" is a multiple of {every}')
+    return words(f"“{name}”正好是第 {at} 次", f'with this "{name}" is exactly {at}')
 
 
 def _either(zh: str, en: str) -> Callable[[Normalised, Any, Words], str]:
@@ -127,10 +129,10 @@ PREDICATES: Final[dict[str, Callable[[Normalised, Any, Words], str]]] = {
     "tag": _either("会员有标签{}", "the member has the tag {}"),
     "tag_not": _either("会员没有标签{}", "the member has no tag {}"),
     "stock": _either("活动{}还有余量", "the campaign {} still has something to give"),
-    "event": _either("发生的是{}", "what happens is {}"),
+    "event": _either("事件是{}", "the event is {}"),
     "points_end": _either("可用积分以 {} 结尾", "the points of the card end in {}"),
-    "before": lambda pack, values, words: words("本单之前", "before this ticket ") + _bounds(pack, values, words),
-    "reached": lambda pack, values, words: words("连同本单", "with this ticket ") + _bounds(pack, values, words),
+    "before": lambda pack, values, words: words("在此之前", "before this ") + _bounds(pack, values, words),
+    "reached": lambda pack, values, words: words("连同这次", "with this ") + _bounds(pack, values, words),
     "nth": _nth,
 }
 """A clause for each kind of predicate; a test holds the keys to what packs can say."""

@@ -192,7 +192,7 @@ def _counter(pack: Normalised, counter: Normalised, words: Words) -> str:
     per = words.per(counter["per"])
     if counter["streak"]:
         return words(
-            f"“{counter['name']}”:连续有消费的期数({per}为一期)。", f'"{counter["name"]}": how many periods in a row ({per}) had a ticket.'
+            f"“{counter['name']}”:连续有的期数({per}为一期)。", f'"{counter["name"]}": how many periods in a row ({per}) had a ticket.'
         )
     span = (
         words(f",连同之前共 {counter['last']} 期", f", this one and those before it, {counter['last']} in all")

@@ -11,6 +11,7 @@ from cardcore.settlement import pack as packs
 KINDS: Final[dict[str, tuple[str, str, str]]] = {
     "C01": ("cash-off", "积分卡", "points"),
     "C02": ("discount-card", "折扣卡", "discount"),
+    "C03": ("rebate-card", "返利卡", "rebate"),
     "C04": ("stored-value", "储值卡", "stored value"),
     "C05": ("count-card", "计次卡", "count"),
     "C06": ("time-card", "时限卡", "time"),

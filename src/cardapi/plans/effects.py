@@ -188,10 +188,10 @@ def _draw(pack: Normalised, rule: Normalised, words: Words) -> str:
     points = words.amount(rule["units"], "points")
     lapsed = words(",先用过期积分", ", from lapsed points first") if rule["lapsed"] else ""
     total = sum(prize["weight"] for prize in rule["prizes"])
-    prizes = [
-        f"{_thing(pack, prize, words) if prize['amount'] else words('不中', 'nothing')}: {prize['weight']}/{total}"
-        for prize in rule["prizes"]
-    ]
+    prizes = []
+    for prize in rule["prizes"]:
+        thing, weight = _thing(pack, prize, words) if prize["amount"] else words("不中", "nothing"), prize["weight"]
+        prizes.append(words(f"{thing}:{total} 份中 {weight} 份", f"{thing}: {weight} in {total}"))
     return words(f"{points}抽一次{lapsed};", f"{points} buy one draw{lapsed}; ") + words(";", "; ").join(prizes)
 
 

@@ -35,6 +35,7 @@ WHY = {
     "quota": ("次数按单计", "it is bounded by how many tickets have it"),
     "before": ("按本单之前的累计判断", "it looks at what there was before the ticket"),
     "reached": ("按连同本单的累计判断", "it looks at what there is with the ticket"),
+    "spent": ("返到卡上的钱付下一单时不再返", "value that came back pays the next ticket, and brings nothing there"),
     "counted": ("按单数计算", "tickets are counted"),
     "cap": ("每单有上限", "the bound is for each ticket"),
 }
@@ -62,11 +63,11 @@ def gains(pack: Normalised) -> list[Gain]:
 def _of_rule(pack: Normalised, rule: Normalised) -> list[tuple[str, str, int | None, str]]:
     effect = rule["effect"]
     found: list[tuple[str, str, int | None, str]] = []
-    unit = "fen" if effect in ("discount", "rebate", "waive") else pack["purses"][rule["purse"]]["unit"] if "purse" in rule else "fen"
-    if effect in ("step", "redeem", "cap", "promote", "score", "draw"):
-        if effect == "cap" and rule.get("per") == "ticket":
-            return [("split", unit, None, "cap")]
-        return []
+    unit = _unit(pack, rule)
+    if rule["on"] == "event" or effect in ("step", "redeem"):
+        return []  # no ticket, or nothing that depends on how many there are
+    if effect == "cap":
+        return [("split", unit, None, "cap")] if rule["counter"] < 0 else []
     if rule["amount_min_fen"] > 0:
         found.append(("merge", unit, None, "threshold"))
     if rule["amount_max_fen"] < UNBOUNDED:
@@ -77,20 +78,32 @@ def _of_rule(pack: Normalised, rule: Normalised) -> list[tuple[str, str, int | N
         found.append(("merge", unit, ceil(rule["amount"] * times) + (times.denominator != 1), "step"))
     elif effect == "bonus":
         found.append(("merge", unit, rule["amount"], "step"))
-    elif effect == "milestone" or (effect == "grant" and not rule.get("per_fen")):
+    elif effect == "milestone" or (effect in ("gift", "score") and not rule["per_fen"]):
         if rule["earned_min"]:
             found.append(("merge", unit, rule["amount"], "threshold"))
         if not any(limit == 1 and not units for _, units, limit in rule["quotas"]):
             found.append(("split", unit, rule["amount"], "each"))
-    elif effect == "grant":
+    elif effect in ("gift", "score"):
         found.append(("merge", unit, rule["amount"], "step"))
     elif effect == "deduct":
         found.append(("merge", "fen", rule["worth_fen"], "step"))
     elif effect == "rebate":
         found.append(("merge", unit, 1, "step"))
-        if rule.get("max_fen", UNBOUNDED) < UNBOUNDED:
+        if "bonus" not in rule["base"]:
+            found.append(("merge", unit, None, "spent"))
+        if rule["max_fen"] < UNBOUNDED:
             found.append(("split", unit, None, "cap"))
     return found
+
+
+def _unit(pack: Normalised, rule: Normalised) -> str:
+    """The unit of what a rule gives."""
+    effect = rule["effect"]
+    if effect in ("discount", "deduct", "rebate"):
+        return "fen"
+    if effect in ("promote", "score"):
+        return "tier" if effect == "promote" else "score"
+    return "award" if rule.get("award", -1) >= 0 else str(pack["purses"][rule["purse"]]["unit"])
 
 
 def _of_counters(pack: Normalised, rule: Normalised) -> list[tuple[str, str]]:

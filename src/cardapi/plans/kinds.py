@@ -1,4 +1,4 @@
-"""Which card kinds of the field (C01-C12) a pack makes, told from what it holds: a marketing name is never looked at."""
+"""Which card kinds of the field (C01-C15) a pack makes, told from what it holds: a marketing name is never looked at."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ def kinds(pack: dict[str, Any]) -> list[str]:
         found.add("C01")
     if "discount" in effects:
         found.add("C02")
+    if {"rebate", "period"} & effects:
+        found.add("C03")
     if stored and pack["card"]["member"]:
         found.add("C04")
     for purse in pack["purses"]:
@@ -23,6 +25,8 @@ def kinds(pack: dict[str, Any]) -> list[str]:
         found.add("C07")
     if "deduct" in effects:
         found.add("C10")
+    if pack.get("coupons"):
+        found.add("C15")
     if not pack["card"]["member"]:
         found.add("C11")
     if {"C01", "C04"} <= found:

@@ -77,6 +77,7 @@ UNITS: Final = {
     "points": ("分", "point", "points"),
     "visits": ("次", "visit", "visits"),
     "pass": ("张", "pass", "passes"),
+    "award": ("份", "award", "awards"),
     "tickets": ("单", "ticket", "tickets"),
     "quantity": ("件", "piece", "pieces"),
     "topups": ("次充值", "top-up", "top-ups"),

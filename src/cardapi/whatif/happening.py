@@ -40,6 +40,18 @@ class ToppedUp(NamedTuple):
     facts: Facts | None = None
 
 
+class Occurred(NamedTuple):
+    """An event without a sale: a check-in, a birthday, the first day of a month. `random` is what its draw used."""
+
+    key: Key
+    at_us: int
+    account: int
+    name: str
+    amount_fen: int = 0
+    random: int = 0
+    facts: Facts | None = None
+
+
 class Followed(NamedTuple):
     """capture, void, refund, reverse, arrive, return, and the release of a hold: what names an earlier entry.
 
@@ -57,7 +69,7 @@ class Followed(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """transfer (to `other`), adjust (of `purse`), expire, load, unload, pay, clear: an amount, and nothing of a pack in it."""
+    """transfer (to `other`), adjust (of `purse`), expire, review, load, unload, pay, clear: an amount, and nothing of a pack in it."""
 
     key: Key
     at_us: int
@@ -77,4 +89,4 @@ class SpentOnCard(NamedTuple):
     paid: tuple[tuple[int, int], ...]  # account, fen
 
 
-Happening = Sold | ToppedUp | Followed | Moved | SpentOnCard
+Happening = Sold | ToppedUp | Occurred | Followed | Moved | SpentOnCard

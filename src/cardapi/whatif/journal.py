@@ -10,6 +10,7 @@ The journal has what came of a sale, not what was asked. What is asked again is 
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,14 +24,14 @@ from cardapi.people.registry import Registry
 from cardapi.reports.figures import Progress, cleared
 from cardapi.store.fold import accounts_in, is_settlement
 from cardapi.store.port import CardRow, Entry, Head, Record
-from cardapi.whatif.happening import Followed, Happening, Key, Moved, Sold, SpentOnCard, ToppedUp
+from cardapi.whatif.happening import Followed, Happening, Key, Moved, Occurred, Sold, SpentOnCard, ToppedUp
 from cardapi.whatif.tally import Tally
 from cardapi.whatif.world import Made, share_given_back
 from cardcore.errors import CardcoreError
 from cardcore.settlement import Account, Facts, Line, LineView, Programme, Sale, Settlement, Snapshot, Void, decide
 
 STEP = 1_000
-MOVING = frozenset({"transfer", "adjust", "expire", "load", "unload", "pay", "clear"})
+MOVING = frozenset({"transfer", "adjust", "expire", "review", "load", "unload", "pay", "clear"})
 FOLLOWING = frozenset({"capture", "void", "refund", "reverse", "arrive", "return"})
 
 
@@ -154,6 +155,8 @@ class Journal:
             happening = _followed(entry, done, key, named)
             if named is not None:
                 named.followers.append(done)
+        elif done.verb == "event":
+            happening = _occurred(entry, done, key, self._facts(entry, done))
         elif done.verb in MOVING:
             happening = _moved(entry, done, key, programme)
         else:
@@ -223,6 +226,13 @@ def _sold(entry: Entry, done: Settlement, key: Key, lines: tuple[Line, ...], tol
     )  # fmt: skip
 
 
+def _occurred(entry: Entry, done: Settlement, key: Key, told: Facts | None) -> Occurred:
+    """The number that a draw used is in the entry; where none was drawn, one that follows from the entry's place."""
+    drawn = [move.amount for move in done.moves() if move.counter == 0]
+    number = drawn[0] if drawn else int.from_bytes(hashlib.blake2b(b"%d:%d" % key, digest_size=8).digest(), "big") >> 2
+    return Occurred(key, entry.at_us, done.account_id, done.outside_tender, done.gross_fen, number, told)
+
+
 def _product(programme: Programme, done: Settlement) -> str:
     """The product that a top-up bought, told by its price and what it brought; "" for value."""
     brought = sorted((posting.purse, posting.amount) for posting in done.postings() if posting.unit in ("visits", "pass"))
@@ -252,8 +262,8 @@ def _followed(entry: Entry, done: Settlement, key: Key, named: Made | None) -> F
 
 def _moved(entry: Entry, done: Settlement, key: Key, programme: Programme) -> Moved:
     postings = [posting for posting in done.postings() if posting.role != "claw"]
-    if done.verb == "expire":
-        return Moved(key, entry.at_us, done.account_id, "expire")
+    if done.verb in ("expire", "review"):
+        return Moved(key, entry.at_us, done.account_id, done.verb)
     if done.verb == "adjust":
         signed = sum(posting.amount * (1 if posting.source == "adjustment" else -1) for posting in postings)
         return Moved(key, entry.at_us, done.account_id, "adjust", signed, programme.purses[postings[0].purse])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from cardapi.whatif.happening import Followed, Happening, Key, Moved, Sold, SpentOnCard, ToppedUp
+from cardapi.whatif.happening import Followed, Happening, Key, Moved, Occurred, Sold, SpentOnCard, ToppedUp
 from cardapi.whatif.tally import Tally
 from cardcore.errors import CardcoreError, Declined, InvalidCommand
 from cardcore.settlement import (
@@ -22,6 +22,7 @@ from cardcore.settlement import (
     Capture,
     Clear,
     Command,
+    Event,
     Expire,
     Facts,
     Load,
@@ -30,6 +31,7 @@ from cardcore.settlement import (
     Refund,
     Return,
     Reverse,
+    Review,
     Sale,
     Settlement,
     Snapshot,
@@ -80,6 +82,8 @@ class World:
             return self.sell(what)
         if isinstance(what, ToppedUp):
             return self.top_up(what)
+        if isinstance(what, Occurred):
+            return self._occur(what)
         if isinstance(what, Followed):
             return self._follow(what)
         if isinstance(what, Moved):
@@ -165,6 +169,16 @@ class World:
         command = TopUp(what.paid_fen, tender=what.tender or "cash", product=product)
         return self._do(what, command, "top-ups refused", what.paid_fen, facts=what.facts)
 
+    def _occur(self, what: Occurred) -> Settlement | None:
+        """An event; where this pack has nothing to say to it, nothing happens."""
+        command = Event(what.name, amount_fen=what.amount_fen, random=what.random)
+        try:
+            return self._take(what, decide(self._snapshot(what, facts=what.facts), command, what.at_us), 0)
+        except Declined as declined:
+            if declined.declined_code != "nothing_to_do":
+                self._miss(what, f"refused: {what.name} ({declined.declined_code})")
+            return None
+
     # ------------------------------------------------------------ the rest
     def _follow(self, what: Followed) -> Settlement | None:
         made = self._made.get(what.ref)
@@ -191,10 +205,10 @@ class World:
         return done
 
     def _move(self, what: Moved) -> Settlement | None:
-        if what.verb == "expire":
+        if what.verb in _DUE:
             try:
-                return self._take(what, decide(self._snapshot(what), Expire(), what.at_us), 0)
-            except Declined:  # nothing has lapsed here
+                return self._take(what, decide(self._snapshot(what), _DUE[what.verb](), what.at_us), 0)
+            except Declined:  # nothing has lapsed here, or there is nothing to review
                 return None
         command: Command
         others = (what.other,) if what.other else ()
@@ -277,4 +291,5 @@ def _sale(sold: Sold) -> Sale:
 
 
 _NAMING: dict[str, Callable[[], Command]] = {"void": Void, "reverse": Reverse, "arrive": Arrive, "return": Return, "expire": Expire}
+_DUE: dict[str, Callable[[], Command]] = {"expire": Expire, "review": Review}
 _AMOUNTS: dict[str, Callable[[int], Command]] = {"transfer": Transfer, "unload": Unload, "pay": Pay, "clear": Clear}
