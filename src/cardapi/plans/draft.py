@@ -23,6 +23,7 @@ KINDS: Final[dict[str, tuple[str, str, str]]] = {
     "C12": ("mall-vip", "会员卡", "member card"),
     "C13": ("special-card", "特定卡", "special card"),
     "C14": ("staff-card", "员工卡", "staff card"),
+    "C15": ("offer-card", "电子优惠卡", "offer card"),
     "C16": ("alliance", "联盟卡", "alliance card"),
     "C17": ("media-card", "多介质卡", "several media"),
     "C18": ("purse-card", "电子钱包卡", "value on the card"),
