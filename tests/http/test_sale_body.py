@@ -44,7 +44,7 @@ ACCOUNT = account()
 
 def outcome(sale: Sale) -> object:
     """All that a command says: what may be read of it, and what is decided on it."""
-    said = (sale.verb, sale.verb_code, sale.n_lines, sale.shortfall_tender, sale.hold_seconds, sale.memo)
+    said = (sale.verb, sale.verb_code, sale.n_lines, sale.shortfall_tender, sale.hold_seconds, sale.memo, sale.coupons)
     try:
         return said, decide(Snapshot(RULES, ACCOUNT), sale, AT_US).pack()
     except CardcoreError as error:
