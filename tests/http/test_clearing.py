@@ -119,7 +119,7 @@ def test_a_till_fetches_the_blocked_cards_by_pages_and_then_what_changed(chain: 
     cards = []
     for n in range(5):
         number = chain.card()
-        medium = f"desfire:0600000000{n:04x}"
+        medium = f"desfire:06b10c0000{n:04x}"
         chain.made(chain.admin.post(f"/v1/cards/{number}/media", {"medium": medium, "profile": "desfire-ev2", "keys": [[1, 0, 0]]}))
         cards.append((number, medium))
     for number, _ in cards[:3]:
