@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cardapi.cli.service import reach
+from cardapi.cli.service import Service, reach
 from firmware_sim import build
 from firmware_sim.pcscd import until
 from firmware_sim.tear import Tear
@@ -48,8 +48,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def counts(data: Path, batch: str) -> tuple[int, int, int]:
     """Serials issued, begun, left. Asked past the command line, which one thread of a process can use at a time."""
     with reach(data) as service:
-        told = service.do("batchStatus", path={"batch": batch})
-    return told["issued"], told["begun"], told["left"]
+        return told(service, batch)
+
+
+def told(service: Service, batch: str) -> tuple[int, int, int]:
+    """The same in a session that is open: many log-ins in a row are held off."""
+    status = service.do("batchStatus", path={"batch": batch})
+    return status["issued"], status["begun"], status["left"]
 
 
 def making(pcscd: Daemon, data: Path, batch: str, *words: str) -> tuple[str, ...]:
@@ -67,18 +72,19 @@ def test_a_batch_with_a_card_torn_out(pcscd: Daemon, data: Path):
     cards[1].tears = [Tear.parse("D4#4:answer:0")]
 
     def feed() -> None:
-        for number, card in enumerate(cards, 1):
-            with pcscd.holding(card, away=0.2):
-                until(lambda number=number: counts(data, "spring")[0] == number, "the card issued")  # type: ignore[misc]
+        with reach(data) as service:
+            for number, card in enumerate(cards, 1):
+                with pcscd.holding(card, away=0.2):
+                    until(lambda number=number: told(service, "spring")[0] == number, "the card issued", 120)  # type: ignore[misc]
 
     feeder = threading.Thread(target=feed, daemon=True)
     feeder.start()
     result = call(*making(pcscd, data, "spring", "--count", "3", "--activate", "--json"), **PIN)
-    feeder.join(60)
+    feeder.join(120)
     assert [card["medium"][-4:] for card in made(result)] == ["0001", "0002", "0003"]
     assert "not made" in result.stderr, "the torn one was noticed"
-    told = json.loads(call("batch", "show", "spring", "--data", data, "--json").stdout)
-    assert [told[name] for name in ("issued", "begun", "spoiled", "left")] == [3, 0, 0, 1]
+    status = json.loads(call("batch", "show", "spring", "--data", data, "--json").stdout)
+    assert [status[name] for name in ("issued", "begun", "spoiled", "left")] == [3, 0, 0, 1]
     with pcscd.holding(cards[1]):
         words = ("--tender", "cash", "--reader", pcscd.reader, "--data", data, "--json")
         loaded = json.loads(call("reader", "load", "100", *words, **PIN).stdout)
