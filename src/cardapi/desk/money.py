@@ -17,7 +17,7 @@ from cardapi.store.fold import Step, is_settlement, pack_body
 from cardapi.store.media import VERBS as MEDIUM_VERBS
 from cardapi.store.port import CardRow, Entry
 from cardcore.errors import CardcoreError, Declined
-from cardcore.settlement import Expire, Sale, Settlement, Snapshot, decide
+from cardcore.settlement import Account, Expire, Sale, Settlement, Snapshot, decide
 from cardcore.settlement.lifecycle import GONE, admit
 
 NAMING = frozenset({"capture", "void", "refund", "reverse", "arrive", "return"})  # verbs that name an earlier entry
@@ -28,25 +28,28 @@ PIN_VERBS = frozenset({"settle", "hold", "transfer", "load"})  # verbs with whic
 
 def money(work: Work, request: Request) -> Entry:
     """Decide and record one money verb. Raises Problem and the core's InvalidCommand, which record nothing."""
+    verb = request.verb
     ticket: Entry | None = None
-    if request.verb in NAMING:
+    if verb in NAMING:
         ticket = work.named(request)
         if ticket is None:
-            if request.verb == "void" and request.ref_key:
+            if verb == "void" and request.ref_key:
                 return _void_unseen(work, request, request.ref_key)
             raise Problem("unknown_ticket", "there is no such entry")
-        if ticket.code == "key_voided" and request.verb == "void":
+        if ticket.code == "key_voided" and verb == "void":
             return work.add(request, account_id=0, card="", body=b"", ref=ticket.position)
     card = _card(work, request, ticket)
     try:
-        admit(request.verb, card.state, card.state_from, card.valid_until, card.flags, work.at_s)
-        if ticket is None:
-            ticket = _end_lapsed(work, request, card)
-        if request.verb in MEDIUM_VERBS and request.command is not None:
+        admit(verb, card.state, card.state_from, card.valid_until, card.flags, work.at_s)
+        account = work.account(card.account_id)
+        if ticket is None and account.lapsed_hold(work.at_s):
+            ticket = _end_lapsed(work, request, card, account)
+        if verb in MEDIUM_VERBS and request.command is not None:
             fit(work, request, card, ticket.position if ticket else 0)
-        settlement, claims = _decide(work, request, card, ticket)
-        lawful(work, request, card, settlement)
-        stock = coupons.count_stock(work, _taken(work, card, settlement)) if request.verb in coupons.STOCKED else []
+        settlement, claims = _decide(work, request, card, account, ticket)
+        if work.registry.law() is not None:
+            lawful(work, request, card, settlement)
+        stock = coupons.count_stock(work, _taken(work, card, settlement)) if verb in coupons.STOCKED else []
     except Declined as declined:
         return refuse(work, request, card, declined, ticket.position if ticket else 0)
     if claims:
@@ -83,7 +86,7 @@ def _void_unseen(work: Work, request: Request, key: tuple[str, str]) -> Entry:
 
 def _card(work: Work, request: Request, ticket: Entry | None) -> CardRow:
     if request.card:
-        card = work.card(request.card)
+        card = work.cards.get(request.card) or work.card(request.card)
         if card is not None and card.account_id >> ACCOUNT_BITS != work.partition:
             card = None  # the entry it names is in another card's partition
         if card is not None and ticket is not None and card.state in GONE and card.account_id == ticket.account_id:
@@ -97,13 +100,12 @@ def _card(work: Work, request: Request, ticket: Entry | None) -> CardRow:
     return card
 
 
-def _end_lapsed(work: Work, request: Request, card: CardRow) -> Entry | None:
+def _end_lapsed(work: Work, request: Request, card: CardRow, account: Account) -> Entry | None:
     """Give back what lapsed holds of this card still keep, before it is asked for anything new (M6, F5).
 
     Each is an entry of its own, whatever becomes of the request. An `expire` that finds no lapsed lot is itself the release
     of the last one: the hold it answers.
     """
-    account = work.account(card.account_id)
     at_s = work.at_s
     while position := account.lapsed_hold(at_s):
         hold = work.entry_at(position)
@@ -127,7 +129,7 @@ def _end_lapsed(work: Work, request: Request, card: CardRow) -> Entry | None:
     return None
 
 
-def _decide(work: Work, request: Request, card: CardRow, ticket: Entry | None) -> tuple[Settlement, Claims]:
+def _decide(work: Work, request: Request, card: CardRow, account: Account, ticket: Entry | None) -> tuple[Settlement, Claims]:
     """The settlement, and the coupons that bearer codes bring onto the card before it."""
     command = request.command
     if command is None:
@@ -137,7 +139,6 @@ def _decide(work: Work, request: Request, card: CardRow, ticket: Entry | None) -
     if ticket is not None:
         return decide(_ticket_snapshot(work, card, ticket, request.verb, request), command, work.at_us), ()
     version = work.version(card)
-    account = work.account(card.account_id)
     told = facts(work.record, work.registry, work.custody, request, version.asks, card.account_id) if version.asks else None
     lots: dict[str, int] | None = None
     claims: Claims = ()

@@ -6,7 +6,7 @@ kept of that partition is forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from cardapi.custody import Custody
 from cardapi.desk.request import Request
@@ -18,7 +18,7 @@ from cardapi.people.registry import Registry
 from cardapi.store import media
 from cardapi.store.chain import start_head
 from cardapi.store.fold import MONEY_VERBS
-from cardapi.store.port import Batch, Head, Store
+from cardapi.store.port import Batch, Found, Head, Store
 
 ROWS_MAX = 131_072  # accounts kept, over all partitions
 
@@ -88,25 +88,51 @@ class Sides:
         count = len(self._sides)
         places = partitions_of(requests, count, self._store)
         keys: list[tuple[str, str]] = []
-        numbers: dict[int, set[str]] = {place: set() for place in {*places, *extra}}
+        numbers: dict[int, set[str]] = {}
         shown: dict[int, list[Request]] = {}
+        plain = not everywhere
+        for place in {*places, *extra}:
+            numbers[place] = set()
         for request, place in zip(requests, places, strict=True):
             keys.append((request.client, request.client_key))
             if request.ref_key:
                 keys.append(request.ref_key)
+                plain = False
             if request.card:
-                numbers.setdefault(home(request.card, count), set()).add(request.card)
+                numbers.setdefault(home(request.card, count) if count > 1 else 0, set()).add(request.card)
             for number in request.further:
                 numbers.setdefault(home(number, count), set()).add(number)
-            if request.verb in media.VERBS:
+            if request.verb not in MONEY_VERBS:
+                plain = False
+            elif request.verb in media.VERBS:
                 shown.setdefault(place, []).append(request)
-        missing = [number for place, named in numbers.items() for number in named if number not in self._sides[place].rows.cards]
-        plain = not everywhere and not any(request.ref_key or request.verb not in MONEY_VERBS for request in requests)
+        missing: list[str] = []
+        for place, named in numbers.items():
+            missing.extend(named.difference(self._sides[place].rows.cards))
         begun = self._store.begin(numbers.keys(), keys, missing, trusting=plain)
-        known, found = begun.keys, begun.found
+        known = begun.keys
+        found: Mapping[str, Found] = begun.found
         if everywhere:
             known |= self._store.find_keys(keys)
-        for place, head in begun.heads.items():
+        if begun.heads:
+            found = self._anew(begun.heads, numbers, found)
+        works: dict[int, Work] = {}
+        for place, named in numbers.items():
+            side = self._sides[place]
+            work = works[place] = side.work or self._work(place, side)
+            work.begin(side.head, at_us, works, known, side.next_account)
+            work.asked = begun.asked
+            if place in begun.heads:
+                work.take_in(named, found)
+            elif missing:
+                work.take_in(named.intersection(missing), found)
+            if place in shown:
+                work.prefetch_media(shown[place])
+        return [works[place] for place in places] if len(works) > 1 else [work] * len(places)
+
+    def _anew(self, heads: Mapping[int, Head], numbers: Mapping[int, set[str]], found: Mapping[str, Found]) -> Mapping[str, Found]:
+        """Forget what was kept of partitions that another process wrote; the cards of this batch, read as they are now."""
+        for place, head in heads.items():
             side = self._sides[place]
             if place == REGISTRY:  # a change is decided on the documents as they are now
                 catch_up(self._registry, self._store)
@@ -115,18 +141,7 @@ class Sides:
             again = [number for number in numbers[place] if number not in found]
             if again:
                 found = {**found, **self._store.read(again)}
-        works: dict[int, Work] = {}
-        for place, named in numbers.items():
-            side = self._sides[place]
-            work = works[place] = side.work or self._work(place, side)
-            work.begin(side.head, at_us, works, known, side.next_account)
-            work.asked = begun.asked
-            wanted = named.intersection(missing) if place not in begun.heads else named
-            if wanted:
-                work.take_in(wanted, [found[number] for number in wanted if number in found])
-            if place in shown:
-                work.prefetch_media(shown[place])
-        return [works[place] for place in places]
+        return found
 
     def _work(self, place: int, side: Side) -> Work:
         """A working set over the rows that are kept of a partition."""
@@ -157,8 +172,9 @@ class Sides:
             side.head = heads[-1]
             side.next_account = work.next_account
             side.rows.trim()
-            for (kind, name), data in work.documents.items():
-                self._registry.put(kind, name, data, side.head.position)
+            if work.documents:
+                for (kind, name), data in work.documents.items():
+                    self._registry.put(kind, name, data, side.head.position)
             if work.partition == REGISTRY:
                 self._registry.position = max(self._registry.position, side.head.position)
         return heads

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -86,10 +86,13 @@ class Work(Fold):
         self._no_media: set[str] = set()
         self._records_touched: set[tuple[str, str]] = set()
         self._keyed: dict[tuple[str, str, str], set[str]] = {}  # ids of this batch's records by (kind, index, value)
-        self._versions: dict[str, ProgrammeVersion] = {}
+        self._versions: dict[str, ProgrammeVersion | None] = {}
+        # What else a batch may have to write; then all that it leaves to be emptied.
+        self._rare: tuple[dict[Any, Any] | set[Any], ...] = (
+            self.cards_touched, self.documents, self.media_touched, self._records_touched, self.kept, self.cleared_touched, self.uncleared,
+        )  # fmt: skip
         self._of_batch: tuple[dict[Any, Any] | set[Any], ...] = (
-            self.documents, self.records, self.seals, self.cards_touched, self.media_touched, self.cleared, self.cleared_touched,
-            self.uncleared, self.kept, self._touched, self._absent, self._no_media, self._records_touched, self._keyed, self._versions,
+            *self._rare, self._touched, self._versions, self.records, self.seals, self.cleared, self._absent, self._no_media, self._keyed,
         )  # fmt: skip
 
     def begin(self, head: Head, at_us: int, works: dict[int, Work], keys: dict[tuple[str, str], Entry], next_account: int) -> None:
@@ -149,20 +152,22 @@ class Work(Fold):
         names |= {name: self.media[name] for name in self.media_touched if self.media[name].account_id == account_id}
         return list(names.values())
 
-    def take_in(self, numbers: set[str], found: Iterable[Found]) -> None:
-        """Cards that were asked for, and those of them that were found."""
-        for row in found:
-            numbers.discard(row.card.number)
-            self.admit(row)
-        self._absent |= numbers
+    def take_in(self, numbers: Iterable[str], found: Mapping[str, Found]) -> None:
+        """Cards that were asked for; `found` has those of them that there are."""
+        for number in numbers:
+            row = found.get(number)
+            if row is not None:
+                self.admit(row)
+            else:
+                self._absent.add(number)
 
     def admit(self, found: Found) -> None:
         """Take a row that was read into the working set, unless this batch has a newer one."""
-        self.cards.setdefault(found.card.number, found.card)
-        account_id = found.account.account_id
-        if account_id not in self.accounts:
-            self.accounts[account_id] = Account.unpack(found.account.state)
-            self.changed[account_id] = found.account.changed_at
+        card, account = found.card, found.account
+        self.cards.setdefault(card.number, card)
+        if account.account_id not in self.accounts:
+            self.accounts[account.account_id] = Account.unpack(account.state)
+            self.changed[account.account_id] = account.changed_at
 
     def card(self, number: str) -> CardRow | None:
         """A card by number; read now if the batch did not name it."""
@@ -170,7 +175,7 @@ class Work(Fold):
         if row is None and self.partitions > 1 and home(number, self.partitions) != self.partition:
             return self.at(home(number, self.partitions)).card(number)
         if row is None and number not in self._absent:
-            self.take_in({number}, self.store.read([number]).values())
+            self.take_in((number,), self.store.read([number]))
             row = self.cards.get(number)
         return row
 
@@ -183,6 +188,8 @@ class Work(Fold):
 
     def account(self, account_id: int) -> Account:
         """An account that was read with its card. Raises KeyError, Elsewhere."""
+        if account_id >> ACCOUNT_BITS == self.partition:
+            return self.accounts[account_id]
         return self.at(account_id >> ACCOUNT_BITS).accounts[account_id]
 
     def card_anywhere(self, number: str) -> CardRow | None:
@@ -251,7 +258,7 @@ class Work(Fold):
     def _admit_own(self, numbers: set[str]) -> None:
         missing = {number for number in numbers if number not in self.cards and number not in self._absent}
         if missing:
-            self.take_in(missing, self.store.read(list(missing)).values())
+            self.take_in(missing, self.store.read(list(missing)))
 
     def admit_media(self, names: set[str]) -> None:
         """Read many media at once."""
@@ -288,11 +295,12 @@ class Work(Fold):
             for version in self.registry.versions(card.programme):
                 if version.version == number:
                     return version
-        version = self._versions.get(card.programme) or self.registry.version(card.programme, self.at_s)  # type: ignore[assignment]
-        if version is None:
+        now = self._versions.get(card.programme)
+        if now is None:
+            now = self._versions[card.programme] = self.registry.version(card.programme, self.at_s)
+        if now is None:
             raise Problem("unknown_programme", f"no programme {card.programme!r} is valid now", programme=card.programme)
-        self._versions[card.programme] = version
-        return version
+        return now
 
     # ------------------------------------------------------------ writing
     def add(
@@ -313,23 +321,22 @@ class Work(Fold):
 
         Raises AmountOutOfRange, and changes nothing, where the liability would leave what a store can keep.
         """
+        name = key or (request.client, request.client_key)
         delta = 0
-        others: dict[int, list[int]] = {}
+        further: Sequence[int] = ()
+        legs: dict[int, list[int]] = {}
         if settlement is not None:
+            if settlement.further_accounts:
+                legs = self._legs(settlement)
+                further = legs.pop(self.partition, ())
             delta = liability_delta(settlement, self.partition)
-            for other in settlement.further_accounts:
-                others.setdefault(other >> ACCOUNT_BITS, []).append(other)
-            if others:
-                self._bounded(settlement, others)
             if self.liability_fen + delta > LIABILITY_MAX:
                 raise _unbounded()
-        name = key or (request.client, request.client_key)
-        entry = self._chain(
-            verb or request.verb, code, account_id, card, name, fingerprint or request.fingerprint, request, ref,
-            others.pop(self.partition, ()) if others else (), body, settlement, delta,
+        entry = self.keys[name] = self._chain(
+            verb or request.verb, code, account_id, card, name, fingerprint or request.fingerprint, request, ref, further, body,
+            settlement, delta,
         )  # fmt: skip
-        self.keys[name] = entry
-        for partition, accounts in others.items():
+        for partition, accounts in legs.items():
             # The same body once more in the journal of each further partition: what it does there, in the same commit (M5, M6).
             # Of an upload, which touches thousands of accounts, its part there.
             leg = leg_key(self.partition, entry.position, partition)
@@ -341,11 +348,18 @@ class Work(Fold):
             )  # fmt: skip
         return entry
 
-    def _bounded(self, settlement: Settlement | Cleared, partitions: Iterable[int]) -> None:
-        """Raise AmountOutOfRange where the liability of a further partition would leave its bound, Elsewhere for one that is not held."""
-        for partition in partitions:
+    def _legs(self, settlement: Settlement | Cleared) -> dict[int, list[int]]:
+        """The further accounts of a settlement by partition.
+
+        Raises AmountOutOfRange where the liability of another partition would leave its bound, Elsewhere for one that is not held.
+        """
+        legs: dict[int, list[int]] = {}
+        for account_id in settlement.further_accounts:
+            legs.setdefault(account_id >> ACCOUNT_BITS, []).append(account_id)
+        for partition in legs:
             if self.at(partition).liability_fen + liability_delta(settlement, partition) > LIABILITY_MAX:
                 raise _unbounded()
+        return legs
 
     def _chain(
         self, verb: str, code: str, account_id: int, card: str, key: tuple[str, str], fingerprint: bytes, request: Request, ref: int,
@@ -416,6 +430,8 @@ class Work(Fold):
 
     def batch(self) -> Batch:
         """What to commit."""
+        if not any(self._rare):
+            return Batch(self.entries, [], list(self._touched.values()), [])
         return Batch(
             self.entries,
             [self.cards[number] for number in self.cards_touched],

@@ -415,7 +415,7 @@ class Desk:
             self._sides.forget(works)
             raise
         if heads and self._checkpoints is not None:
-            self._checkpoints.committed(heads, sum(len(work.entries) for work in works))
+            self._checkpoints.committed(heads, sum([len(work.entries) for work in works]))
 
 
 def _one(work: Work, request: Request) -> Answer:

@@ -170,9 +170,13 @@ class Fold:
             if entry.body:
                 if not isinstance(settlement, Settlement):
                     settlement = Settlement.unpack(entry.body)
-                for account_id in accounts_in(settlement, entry.partition):
-                    self.accounts[account_id].apply(settlement, entry.position)
-                    self.changed[account_id] = entry.position
+                if settlement.further_accounts:
+                    for account_id in accounts_in(settlement, entry.partition):
+                        self.accounts[account_id].apply(settlement, entry.position)
+                        self.changed[account_id] = entry.position
+                else:
+                    self.accounts[settlement.account_id].apply(settlement, entry.position)
+                    self.changed[settlement.account_id] = entry.position
                 if verb in media.VERBS and entry.account_id == settlement.account_id:
                     self._show(entry, settlement)
         elif verb == "change":

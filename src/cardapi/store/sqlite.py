@@ -276,7 +276,8 @@ class SqliteStore:
         except (*Failed, OSError) as error:
             raise StoreError(f"cannot begin: {error}") from error
         self._begun = True
-        return Begun({}, {(row[7], row[8]): _entry(row) for row in rows}, {one.card.number: one for one in cards})
+        known = {(row[7], row[8]): _entry(row) for row in rows} if rows else {}
+        return Begun({}, known, {one.card.number: one for one in cards} if cards else {})
 
     def abandon(self) -> None:
         if self._begun:
