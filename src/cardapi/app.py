@@ -22,7 +22,7 @@ from argon2 import PasswordHasher
 
 from cardapi import stores
 from cardapi.custody import Custody
-from cardapi.desk import Desk, Lanes, Request
+from cardapi.desk import Desk, Lanes, Parts, Request
 from cardapi.jobs.background import Background
 from cardapi.messages.settings import MessageSettings
 from cardapi.people.follow import Follower
@@ -172,12 +172,12 @@ class Shop:
         self.follower: Follower | None = None
         checkpointer = None if lock is None else Checkpointer(checkpoints, self._checkpoint_failed)
         self._checkpointer = checkpointer
-        bounds = {"queue_max": settings.queue_max, "pin_tries_max": settings.pin_tries_max}
+        parts = Parts(custody, registry, clock, checkpointer, settings.queue_max, settings.pin_tries_max)
         if self.embedded or lock is None:
-            self.desk = Desk(store, custody, registry, clock, checkpointer, **bounds)
+            self.desk = Desk(store, parts)
         else:
             more = [stores.open_store(directory, settings.store, settings.standby) for _ in range(settings.lanes - 1)]
-            self.desk = Lanes([store, *more], custody, registry, clock, checkpointer, **bounds)
+            self.desk = Lanes([store, *more], parts)
 
         self.background = Background(self.desk, store.reader, registry, custody, clock, settings.messages, directory)
 

@@ -6,7 +6,7 @@ Idempotency, batching, PIN policy and card state live here, once. The desk owns 
 
 from cardapi.desk.lanes import Lanes
 from cardapi.desk.request import Problem, Request
-from cardapi.desk.writer import Desk
+from cardapi.desk.writer import Desk, Parts
 from cardapi.store.fold import Step, is_settlement, unpack_facts, unpack_step
 
-__all__ = ["Desk", "Lanes", "Problem", "Request", "Step", "is_settlement", "unpack_facts", "unpack_step"]
+__all__ = ["Desk", "Lanes", "Parts", "Problem", "Request", "Step", "is_settlement", "unpack_facts", "unpack_step"]

@@ -8,14 +8,13 @@ between processes. So any lane may do any request, and nothing is shared but the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 
-from cardapi.custody import Custody
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.route import hint
-from cardapi.desk.writer import Answer, Checkpoints, Desk
-from cardapi.people.registry import Registry
+from cardapi.desk.writer import Answer, Checkpoints, Desk, Parts
 from cardapi.store.port import Entry, Head, Store
 from cardcore.errors import CardcoreError
 
@@ -43,25 +42,16 @@ class _Lane(Desk):
 class Lanes(Desk):
     """A desk whose first lane is itself. The doorways are the same."""
 
-    def __init__(
-        self,
-        stores: Sequence[Store],
-        custody: Custody,
-        registry: Registry,
-        clock: Callable[[], int],
-        checkpoints: Checkpoints | None = None,
-        *,
-        queue_max: int = 20_000,
-        pin_tries_max: int = 3,
-    ) -> None:
+    def __init__(self, stores: Sequence[Store], parts: Parts) -> None:
         """`stores`: one for each lane; all but the first are closed with the desk."""
-        share = max(1, queue_max // len(stores))
-        super().__init__(stores[0], custody, registry, clock, checkpoints, queue_max=share, pin_tries_max=pin_tries_max)
+        share = replace(parts, queue_max=max(1, parts.queue_max // len(stores)))
+        super().__init__(stores[0], share)
         self._stores = stores
         self._lanes: list[Desk] = [self]
-        told = _Told(checkpoints) if checkpoints is not None else None
+        if parts.checkpoints is not None:
+            share = replace(share, checkpoints=_Told(parts.checkpoints))
         for store in stores[1:]:
-            lane = _Lane(store, custody, registry, clock, told, queue_max=share, pin_tries_max=pin_tries_max)
+            lane = _Lane(store, share)
             lane.whole = self
             self._lanes.append(lane)
 

@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -68,32 +69,33 @@ class _Item:
         self.loop = loop
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a desk works with beside its store."""
+
+    custody: Custody
+    registry: Registry
+    clock: Callable[[], int]  # microseconds since 1970 UTC
+    checkpoints: Checkpoints | None = None  # the caller starts them
+    queue_max: int = 20_000  # requests waiting before `busy`
+    pin_tries_max: int = 3
+
+
 class Desk:
     """Owns the thread that writes. Every method may be called from any thread or event loop."""
 
     failed: CardcoreError | None
     """Set after a storage error or a broken invariant: nothing is acknowledged any more (F2); `health` says not ready."""
 
-    def __init__(
-        self,
-        store: Store,
-        custody: Custody,
-        registry: Registry,
-        clock: Callable[[], int],
-        checkpoints: Checkpoints | None = None,
-        *,
-        queue_max: int = 20_000,
-        pin_tries_max: int = 3,
-    ) -> None:
-        """clock: microseconds since 1970 UTC. queue_max: requests waiting before `busy`. The caller starts `checkpoints`."""
+    def __init__(self, store: Store, parts: Parts) -> None:
         self.failed = None
         self._store = store
-        self._custody = custody
-        self._registry = registry
-        self._clock = clock
-        self._checkpoints = checkpoints
-        self._queue_max = queue_max
-        self._sides = Sides(store, registry, custody, pin_tries_max)
+        self._custody = parts.custody
+        self._registry = parts.registry
+        self._clock = parts.clock
+        self._checkpoints = parts.checkpoints
+        self._queue_max = parts.queue_max
+        self._sides = Sides(store, parts.registry, parts.custody, parts.pin_tries_max)
         self._items: deque[_Item] = deque()  # taken by the writer thread alone
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()  # wakes it
         self._rung_in: asyncio.AbstractEventLoop | None = None  # the loop that rings it at the end of its round
