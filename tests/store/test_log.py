@@ -6,31 +6,45 @@ Commits run past several lengths of the log; a copy of the files as a crash leav
 from __future__ import annotations
 
 import shutil
+import time
+from itertools import pairwise
 from pathlib import Path
+
+import pytest
 
 from cardapi.store import log, sqlite
 from cardapi.store.port import AccountRow, Batch
 from tests.store.test_contract import make_entry
 
 
-def test_the_log_is_used_again_from_its_start(tmp_path: Path) -> None:
+def test_the_log_is_used_again_from_its_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made longer by steps up to its size, and then holds whatever is written. In small: a step is one megabyte here."""
+    monkeypatch.setattr(log, "STEP_BYTES", 1 << 20)
+    monkeypatch.setattr(log, "LOG_BYTES", 4 << 20)
     sqlite.create(tmp_path / "cardcore.db")
     store = sqlite.SqliteStore(tmp_path / "cardcore.db")
     file = tmp_path / "cardcore.db-wal"
-    position = 0
-    for turn in range(log.LENGTHEN_AFTER + 60):
+    position = written = 0
+    sizes = []
+    for turn in range(log.LENGTHEN_AFTER + 200):
         if turn <= log.LENGTHEN_AFTER:
-            assert file.stat().st_size < log.LOG_BYTES
+            assert file.stat().st_size < log.STEP_BYTES
             position += 1
             store.commit(Batch([make_entry(position)], [], [], []))
             continue
-        entries = [make_entry(position + n, body=bytes(900)) for n in range(1, 1_001)]
-        position += 1_000
-        store.commit(Batch(entries, [], [AccountRow(turn + 1, b"x", position)], []))
-        assert file.stat().st_size >= log.LOG_BYTES
-    written = 59 * 1_000 * 900
-    assert written > 3 * log.LOG_BYTES
-    assert file.stat().st_size < 2 * log.LOG_BYTES, "the log grew with what was written"
+        store.commit(Batch([make_entry(position + n, body=bytes(900)) for n in range(1, 101)], [], [AccountRow(turn, b"x", position)], []))
+        position += 100
+        written += 100 * 900
+        sizes.append(file.stat().st_size)
+        keeper = store._keeper
+        assert keeper is not None
+        while keeper._copying:  # however busy the machine is
+            time.sleep(0.001)
+    assert written > 4 * log.LOG_BYTES
+    assert sizes == sorted(sizes)
+    assert log.STEP_BYTES <= sizes[0] < 2 * log.STEP_BYTES
+    assert log.LOG_BYTES <= sizes[-1] < 2 * log.LOG_BYTES, "the log grew with what was written"
+    assert max(after - before for before, after in pairwise(sizes)) <= log.STEP_BYTES, "a commit waited for more than a step"
     store.close()
 
 
@@ -52,15 +66,17 @@ def test_recovery_after_a_crash_ignores_the_zeros(tmp_path: Path) -> None:
         again = sqlite.SqliteStore(tmp_path / f"crashed-{crash}" / "cardcore.db")
         assert again.heads()[0].position == (crash + 1) * commits + 1
         again.close()
-    assert (tmp_path / "live" / "cardcore.db-wal").stat().st_size >= log.LOG_BYTES, "the log was never made long"
+    assert (tmp_path / "live" / "cardcore.db-wal").stat().st_size >= log.STEP_BYTES, "the log was never made long"
     store.close()
 
 
 def test_large_commits_share_a_copy_and_small_ones_do_not_wait_for_it() -> None:
-    assert not log.due(log.PAGES_COPIED - 1, 6)
-    assert log.due(log.PAGES_COPIED, 6), "small commits are to stay within the log's size"
-    assert not log.due(15 * 1_000, 1_000)
-    assert log.due(16 * 1_000, 1_000)
-    assert log.due(log.COPIED_MAX, 8_000), "the largest commits are to leave the log bounded"
+    half = log.STEP_BYTES // log.PAGE // 2
+    assert not log.due(half - 1, 4, log.STEP_BYTES)
+    assert log.due(half, 4, log.STEP_BYTES), "small commits are to stay within the log's size"
+    assert not log.due(half, 4, log.LOG_BYTES), "a longer log is to be used"
+    assert not log.due(15 * 1_000, 1_000, log.STEP_BYTES)
+    assert log.due(16 * 1_000, 1_000, log.STEP_BYTES)
+    assert log.due(log.COPIED_MAX, 8_000, log.LOG_BYTES), "the largest commits are to leave the log bounded"
     assert log.COPIED_MAX < log.PAGES_MAX, "SQLite would copy within a commit"
-    assert log.COPIED_MAX * log.PAGE < 100_000_000
+    assert max(log.COPIED_MAX * log.PAGE, log.LOG_BYTES) < 100_000_000

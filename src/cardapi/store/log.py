@@ -5,8 +5,10 @@ rate of those that write into a log of the same size (0.52 against 0.93 of a raw
 committing makes the log long once, and it is used again from its start: a thread copies it back into the database while
 commits go on, and the committing thread copies the few pages that are left, after which SQLite begins the log anew.
 
-Commits of many rows are mostly the same pages of the account table over and over. Copied back after each, they cost more than
-they did to write; so the log may then grow by some dozen commits, and each page is copied once for all of them.
+What commits write is mostly the same pages of the account table over and over. Copied back after a few commits they are many
+scattered writes; after many, each page is copied once for all of them and beside its neighbours. So the log of a process that
+goes on committing is made longer each time it was copied, in steps that no commit waits long for; and where commits are of many
+rows it may grow by some dozen of them.
 """
 
 from __future__ import annotations
@@ -18,44 +20,46 @@ from collections.abc import Callable
 from pathlib import Path
 
 PAGE = 4_096
-LOG_BYTES = 16 << 20
-PAGES_COPIED = LOG_BYTES // PAGE // 3  # in the log before the copier runs: room for what is committed meanwhile
+STEP_BYTES = 16 << 20  # by which the log is made longer
+LOG_BYTES = 4 * STEP_BYTES
 COMMITS_COPIED = 16  # of the size of the last one, where these are more pages than that
 COPIED_MAX = 24_000  # pages in the log before the copier runs, however large the commits: under 100 MB
-LENGTHEN_AFTER = 50  # commits of one process
+LENGTHEN_AFTER = 50  # commits of one process, for the first time
 PAGES_MAX = 50_000  # pages before SQLite itself copies within a commit (bound on the file)
 
 
-def lengthen(database: Path) -> None:
-    """Fill the log with zeros up to its size. Raises OSError.
+def lengthen(database: Path, size: int) -> None:
+    """Fill the log with zeros up to this size. Raises OSError.
 
     SQLite reads a log up to the first frame whose salt and checksum do not fit its header, so zeros after the last frame
     mean nothing to it, whether the log is in use or recovered after a crash. Nobody may be committing meanwhile.
     """
     handle = os.open(database.with_name(database.name + "-wal"), os.O_WRONLY | os.O_CREAT, 0o600)
     try:
-        size = os.fstat(handle).st_size
-        if size < LOG_BYTES:
-            os.pwrite(handle, bytes(LOG_BYTES - size), size)
+        length = os.fstat(handle).st_size
+        if length < size:
+            os.pwrite(handle, bytes(size - length), length)
             os.fsync(handle)
     finally:
         os.close(handle)
 
 
-def due(pages: int, last: int) -> bool:
-    """Whether to copy a log of so many pages back, of which the last commit wrote `last`."""
-    return pages >= min(max(PAGES_COPIED, COMMITS_COPIED * last), COPIED_MAX)
+def due(pages: int, last: int, size: int) -> bool:
+    """Whether to copy a log of so many pages back, of which the last commit wrote `last`; half of its size is room for what follows."""
+    return pages >= min(max(size // PAGE // 2, COMMITS_COPIED * last), COPIED_MAX)
 
 
 class LogKeeper:
-    """Lengthens the log once and copies it back while commits go on (a passive checkpoint never blocks the writer)."""
+    """Lengthens the log and copies it back while commits go on (a passive checkpoint never blocks the writer)."""
 
     def __init__(self, database: Path, connect: Callable[[], sqlite3.Connection]) -> None:
         self._database = database
         self._connect = connect
         self._commits = 0
         self._pages = 0
+        self._size = STEP_BYTES
         self._wake = threading.Event()
+        self._copying = False  # from when the thread is asked to until it has
         self._copied = False
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="cardcore-wal", daemon=True)
@@ -65,18 +69,22 @@ class LogKeeper:
         """Count a commit and about how many pages it wrote."""
         self._commits += 1
         self._pages += pages
-        if due(self._pages, pages):
+        if not self._copying and due(self._pages, pages, self._size):
             self._pages = 0
+            self._copying = True
             self._wake.set()
 
     def tend(self, connection: sqlite3.Connection) -> None:
         """By the committing thread between two commits, when nobody else writes the log. Raises sqlite3.Error, OSError."""
         if self._commits == LENGTHEN_AFTER:
             self._commits += 1
-            lengthen(self._database)
+            lengthen(self._database, self._size)
         if self._copied:  # what came in since the copier ran
             self._copied = False
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            if self._commits > LENGTHEN_AFTER and self._size < LOG_BYTES:
+                self._size += STEP_BYTES
+                lengthen(self._database, self._size)
 
     def _run(self) -> None:
         connection = self._connect()
@@ -87,9 +95,10 @@ class LogKeeper:
                 break
             try:
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                self._copied = True
             except sqlite3.Error:  # a failed copy loses nothing: the log keeps the pages, and the next commit reports a bad disk
-                continue
-            self._copied = True
+                pass
+            self._copying = False
         connection.close()
 
     def close(self) -> None:

@@ -306,7 +306,7 @@ class SqliteStore:
         self._begun = False
         if self._keeper is None:
             self._keeper = log.LogKeeper(self.path, lambda: connect(self.path))
-        self._keeper.committed(4 + 2 * len(batch.entries) + 4 * len(batch.records))
+        self._keeper.committed(2 + 2 * len(batch.entries) + 4 * len(batch.records))
 
     def _tend(self) -> None:
         """What the log asks for, while no transaction is open."""
