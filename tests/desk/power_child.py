@@ -18,7 +18,7 @@ BATCHES, BATCH = 6, 40
 
 def main(directory: Path, record: Path, synchronous: str, card: str) -> None:
     # A short log, so that it is lengthened, copied back and begun anew several times within the record.
-    log.LOG_BYTES, log.PAGES_COPIED, log.COMMITS_COPIED, log.LENGTHEN_AFTER = 1 << 18, 24, 2, 10
+    log.STEP_BYTES, log.LOG_BYTES, log.COMMITS_COPIED, log.LENGTHEN_AFTER = 1 << 16, 1 << 18, 2, 10
     sqlite.SETTINGS = tuple(setting.replace("= FULL", f"= {synchronous}") for setting in sqlite.SETTINGS)
     disk = ctypes.CDLL(None)
     disk.record_start(str(record).encode())
