@@ -7,58 +7,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from cardapi.app import open_shop
 from cardapi.clearing import BatchWriter, scan
-from cardapi.desk import Request
 from cardapi.pcsc.intents import Begun, Intents
-from cardapi.store.media import Shown, pack_shown
 from cardcore.card.purse import Application
 from cardcore.card.purse_debit import DebitIntent
-from cardcore.clearing import Header, PurseRecord
-from cardcore.settlement import Arrive, Load
-from tests.clearing.yard import bcd, tac
-from tests.cli.shop import call, demo_shop
-
-SAM = bytes(5) + b"\x07"
-ISSUER, SERIAL = bytes.fromhex("1000000010000000"), (9).to_bytes(10)
-
-
-def told(*words: str | Path) -> Any:
-    return json.loads(call(*words, "--json").stdout)
-
-
-def purchase(number: int, fen: int, counter: int, balance: int) -> PurseRecord:
-    at = bcd(datetime.now(UTC) - timedelta(hours=2))
-    record = PurseRecord(fen, 6, SAM, number, at, bytes(4), ISSUER, SERIAL, counter, balance)
-    return replace(record, tac=tac(record))
+from cardcore.clearing import Header
+from tests.clearing.demo import ISSUER, SAM, SERIAL, purchase, shop_with_purse, told
+from tests.clearing.yard import bcd
+from tests.cli.shop import call
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
-    """A demo shop with a card that holds 100.00, and a purchase SAM at its till."""
-    data = tmp_path / "shop"
-    made = demo_shop(data)
-    medium, card = f"pboc:{ISSUER.hex()}{SERIAL.hex()}", made["cards"]["mall-vip"]
-    with open_shop(data) as opened:
-
-        def done(verb: str, key: str, **facts: Any) -> int:
-            entry = opened.desk.call(Request(verb, "terminal:t", key, bytes(16), unit="issuer", **facts))
-            assert entry.outcome == "applied", entry.code
-            return entry.position
-
-        payload = {"medium": medium, "profile": "pboc2-3des", "keys": [[1, 0, 0]], "purse": 2}
-        done("register_medium", "m", card=card, payload=payload)
-        load = done("load", "l", card=card, command=Load(100_00, tender="cash", memo=pack_shown(Shown(medium))))
-        done("arrive", "a", ref=load, command=Arrive(memo=pack_shown(Shown(medium))))
-    till = told("terminal", "list", "--data", data)[0]["id"]
-    told("terminal", "sam", SAM.hex(), "--terminal", till, "--data", data)
-    return data
+    return shop_with_purse(tmp_path / "shop")
 
 
 def test_a_batch_is_cleared_once_and_its_cases_are_closed(shop: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from cardapi.clearing import scan
 from cardapi.pcsc import offline
 from cardapi.pcsc.drive import drive
-from cardapi.pcsc.errors import CardRemoved, OutcomeUnknown, WrongCard
+from cardapi.pcsc.errors import OutcomeUnknown, WrongCard
 from cardapi.pcsc.identify import identify
 from cardapi.pcsc.intents import DamagedIntents, Intents, TillBusy
 from cardapi.pcsc.offline import NotGenuine, Paid, StillOpen, Till, WrongModule, stored
@@ -34,38 +34,11 @@ from firmware_sim.testkeys import known_key
 from tests.cli.shop import call
 from tests.firmware_sim.support import h
 from tests.pcsc.daemon import Daemon
+from tests.pcsc.near import Held, NearModule
 from tests.support import sized
 
 MAKE = purse.Make()
 SELECT, BALANCE = h("00A4040009A00000000386980701"), h("805C000204")
-
-
-class Held:
-    """A card in the hand: a line that is cut when the card is."""
-
-    def __init__(self, card: Card) -> None:
-        self.card = card
-        card.power_on()
-
-    def transmit(self, command: bytes) -> bytes:
-        try:
-            return self.card.transmit(command)
-        except PowerCut:
-            raise CardRemoved("torn out") from None
-
-
-class NearModule(offline.Module):
-    """The module without a reader."""
-
-    def __init__(self, card: Card) -> None:
-        self.line, self.make = Held(card), MAKE
-        self.terminal = bytes.fromhex(self.ask(lambda: identify(MAKE)).number)
-
-    def ask(self, dialogue: Any) -> Any:
-        return drive(dialogue(), self.line)
-
-    def close(self) -> None:
-        pass
 
 
 def now() -> datetime:
@@ -313,7 +286,7 @@ def test_files(sam: Card, path: Path):
 def test_the_command(pcscd: Daemon, path: Path):
     """Pay, be torn out in the middle and put back, pay with too little money: all in one go, as a person at the counter would."""
     card = purse_of()
-    words = ("reader", "pay", "12.50", "--reader", pcscd.reader, "--sam", pcscd.second, "--batch", path, "--json", "--wait", "15")
+    words = ("reader", "pay", "12.50", "--reader", pcscd.reader, "--sam", pcscd.second, "--batch", path, "--json", "--wait", "60")
     with pcscd.holding(build.purchase_sam(), second=True, seen=False), pcscd.holding(card, away=0.2):
         pcscd.sees(pcscd.second, card=True)
         paid = json.loads(call(*words).stdout)
@@ -354,7 +327,7 @@ def test_the_service_is_killed_under_a_debit(pcscd: Daemon, own_pcscd: Pcscd, pa
         return answer
 
     card.transmit = killing  # type: ignore[method-assign]
-    words = ("reader", "pay", "12.50", "--reader", pcscd.reader, "--sam", pcscd.second, "--batch", path, "--json", "--wait", "20")
+    words = ("reader", "pay", "12.50", "--reader", pcscd.reader, "--sam", pcscd.second, "--batch", path, "--json", "--wait", "60")
     with pcscd.holding(build.purchase_sam(), second=True, seen=False), pcscd.holding(card):
         pcscd.sees(pcscd.second, card=True)
         paid = json.loads(call(*words).stdout)

@@ -31,7 +31,8 @@ from tests.clearing.yard import KEYS, Yard
 from tests.cli.shop import call
 from tests.firmware_sim.support import h
 from tests.pcsc.daemon import Daemon
-from tests.pcsc.test_offline import Held, Killed, NearModule, offer, purse_of
+from tests.pcsc.near import Held, NearModule
+from tests.pcsc.test_offline import Killed, offer, purse_of
 from tests.support import sized
 
 

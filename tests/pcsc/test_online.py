@@ -74,7 +74,7 @@ def purse(serial: int) -> Card:
 
 def station(pcscd: Daemon, shop: Shop, *words: str, ok: bool = True) -> Any:
     """`cardcore reader WORDS --json` at the counter."""
-    where = ("--reader", pcscd.reader, "--data", str(shop.data), "--wait", "15", "--json")
+    where = ("--reader", pcscd.reader, "--data", str(shop.data), "--wait", "60", "--json")
     result = call("reader", *words, *where, check=ok, **PIN)
     return json.loads(result.stdout) if ok else result.stderr
 

@@ -39,13 +39,13 @@ def rotated(random: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """What the terminal holds between the two halves of AuthenticateAES."""
+    """What the terminal holds between the two halves of an authentication: AuthenticateAES, and the native one."""
 
     key: Key
     random_terminal: bytes
     random_card: bytes
     answer: bytes
-    """The 32 octets to send: CBC(key, IV = C1, RndA || RndB rotated)."""
+    """The octets to send: RndA || RndB rotated, enciphered; for AES in CBC with IV = C1."""
 
 
 def start(key: Key, random_terminal: bytes, challenge: bytes) -> Handshake:

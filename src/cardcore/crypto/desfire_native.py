@@ -5,27 +5,16 @@ The card always enciphers and the reader always deciphers, in both directions. S
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from cardcore.crypto.cipher import decrypt_cbc, decrypt_ecb
-from cardcore.crypto.desfire_ev1 import crc16, rotated
+from cardcore.crypto.desfire_ev1 import Handshake, crc16, rotated
 from cardcore.crypto.errors import InvalidCryptoInput, InvalidMac
 from cardcore.crypto.key import Key, wipe
 from cardcore.crypto.mac import require_equal
 from cardcore.crypto.padding import pad_zeros
 
 RANDOM_OCTETS: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Handshake:
-    """What the terminal holds between the two halves. `answer`: the 16 octets to send."""
-
-    key: Key
-    random_terminal: bytes
-    random_card: bytes
-    answer: bytes
 
 
 def send(key: Key, data: bytes | bytearray) -> bytes:
