@@ -11,8 +11,8 @@ from cardapi.desk.request import Problem, Request
 from cardapi.desk.work import Work
 from cardapi.people.follow import REGISTRY
 from cardapi.store.port import CardRow, Entry, Record
-from cardcore.errors import Declined
-from cardcore.settlement import Account, Give, Programme, Settlement, Snapshot, coupon_purse, decide
+from cardcore.errors import CardcoreError, Declined
+from cardcore.settlement import Account, Give, Programme, Reverse, Settlement, Snapshot, coupon_purse, decide
 
 STOCKED = frozenset({"give", "redeem", "reverse"})  # money verbs that hand out or take back what is counted
 CODES_MAX = 1_000
@@ -86,6 +86,53 @@ def claim(work: Work, request: Request, card: CardRow, claims: Sequence[tuple[st
             request, account_id=card.account_id, card=card.number, body=given.pack(), settlement=given, verb="give",
             key=(model.CLAIMED, name), fingerprint=work.custody.fingerprint(name.encode()),
         )  # fmt: skip
+
+
+# ------------------------------------------------------------ awards
+def award(work: Work, request: Request, card: CardRow, entry: Entry, settlement: Settlement) -> None:
+    """Make the coupons that rules of the pack award with an entry, and take back those that its refund or reversal says (decision 0013).
+
+    Each award is an entry of its own, in the same commit, under a name made from the place of the award. What is out of stock is not
+    given, and what was used by then stays used.
+    """
+    programme = work.version(card, settlement.programme_version).programme
+    for won in settlement.awards():
+        terms = programme.awards[won.award]
+        if terms["kind"] != "coupon":
+            continue
+        name = f"award:{entry.partition}:{entry.ref if won.back else entry.position}:{won.posting}"
+        try:
+            if won.back:
+                _take_back(work, request, card, programme, name)
+            else:
+                _award(work, request, card, programme, Give(terms["id"], won.quantity, expires_at=won.valid_until), name)
+        except CardcoreError:
+            continue
+
+
+def _award(work: Work, request: Request, card: CardRow, programme: Programme, command: Give, name: str) -> None:
+    given = decide(Snapshot(programme, work.account(card.account_id)), command, work.at_us)
+    stock = count_stock(work, taken(given, programme))
+    made = work.add(
+        request, account_id=card.account_id, card=card.number, body=given.pack(), settlement=given, verb="give", key=("system", name),
+        fingerprint=work.custody.fingerprint(name.encode()),
+    )  # fmt: skip
+    keep_stock(work, request, made, stock)
+
+
+def _take_back(work: Work, request: Request, card: CardRow, programme: Programme, name: str) -> None:
+    made = work.keys.get(("system", name)) or work.store.find_keys([("system", name)]).get(("system", name))
+    if made is None:
+        return
+    ticket = Settlement.unpack(made.body)
+    snapshot = Snapshot(programme, work.account(card.account_id), ticket=ticket, ticket_position=made.position)
+    back = decide(snapshot, Reverse(unused=True), work.at_us)
+    stock = count_stock(work, taken(back, programme))
+    entry = work.add(
+        request, account_id=card.account_id, card=card.number, body=back.pack(), settlement=back, verb="reverse", ref=made.position,
+        key=("system", f"{name}:back"), fingerprint=work.custody.fingerprint(name.encode()),
+    )  # fmt: skip
+    keep_stock(work, request, entry, stock)
 
 
 # ------------------------------------------------------------ stock

@@ -64,6 +64,8 @@ def money(work: Work, request: Request) -> Entry:
     )
     if stock:
         coupons.keep_stock(work, request, entry, stock)
+    if work.version(card).programme.awards:
+        coupons.award(work, request, card, entry, settlement)
     return entry
 
 

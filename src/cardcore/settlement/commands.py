@@ -91,12 +91,16 @@ class Refund(Command):
 
 
 class Reverse(Command):
-    """Undo a top-up, transfer or adjustment exactly; Declined value_spent when its lots no longer hold it."""
+    """Undo a top-up, transfer or adjustment exactly; Declined value_spent when its lots no longer hold it.
 
-    __slots__ = ()
+    unused: of coupons that were given, take back those that nobody has used, and leave the others.
+    """
 
-    def __init__(self, *, memo: bytes = b"") -> None:
+    __slots__ = ("unused",)
+
+    def __init__(self, *, unused: bool = False, memo: bytes = b"") -> None:
         super().__init__(False, memo)
+        self.unused = unused
 
 
 class Load(Command):

@@ -448,6 +448,10 @@ cdef Settlement decide_reverse(Snapshot snapshot, object command, int64_t at_us)
     for other in snapshot.others:
         accounts[other.account.v.account_id] = other.account.copy()
     for i in range(done.n_postings):
+        if command.unused and done.verb_code == GIVE:
+            lot = snapshot.account.find(done.postings_[i].target_lot)
+            if lot == NULL or lot.amount < done.postings_[i].amount:
+                continue
         p = undo(s, &done.postings_[i], i, done.postings_[i].amount)
         if p.source == CUSTOMER:
             account = accounts.get(p.source_account)
@@ -459,6 +463,8 @@ cdef Settlement decide_reverse(Snapshot snapshot, object command, int64_t at_us)
             lot.amount -= p.amount
         if p.target == CUSTOMER and done.verb_code == TRANSFER:
             p.purse = done.postings_[i].line
+    if s.n_postings == 0:
+        raise Declined("value_spent")
     s.t.gross_fen, s.t.net_fen, s.t.outside_fen = done.t.gross_fen, done.t.net_fen, done.t.outside_fen
     s.t.principal_fen, s.t.bonus_fen, s.t.points_used = done.t.principal_fen, done.t.bonus_fen, done.t.points_used
     move_back(s, &(<Programme> snapshot.programme).r, snapshot.account, done, 0, done.t.net_fen, True, [])
