@@ -1,4 +1,5 @@
-"""Lines `postgres` and `postgres_http`: the server store, durable, beside pgbench on the same server in the same rounds.
+"""Lines `postgres`, `postgres_http` and `postgres_quorum`: the server store, durable, beside pgbench on the same server in the same
+rounds, beside itself with a database call for each request, and with a quorum of standbys.
 
 A server of our own on the disk that is measured, `fsync` and `synchronous_commit` on. pgbench runs its own tables in another
 database: `-N` is update, select and insert in one transaction, TPC-B-like adds two rows that all clients share.
@@ -158,7 +159,13 @@ def http(options: Options) -> Iterator[Line]:
         data = dataset.build(options.work / "postgres-http", cards, store=url, owner=owner, partitions=PARTITIONS)
         local.sql("VACUUM ANALYZE", "shop")
         made = Requests(data, options.seed)
+        single = options.work / "postgres-one-call"
+        shutil.copytree(data.directory, single)
+        with (single / "settings.toml").open("a") as settings:
+            settings.write(f"lanes = {CALLERS}\n")
+        one_call = servers.python("benchmarks.peers.one_call", "serve", "--data", str(single), "--host", "127.0.0.1", "--port", "0")
         with (
+            servers.serving(one_call, options.work / "postgres-0.log") as apart,
             servers.serving(cardcore(data), options.work / "postgres-1.log") as one,
             servers.serving([*cardcore(data), "--workers", "2"], options.work / "postgres-2.log") as two,
         ):
@@ -167,11 +174,64 @@ def http(options: Options) -> Iterator[Line]:
             batch = Subject(
                 f"settleBatch over HTTP, {BATCH:,} a call", "/s", Load(one, made.batches, seconds, BATCH_CONNECTIONS, 20_000, items=BATCH)
             )
+            each = Subject(
+                f"the same, a database call each, {CALLERS} connections", "/s", Load(apart, made.settles, seconds, CONNECTIONS, 2_000)
+            )
             simple = Subject(f"pgbench -N, {CALLERS} clients", "/s", pgbench.rate(seconds, "-N"))
             targets = [
+                Target("PostgreSQL over HTTP, gathered, vs a call each", gathered.name, each.name, 2),
                 Target("PostgreSQL over HTTP, gathered, vs pgbench -N", gathered.name, simple.name, 1.0),
                 Target("PostgreSQL over HTTP, 2 processes vs 1", pair.name, gathered.name, 0.5),
             ]
             notes = [f"{CONNECTIONS} connections, {cards:,} cards in {PARTITIONS} partitions, every request signed"]
-            subjects = [gathered, pair, batch, simple]
+            subjects = [gathered, pair, batch, each, simple]
             yield Line("postgres_http", "server store over HTTP", subjects, targets, notes)
+
+
+@contextmanager
+def quorum(options: Options) -> Iterator[Line]:
+    """16 callers on a primary that waits for one of two standbys, all on this machine, and on the same primary without."""
+    cards = 5_000 if options.quick else 20_000
+    seconds = options.seconds(3, 1)
+    with server(options) as local:
+        url, owner = database(local, "shop")
+        data = dataset.build(options.work / "postgres-quorum", cards, store=url, owner=owner, partitions=PARTITIONS)
+        local.sql("VACUUM ANALYZE", "shop")
+        standbys = [LocalServer(local.directory.with_name(name), SETTINGS) for name in ("s1", "s2")]
+        for standby in standbys:
+            standby.follow(local)
+            standby.start()
+        with (data.directory / "settings.toml").open("a") as settings:
+            settings.write('standby = "reports"\n')  # the line itself says in turn whether it waits for them
+        try:
+            with dataset.opened(data) as shop:
+                callers = Callers(shop, data, dataset.sale(TICKET), options.seed)
+
+                def waiting(names: str) -> Callable[[], float]:
+                    run = callers.rate(seconds)
+
+                    def settled() -> float:
+                        _require(local, names)
+                        return run()
+
+                    return settled
+
+                alone = Subject("settle, 16 callers, no standby waited for", "/s", waiting(""))
+                together = Subject("settle, 16 callers, ANY 1 (s1, s2)", "/s", waiting("ANY 1 (s1, s2)"))
+                targets = [Target("PostgreSQL: quorum of one of two vs none", together.name, alone.name, 0.4)]
+                notes = [f"{cards:,} cards in {PARTITIONS} partitions; three servers on one machine and one disk"]
+                yield Line("postgres_quorum", "server store with a quorum", [alone, together], targets, notes)
+        finally:
+            _require(local, "")
+            for standby in standbys:
+                standby.stop("immediate")
+
+
+def _require(local: LocalServer, names: str) -> None:
+    """Set what a commit waits for, and see that it counts."""
+    local.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+    local.sql("SELECT pg_reload_conf()")
+    while local.sql("SHOW synchronous_standby_names") != [(names,)]:
+        time.sleep(0.01)
+    while names and local.sql("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'quorum' AND state = 'streaming'") == []:
+        time.sleep(0.01)

@@ -14,6 +14,7 @@ LINES: dict[str, Opener] = {
     "growth": line_growth.growth,
     "postgres": line_postgres.store,
     "postgres_http": line_postgres.http,
+    "postgres_quorum": line_postgres.quorum,
     "tac": line_crypto.tacs,
     "diversify": line_crypto.diversification,
     "clearing": line_clearing.clearing,
