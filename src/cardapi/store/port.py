@@ -128,6 +128,16 @@ class Record(msgspec.Struct, gc=False):
     changed_at: int = 0  # position of the entry that last changed it, 0 = beside the journal
 
 
+def record_of(row: Sequence[Any]) -> Record:
+    """A record as a store's row has it: kind, id, body, its keys as JSON, the position that changed it."""
+    kind, name, body, text, changed_at = row
+    try:
+        keys = tuple((index, value) for index, value in msgspec.json.decode(text))
+    except (msgspec.MsgspecError, ValueError, TypeError):  # damaged: `verify` shall find that it is another row
+        keys = (("", text),)
+    return Record(kind, name, body, keys, changed_at)
+
+
 class Batch(msgspec.Struct):
     """What one commit writes: all of it or nothing."""
 

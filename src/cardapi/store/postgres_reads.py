@@ -15,7 +15,7 @@ from cardapi.store import postgres_records as records
 from cardapi.store import postgres_sql as sql
 from cardapi.store import schema
 from cardapi.store.chain import unpack_further
-from cardapi.store.port import AccountRow, CardRow, Entry, Found, Head, MediumRow, Record, StoreError
+from cardapi.store.port import AccountRow, CardRow, Entry, Found, Head, MediumRow, Record, StoreError, record_of
 from cardcore.clearing.blocked import Blocked
 from cardcore.clearing.body import Row
 
@@ -126,17 +126,17 @@ class PostgresReads:
         return self._rows(sql.DOCUMENTS) if kind is None else self._rows(sql.DOCUMENTS_OF, (kind,))
 
     def records(self, kind: str, ids: Sequence[str]) -> dict[str, Record]:
-        return {row[1]: records.record(row) for row in self._rows(records.BY_ID, (kind, arrays.texts(ids)))}
+        return {row[1]: record_of(row) for row in self._rows(records.BY_ID, (kind, arrays.texts(ids)))}
 
     def find_records(
         self, kind: str, index: str, low: str, high: str | None = None, *, after: tuple[str, str] = ("", ""), limit: int = 100
     ) -> list[Record]:
         asked = (kind, index, low, low if high is None else high, *after, limit)
-        return [records.record(row) for row in self._rows(records.FIND, asked)]
+        return [record_of(row) for row in self._rows(records.FIND, asked)]
 
     def all_records(self, kind: str | None = None, after: str = "") -> Iterator[Record]:
         rows = self._stream(records.ALL) if kind is None else self._stream(records.OF_KIND, (kind, after))
-        yield from map(records.record, rows)
+        yield from map(record_of, rows)
 
     def cards(self) -> Iterator[CardRow]:
         for row in self._stream(sql.CARDS):

@@ -40,16 +40,6 @@ STRAYS = (
 )
 
 
-def record(row: Sequence[Any]) -> Record:
-    """A row as read."""
-    kind, name, body, text, changed_at = row
-    try:
-        keys = tuple((index, value) for index, value in json.loads(text))
-    except (ValueError, TypeError):  # damaged: `verify` shall find that it is another row
-        keys = (("", text),)
-    return Record(kind, name, body, keys, changed_at)
-
-
 def steps(rows: Iterable[Record]) -> list[tuple[str, Sequence[Any]]]:
     """The statements that upsert records and their keys, or take them away, each with its parameters."""
     last = {(row.kind, row.id): row for row in rows}

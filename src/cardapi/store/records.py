@@ -8,28 +8,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from cardapi.store import statements as sql
-from cardapi.store.port import Record
+from cardapi.store.port import Record, record_of
 
 CHUNK = 1_000  # rows fetched at a time when all are read
 
 
-def _record(row: tuple[Any, ...]) -> Record:
-    kind, name, body, text, changed_at = row
-    try:
-        keys = tuple((index, value) for index, value in json.loads(text))
-    except (ValueError, TypeError):  # damaged: `verify` shall find that it is another row
-        keys = (("", text),)
-    return Record(kind, name, body, keys, changed_at)
-
-
 def read(connection: sqlite3.Connection, kind: str, ids: Sequence[str]) -> dict[str, Record]:
     """By id. Raises sqlite3.Error."""
-    return {row[1]: _record(row) for row in connection.execute(sql.RECORDS, (kind, json.dumps(ids))).fetchall()}
+    return {row[1]: record_of(row) for row in connection.execute(sql.RECORDS, (kind, json.dumps(ids))).fetchall()}
 
 
 def find(connection: sqlite3.Connection, asked: tuple[Any, ...]) -> list[Record]:
     """By key, as `Store.find_records`. Raises sqlite3.Error."""
-    return [_record(row) for row in connection.execute(sql.FIND_RECORDS, asked).fetchall()]
+    return [record_of(row) for row in connection.execute(sql.FIND_RECORDS, asked).fetchall()]
 
 
 def every(connection: sqlite3.Connection, kind: str | None, after: str) -> Iterator[Record]:
@@ -37,7 +28,7 @@ def every(connection: sqlite3.Connection, kind: str | None, after: str) -> Itera
     cursor = connection.execute(sql.ALL_RECORDS) if kind is None else connection.execute(sql.RECORDS_OF, (kind, after))
     size = 1  # who only asks whether there is one does not read a thousand
     while rows := cursor.fetchmany(size):
-        yield from map(_record, rows)
+        yield from map(record_of, rows)
         size = CHUNK
 
 
@@ -62,7 +53,7 @@ def steps(connection: sqlite3.Connection, rows: Iterable[Record]) -> list[tuple[
 
 def replacing(connection: sqlite3.Connection, rows: Iterable[Record]) -> list[tuple[str, list[tuple[Any, ...]]]]:
     """The statements that put these in the place of every record that is a projection of the journal. Raises sqlite3.Error."""
-    stale = [_record(row) for row in connection.execute(sql.JOURNALED_RECORDS).fetchall()]
+    stale = [record_of(row) for row in connection.execute(sql.JOURNALED_RECORDS).fetchall()]
     rows = list(rows)
     return [
         (sql.DELETE_RECORD_KEY, [(row.kind, *pair, row.id) for row in stale for pair in row.keys]),
