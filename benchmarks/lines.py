@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from . import line_batch, line_clearing, line_core, line_crypto, line_growth, line_http, line_pcsc, line_postgres, line_store
+from . import line_batch, line_clearing, line_core, line_crypto, line_growth, line_http, line_pcsc, line_postgres, line_rules, line_store
 from .harness import Opener
 
 LINES: dict[str, Opener] = {
     "core": line_core.single,
     "batch": line_batch.columns,
+    "rules": line_rules.rules,
     "store": line_store.one_caller,
     "http": line_http.settle,
     "http_batch": line_http.settle_batch,

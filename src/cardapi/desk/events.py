@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from cardapi.desk import coupons
 from cardapi.desk.facts import facts
 from cardapi.desk.request import Request
 from cardapi.desk.work import Work
@@ -42,10 +43,12 @@ def happen(work: Work, request: Request, card: CardRow | None, name: str, key: s
         settlement = decide(Snapshot(version.programme, home.account(card.account_id), facts=told), Event(name), work.at_us)
     except Declined:
         return
-    home.add(
+    entry = home.add(
         request, account_id=card.account_id, card=card.number, body=settlement.pack(), settlement=settlement, verb="event",
         key=("system", key),
     )  # fmt: skip
+    if version.programme.awards:
+        coupons.award(home, request, card, entry, settlement)
 
 
 def joined(work: Work, request: Request, member: str, card: CardRow) -> None:
