@@ -72,6 +72,8 @@ def test_tickets_of_a_year_under_three_packs() -> None:
     assert {pack["totals"]["tickets"] for pack in first["packs"]} == {400}
     assert {pack["totals"]["gross_fen"] for pack in first["packs"]} == {first["baseline"]["totals"]["gross_fen"]}
     assert first["packs"][2]["points"]["used"] > 0
+    [unheard] = [note for note in first["notes"] if note.startswith("events that nobody recorded")]
+    assert "birthday" in unheard  # of mall-plan-a
 
 
 @pytest.mark.parametrize(

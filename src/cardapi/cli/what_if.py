@@ -158,6 +158,7 @@ def _journal_notes(past: Journal, programmes: list[Programme], asks: frozenset[s
     lines, fen = past.uncategorised
     if lines and any(rule["categories"] is not None for programme in programmes for rule in programme.rules):
         notes.append(f"{lines:,} lines ({yuan(fen)}) have no category in the journal: rules that ask for one did not apply to them")
+    notes += _unheard(programmes, past.events)
     for verb, times in sorted(past.left_out.items()):
         if times:
             notes.append(f"{times:,} entries of verb {verb} are not done again under the packs")
@@ -168,6 +169,12 @@ def _journal_notes(past: Journal, programmes: list[Programme], asks: frozenset[s
     if "stock" in asks:
         notes.append("what campaigns had in stock is not in the journal: rules that ask for it did not apply")
     return notes
+
+
+def _unheard(programmes: list[Programme], events: set[str]) -> list[str]:
+    """Which events the packs wait for that never happened."""
+    names = sorted(frozenset().union(*(programme.events for programme in programmes)) - events)
+    return [f"events that nobody recorded did not happen here either: {', '.join(names)}"] if names else []
 
 
 # ---------------------------------------------------------------- tickets of a data set
@@ -198,6 +205,7 @@ def _of_tickets(
     report = _report(sides[against], [sides[pack] for pack in packs], accounts, end, lambda account: f"household {account}")
     report["source"] = f"{source.title}: {ended:,} tickets"
     report["notes"] = [*source.caveats, rule.words(), "the data set's lines have no category here: rules that ask for one did not apply"]
+    report["notes"] += _unheard(list(programmes.values()), set())
     if not spend_points:
         report["notes"].append("nobody pays with points (--spend-points)")
     return report

@@ -70,6 +70,7 @@ class Journal:
         self.tally = Tally()
         self.refused = 0
         self.left_out: Counter[str] = Counter()  # verbs that no supposed shop can do again
+        self.events: set[str] = set()  # names of those that happened
         self.uncategorised = [0, 0]  # lines, fen
         self.ended_at = 0  # epoch second of the last entry taken in
         self.named = self._names()
@@ -156,6 +157,7 @@ class Journal:
             if named is not None:
                 named.followers.append(done)
         elif done.verb == "event":
+            self.events.add(done.outside_tender)
             happening = _occurred(entry, done, key, self._facts(entry, done))
         elif done.verb in MOVING:
             happening = _moved(entry, done, key, programme)
