@@ -89,8 +89,8 @@ class Reminders:
         found = context.store.read_accounts([names[name] for name in held])
         for name, row in held.items():
             card = found[names[name]].card
-            units = context.registry.programme(card.programme, context.now()).purse_units
-            points = [lot for lot in ending[names[name]] if units[lot.purse] == "points"]
+            programme = context.registry.programme(card.programme, context.now())
+            points = [lot for lot in ending[names[name]] if programme.unit_of(lot.purse) == "points"]
             for end, lots in groupby(points, key=lambda lot: lot.expires_at):
                 facts: dict[str, str | int] = {
                     "card": card.number[-4:], "count": sum(lot.amount for lot in lots), "day": day_of(end - 1).isoformat(),

@@ -482,7 +482,7 @@ def expires_at(Programme programme not None, int64_t at, int months, int days):
 
 def voided_at(Programme programme not None, int purse, int64_t expires_at):
     """When a lot of a purse is voided; 0 = never."""
-    if not 0 <= purse < programme.r.n_purses:
+    if not (0 <= purse < programme.r.n_purses or 0 <= purse - PURSES_MAX < programme.r.n_coupons):
         raise IndexError(purse)
     return void_after(&programme.r, purse, expires_at)
 
