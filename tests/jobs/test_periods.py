@@ -207,3 +207,16 @@ def test_periods_begin_on_their_first_day() -> None:
         "2026-11-16", "2026-11-01", "2026-10-01", "2026-01-01",
     ]  # fmt: skip
     assert START_S % 86_400 == 16 * 3600
+
+
+def test_a_registration_may_award_a_coupon_in_its_own_commit(till: Timed) -> None:
+    publish(
+        till, "gifted", '[[coupon]]\nname = "tea"\ntitle = { zh = "茶", en = "Tea" }\noff_fen = 5_00\nspend_min_fen = 20_00\n',
+        '[[award]]\nname = "welcome-tea"\nid = "tea"\n',
+        rule("welcome", 'grant = "welcome-tea", amount = 2', 'event = ["registration"]'),
+    )  # fmt: skip
+    card = till.card(1_00, "gifted")
+    enrol(till, person(), card=card)
+    coupons = [lot for lot in account(till, card).lots() if lot.purse >= 64]
+    assert len(coupons) == 2
+    till.sound()

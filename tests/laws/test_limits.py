@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from cardapi.members.profile import Evidence
 from cardapi.store.fold import unpack_facts
-from cardcore.settlement import Expire, Refund, Reverse, Sale, TopUp, Transfer, Void
-from tests.laws.conftest import China
+from cardcore.settlement import Account, Adjust, Expire, Refund, Reverse, Sale, TopUp, Transfer, Void
+from tests.laws.conftest import LASTING, China
 from tests.members.till import enrol, person
 
 NAMED, UNNAMED = 5000_00, 1000_00
@@ -206,4 +206,22 @@ def test_sums_of_purchases_are_pruned(china: China) -> None:
     china.pay_in(china.empty(), 1, purchase="po")
     china.clock.pass_days(3)
     assert china.shop.background.jobs.run("pruning").counts == {"purchases": 1}
+    china.sound()
+
+
+def test_lapsed_principal_does_not_keep_points_from_lapsing(china: China) -> None:
+    """W2 keeps what was paid; points that ended at the same time go all the same (X01)."""
+    points = '[[purse]]\nname = "points"\nunit = "points"\nrole = "points"\nexpires_after = "P1Y"\n'
+    text = LASTING.replace('"lasting"', '"pointed"') + points
+    payload = {"kind": "programme", "id": "pointed@1", "document": {"valid_from": 0, "pack": text}}
+    china.done("change", payload=payload)
+    card = china.empty("pointed")
+    china.pay_in(card, 100)
+    china.done("adjust", card=card, command=Adjust("points", 50))
+    china.clock.pass_days(4 * 366)
+    assert china.code("expire", card=card, command=Expire()) == ""
+    assert china.balance(card) == 100
+    account = Account.unpack(china.shop.store.reader().read([card])[card].account.state)
+    assert [lot.amount for lot in account.lots()] == [100], "the points are gone, the principal is there"
+    assert china.code("expire", card=card, command=Expire()) == "law_validity"
     china.sound()

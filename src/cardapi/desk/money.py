@@ -48,7 +48,12 @@ def money(work: Work, request: Request) -> Entry:
             fit(work, request, card, ticket.position if ticket else 0)
         settlement, claims = _decide(work, request, card, account, ticket)
         if work.registry.law() is not None:
-            lawful(work, request, card, settlement)
+            try:
+                lawful(work, request, card, settlement)
+            except Declined as declined:
+                if declined.declined_code != "law_validity" or verb != "expire":
+                    raise
+                settlement = _expire_the_rest(work, card, request, declined)
         stock = coupons.count_stock(work, _taken(work, card, settlement)) if verb in coupons.STOCKED else []
     except Declined as declined:
         return refuse(work, request, card, declined, ticket.position if ticket else 0)
@@ -67,6 +72,16 @@ def money(work: Work, request: Request) -> Entry:
     if work.version(card).programme.awards:
         coupons.award(work, request, card, entry, settlement)
     return entry
+
+
+def _expire_the_rest(work: Work, card: CardRow, request: Request, declined: Declined) -> Settlement:
+    """What a law keeps for the holder stays; all else that has lapsed goes (W2). Raises `declined` where there is nothing else."""
+    memo = request.command.memo if request.command is not None else b""
+    try:
+        snapshot = Snapshot(work.version(card).programme, work.account(card.account_id))
+        return decide(snapshot, Expire(keep_principal=True, memo=memo), work.at_us)
+    except Declined:
+        raise declined from None
 
 
 def _taken(work: Work, card: CardRow, settlement: Settlement) -> dict[str, tuple[int, int]]:
