@@ -107,7 +107,7 @@ class Tally:
                 if counter["streak"]:
                     found.append(Movement(counter["number"], this, this, had + gained, "never"))
                 else:
-                    found.append(Movement(counter["number"], this, this - counter["last"] + 1, gained, back))
+                    found.append(Movement(counter["number"], this, this - max(counter["last"], counter.get("kept", 1)) + 1, gained, back))
         return found
 
     def tier(self) -> int:
@@ -116,6 +116,9 @@ class Tally:
             counter = tier["counter"]
             if index and counter >= 0 and self.had[counter] + self.gained[counter] >= tier["counter_min"]:
                 best = index
+        for rule in self.programme["rules"]:
+            if rule["effect"] == "promote" and self.had[rule["counter"]] + self.gained[rule["counter"]] > 0:
+                best = max(best, rule["tier"])
         return best
 
 

@@ -101,6 +101,7 @@ class Ticket:
     quantities: list[int] = field(default_factory=list)
     moves: list[Any] = field(default_factory=list)
     stepped: int = 0  # of the earned points: for steps of a counter
+    gave: list[Any] = field(default_factory=list)  # rebates and grants
 
 
 @dataclass
@@ -124,6 +125,7 @@ class Account:
     spend_fen: int = 0
     points_earned: int = 0
     owed_points: int = 0
+    owed_fen: int = 0  # granted value that returns took back and that was gone
     next_lot: int = 1
     on_card: int = 0  # on the card's own memory
     flight: Flight | None = None

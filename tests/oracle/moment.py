@@ -18,6 +18,8 @@ class Moment:
     tender: str = ""
     facts: dict[str, Any] | None = field(default=None)
     tally: Any = None  # Tally of the account, where the pack counts
+    event: str = ""
+    points: int = 0  # of the card, not lapsed, when an event happens
 
 
 def holds(programme: Programme, predicate: dict[str, Any], moment: Moment) -> bool:
@@ -34,6 +36,10 @@ def holds(programme: Programme, predicate: dict[str, Any], moment: Moment) -> bo
             return (local - EPOCH).days >= values[0]
         case "until":
             return (local - EPOCH).days <= values[0]
+        case "event":
+            return moment.event in values
+        case "points_end":
+            return moment.points % 10 in values
         case "tender":
             return moment.tender in values
         case "before":
@@ -68,3 +74,34 @@ def holds(programme: Programme, predicate: dict[str, Any], moment: Moment) -> bo
 def asked(programme: Programme, rule: dict[str, Any], moment: Moment) -> bool:
     """Whether all conditions of a rule that do not change within a ticket are met."""
     return all(holds(programme, programme["predicates"][index], moment) for index in rule["asks"])
+
+
+def matching(programme: Programme, effect: str, tier: int, gross: int, moment: Moment, verb: str = "settle") -> list[Any]:
+    """Rules of an effect that this tier, ticket (or top-up) size and moment may use: by priority, then in the pack's order."""
+    found = [
+        rule
+        for rule in programme["rules"]
+        if rule["effect"] == effect
+        and rule["on"] == verb
+        and (rule["tiers"] is None or tier in rule["tiers"])
+        and rule["amount_min_fen"] <= gross <= rule["amount_max_fen"]
+        and asked(programme, rule, moment)
+        and (not rule["quotas"] or moment.tally.left(rule) > 0)
+    ]
+    return sorted(found, key=lambda rule: -rule["priority"])
+
+
+def one_of_group(rules: list[Any]) -> list[Any]:
+    """Of rules that would all act, those that do: the first of each exclusive group."""
+    return [
+        rule
+        for index, rule in enumerate(rules)
+        if not rule["exclusive"] or rule["exclusive"] not in [earlier["exclusive"] for earlier in rules[:index]]
+    ]
+
+
+def speaks_of(programme: Programme, rule: Any, category: str, flags: int) -> bool:
+    """Whether a line of this category with these flags is one that the rule is about."""
+    names = [programme["categories"][index] for index in rule["categories"] or ()]
+    wanted, unwanted = rule["flags"]
+    return (rule["categories"] is None or category in names) and flags & wanted == wanted and flags & unwanted == 0

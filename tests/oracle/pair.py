@@ -84,6 +84,9 @@ class Pair:
         self.outcomes[f"{label} {got}"] = self.outcomes.get(f"{label} {got}", 0) + 1
         if settlement is None:
             return got, None
+        awards = [(one.award, one.quantity, one.valid_until, one.back) for one in settlement.awards()]
+        expected_awards = numbers.pop("awards", [])
+        assert sorted(awards) == sorted(expected_awards), f"{label}: awards core {awards}, oracle {expected_awards}"
         for key, number in numbers.items():
             assert getattr(settlement, key) == number, f"{label}: {key} core {getattr(settlement, key)}, oracle {number}"
         if not commit:
@@ -109,7 +112,7 @@ class Pair:
     def compare(self, label: str) -> None:
         for account in self.core:
             mine = self.mine[account.account_id]
-            for name in ("tier", "orders", "spend_fen", "points_earned", "owed_points"):
+            for name in ("tier", "orders", "spend_fen", "points_earned", "owed_points", "owed_fen"):
                 assert getattr(account, name) == getattr(mine, name), (
                     f"{label}: {name} core {getattr(account, name)}, oracle {getattr(mine, name)}"
                 )

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from tests.oracle.counters import Tally, move
+from tests.oracle.given import Bought, after_sale, awarded, capped, money_of, promoted, scored
 from tests.oracle.model import (
     COVER,
     DAY_S,
@@ -29,7 +30,7 @@ from tests.oracle.model import (
     reached_tier,
     rounded,
 )  # fmt: skip
-from tests.oracle.moment import Moment, asked
+from tests.oracle.moment import Moment, matching, one_of_group, speaks_of
 
 
 @dataclass
@@ -64,36 +65,6 @@ class Figures:
 
     numbers: dict[str, Any] = field(default_factory=dict)
     lines: list[dict[str, int]] = field(default_factory=list)
-
-
-def matching(programme: Programme, effect: str, tier: int, gross: int, moment: Moment) -> list[Any]:
-    """Rules of an effect that this tier, ticket (or top-up) size and moment may use: by priority, then in the pack's order."""
-    found = [
-        rule
-        for rule in programme["rules"]
-        if rule["effect"] == effect
-        and (rule["tiers"] is None or tier in rule["tiers"])
-        and rule["amount_min_fen"] <= gross <= rule["amount_max_fen"]
-        and asked(programme, rule, moment)
-        and (not rule["quotas"] or moment.tally.left(rule) > 0)
-    ]
-    return sorted(found, key=lambda rule: -rule["priority"])
-
-
-def one_of_group(rules: list[Any]) -> list[Any]:
-    """Of rules that would all act, those that do: the first of each exclusive group."""
-    return [
-        rule
-        for index, rule in enumerate(rules)
-        if not rule["exclusive"] or rule["exclusive"] not in [earlier["exclusive"] for earlier in rules[:index]]
-    ]
-
-
-def speaks_of(programme: Programme, rule: Any, category: str, flags: int) -> bool:
-    """Whether a line of this category with these flags is one that the rule is about."""
-    names = [programme["categories"][index] for index in rule["categories"] or ()]
-    wanted, unwanted = rule["flags"]
-    return (rule["categories"] is None or category in names) and flags & wanted == wanted and flags & unwanted == 0
 
 
 def price(programme: Programme, tier: int, gross: int, item: Item, moment: Moment) -> dict[str, int]:
@@ -264,7 +235,7 @@ def accrue(
             moment.tally.use(rule, points)
             total += points
             done.append(rule["exclusive"])
-    return total
+    return capped(programme, purses_of(programme, "points")[0], "settle", tier, gross, moment, total)
 
 
 def steps(programme: Programme, moment: Moment) -> int:
@@ -362,16 +333,17 @@ def sell(
         ticket.moves = moment.tally.moves()
         move(account, ticket.moves)
     else:
-        complete(programme, account, before, ticket, paid_fen, moment)
+        numbers["liability_delta_fen"] += complete(programme, account, before, ticket, paid_fen, moment)
         numbers["points_earned"] = ticket.earned
+        numbers["awards"] = awarded(ticket.gave)
     numbers["tier_after"] = account.tier
     numbers["after_money_fen"] = account.money(programme, now)
     numbers["after_points"] = account.points(programme, now)
     return numbers, ticket
 
 
-def complete(programme: Programme, account: Account, before: Account, ticket: Ticket, paid: dict[str, int], moment: Moment) -> None:
-    """Steps 7 and 8 of a sale or capture: points, counters, tier."""
+def complete(programme: Programme, account: Account, before: Account, ticket: Ticket, paid: dict[str, int], moment: Moment) -> int:
+    """Steps 7 and 8 of a sale or capture: points, counters, what is given, tier. Answers the value that came onto the card."""
     items = [(category, flags, line["net"]) for category, flags, line in zip(ticket.categories, ticket.flags, ticket.lines, strict=True)]
     whole = sum(net for _, _, net in items)
     goods = [(category, count, net) for (category, _, net), count in zip(items, ticket.quantities, strict=True)]
@@ -382,9 +354,16 @@ def complete(programme: Programme, account: Account, before: Account, ticket: Ti
     ticket.earned += ticket.stepped
     ticket.earned_lot = credit_points(programme, account, before, ticket.earned, moment.now)
     tally.count("points", ticket.earned)
+    bought = Bought(items, whole, paid)
+    held = money_of(programme, account)
+    ticket.gave = after_sale(programme, account, before, ticket.gross, bought, moment)
+    held = money_of(programme, account) - held
+    scored(programme, account, ticket.gross, bought, moment)
+    promoted(programme, account, ticket.gross, moment)
     ticket.moves = tally.moves()
     move(account, ticket.moves)
     account.orders += 1
     account.spend_fen += ticket.net - ticket.points_fen
     account.points_earned += ticket.earned
     account.tier = max(account.tier, reached_tier(programme, account), tally.tier())
+    return held

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.oracle.counters import Movement, Tally, points_back
 from tests.oracle.counters import take_back as take_counters_back
+from tests.oracle.given import awarded, money_of, take_given
 from tests.oracle.model import Account, Nonsense, Part, Programme, Refused, Ticket, allot, in_order, purses_of, reached_tier
 from tests.oracle.moment import Moment
 from tests.oracle.sale import complete, paid_by
@@ -67,18 +68,19 @@ def capture(
     ticket.partly = amount < hold.net
     paid = paid_by(programme, kept, own) | {"points": hold.points_fen}
     before = account.tier
-    complete(programme, account, was, ticket, paid, moment)
+    entered = complete(programme, account, was, ticket, paid, moment)
     numbers = {
         "net_fen": amount, **{f"{kind}_fen": fen for kind, fen in paid.items()},
         "points_used": sum(part.units for part in kept if part.kind in ("points", "redeem")), "points_earned": ticket.earned,
-        "liability_delta_fen": -(paid["principal"] + paid["bonus"] + paid["further"]),
+        "awards": awarded(ticket.gave),
+        "liability_delta_fen": entered - (paid["principal"] + paid["bonus"] + paid["further"]),
     }  # fmt: skip
     return after(programme, account, now, **numbers) | {"tier_before": before}, ticket
 
 
-def fall(account: Account, had: int, has: int) -> None:
+def fall(programme: Programme, account: Account, had: int, has: int) -> None:
     """T07: what a return takes back may have reached the tier; then it goes, down to the one the card was issued with."""
-    if has < had and account.tier <= had:
+    if programme["review"]["returns"] == "at-once" and has < had and account.tier <= had:
         account.tier = min(account.tier, max(account.base_tier, has))
 
 
@@ -141,12 +143,15 @@ def refund(
     clawed += take_counters_back(programme, account, ticket.moves, share, whole=ticket.closed)
     points_back(account, ticket.moves, clawed)
     take_back(programme, account, ticket, clawed, now)
+    left = money_of(programme, account)
+    awards = take_given(programme, account, ticket.gave, ticket.returned, ticket.net, now, whole=ticket.closed)
+    left -= money_of(programme, account)
     account.points_earned -= clawed
     account.spend_fen -= amount - back["points"]
-    fall(account, had, max(reached_tier(programme, account), Tally.of(programme, account, now).tier()))
+    fall(programme, account, had, max(reached_tier(programme, account), Tally.of(programme, account, now).tier()))
     numbers = {
         "net_fen": amount, **{f"{kind}_fen": fen for kind, fen in back.items()}, "points_used": units_back, "points_earned": clawed,
-        "liability_delta_fen": back["principal"] + back["bonus"] + back["further"],
+        "liability_delta_fen": back["principal"] + back["bonus"] + back["further"] - left, "awards": awards,
     }  # fmt: skip
     return after(programme, account, now, **numbers) | {"tier_before": before}
 
@@ -214,7 +219,7 @@ def reverse(programme: Programme, accounts: Accounts, own: int, moves: list[Move
             owner.take(lot, units)
         else:
             owner.give_back(was, -units)
-    fall(account, had, max(reached_tier(programme, account), Tally.of(programme, account, now).tier()))
+    fall(programme, account, had, max(reached_tier(programme, account), Tally.of(programme, account, now).tier()))
     return after(programme, account, now) | {"tier_before": before}
 
 

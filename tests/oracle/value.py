@@ -9,8 +9,7 @@ from typing import Any
 
 from tests.oracle.counters import Movement, Tally, move
 from tests.oracle.model import Account, Lot, Programme, Refused, in_order, later, lot_expiry, purses_of
-from tests.oracle.moment import Moment
-from tests.oracle.sale import matching, one_of_group
+from tests.oracle.moment import Moment, matching, one_of_group
 
 Move = tuple[Account, Lot, int] | Movement
 """What a verb did to one lot: (account, the lot as a picture, units in (+) or out (-))."""
@@ -54,7 +53,8 @@ def top_up(programme: Programme, account: Account, paid: int, moment: Moment) ->
     tally.count("topups", 1)
     tally.count("charged", paid)
     tally.known = True
-    acting = [rule for rule in matching(programme, "bonus", account.tier, paid, replace(moment, tally=tally)) if paid >= rule["per_fen"]]
+    moment = replace(moment, tally=tally)
+    acting = [rule for rule in matching(programme, "bonus", account.tier, paid, moment, "topup") if paid >= rule["per_fen"]]
     grants = []
     for rule in one_of_group(acting):
         amount = min(paid // rule["per_fen"] * rule["amount"], tally.left(rule))
@@ -159,9 +159,15 @@ def adjust(programme: Programme, account: Account, purse: str, amount: int, now:
     return after(programme, account, now, liability_delta_fen=amount if fen else 0), moves
 
 
+def void_at(programme: Programme, lot: Lot) -> int:
+    """R08: lapsed points are kept for draws for a while; all else ends with its lot."""
+    months, days = programme["purses"][lot.purse]["grace"]
+    return later(lot.expires_at - 1, months, days, programme["utc_offset_s"]) or lot.expires_at
+
+
 def expire(programme: Programme, account: Account, now: int) -> tuple[dict[str, Any], list[Move]]:
     """X01: what has lapsed leaves its lots, whole."""
-    gone = [lot for lot in account.lots.values() if not lot.alive(now)]
+    gone = [lot for lot in account.lots.values() if lot.expires_at and void_at(programme, lot) <= now]
     if not gone:
         raise Refused("nothing_to_do")
     moves: list[Move] = [(account, copy(lot), -lot.amount) for lot in gone]
