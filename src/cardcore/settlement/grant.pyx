@@ -64,6 +64,19 @@ cdef int64_t pending_lot(const Value* v, const Work* w, int purse, int64_t expir
     return 0
 
 
+cdef int64_t room_in(const Value* v, const Work* w, int64_t lot_id) noexcept nogil:
+    """What a lot can still take with what this decision puts into it; the fold takes no more (M2)."""
+    cdef int i
+    cdef int64_t room = AMOUNT_LIMIT
+    for i in range(v.n_lots):
+        if v.lots[i].lot_id == lot_id:
+            room -= v.lots[i].amount
+    for i in range(w.n_postings):
+        if w.postings[i].target == CUSTOMER and w.postings[i].target_lot == lot_id:
+            room -= w.postings[i].amount
+    return room
+
+
 cdef int give(
     const Rules* r, const Value* v, int purse, int award, int months, int days, int own_end, int64_t amount, int64_t at_s, int role, Work* w
 ) except -1 nogil:
@@ -105,6 +118,9 @@ cdef int give(
             return D_LIMIT_EXCEEDED
         lot_id = w.next_lot
         w.next_lot += 1
+    if amount > room_in(v, w, lot_id):
+        w.fact = AMOUNT_LIMIT
+        return D_LIMIT_EXCEEDED
     p = add(w)
     p.amount, p.unit, p.target = amount, unit, CUSTOMER
     p.source = BONUS_COST if unit == FEN else ENTITLEMENT_ISSUE
