@@ -188,6 +188,21 @@ def test_a_coupon_that_stays_used_comes_back_with_a_void_only() -> None:
     assert len(holder.coupons()) == 2
 
 
+def test_who_keeps_the_free_piece_keeps_no_coupon() -> None:
+    """The line that was paid goes back, by its number or its price: the coupon comes with the free piece, not before (P3)."""
+    for paid_back in (Refund(lines=(0,)), Refund(amount_fen=20_00)):
+        holder = Holder(pack.load(SHOP.replace('on_refund = "keep"', "")))
+        holder.do(Give("cup"))
+        holder.pay([Line(20_00, sku="cake"), Line(30_00, sku="latte")], "cup")
+        assert holder.do(paid_back, 2).net_fen == 20_00
+        assert len(holder.coupons()) == 2
+        assert holder.do(Refund(lines=(1,)), 2).net_fen == 0
+        assert len(holder.coupons()) == 3
+        for again in (Refund(), Refund(lines=(1,)), Void()):
+            with pytest.raises(Declined):
+                holder.do(again, 2)
+
+
 def test_a_ticket_that_is_given_back_whole_or_not_at_all() -> None:
     holder = Holder()
     holder.do(Give("each-50"))

@@ -136,7 +136,10 @@ def refund(
         clawed = base - ticket.taken_back
     ticket.taken_back += clawed
     had = max(reached_tier(programme, account), Tally.of(programme, account, now).tier())
-    if remaining == 0 and all(part.line in ticket.lines_back for part in ticket.parts if part.line >= 0):
+    goods = {part.line for part in ticket.parts if part.line >= 0} | {
+        index for index, line in enumerate(ticket.lines) if line["net"] == 0 and line["discount"] + line["coupon"]
+    }  # fmt: skip
+    if remaining == 0 and goods <= ticket.lines_back:
         ticket.closed = True
         account.orders -= 1
     share = (ticket.returned - amount, amount, ticket.net)

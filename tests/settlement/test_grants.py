@@ -10,6 +10,7 @@ import pytest
 
 from cardcore import settlement as core
 from cardcore.errors import Declined, InvalidCommand
+from cardcore.money import AMOUNT_MAX
 from cardcore.settlement import Line, pack, receipt
 from tests.settlement.cards import Card
 from tests.settlement.test_conditions import HEAD
@@ -283,6 +284,25 @@ def test_a_waiver_is_used_up_like_any_quota() -> None:
     card = Card(plan(rule("ship", 'waive = ["shipping"]', "", "quota = [{ times = 1, per = 'month' }]")))
     assert [card.buy(Line(10_00), Line(8_00, category="shipping")).net_fen for _ in range(2)] == [10_00, 18_00]
     assert card.buy(Line(10_00)).net_fen == 10_00
+
+
+def test_who_keeps_what_was_waived_has_used_the_waiver() -> None:
+    card = Card(plan(rule("ship", 'waive = ["shipping"]', "", "quota = [{ times = 1, per = 'month' }]")))
+    card.buy(Line(10_00), Line(8_00, category="shipping"))
+    card.do(core.Refund(lines=(0,)), entry=0)
+    assert card.buy(Line(8_00, category="shipping")).net_fen == 8_00
+    card.do(core.Refund(), entry=0)
+    assert card.buy(Line(8_00, category="shipping")).net_fen == 0
+
+
+def test_a_lot_that_two_rules_would_overfill_refuses_the_sale() -> None:
+    """Each gift fits its lot, both do not: said before the fold, which would stop the shop (M2, F2)."""
+    whole = rule("all", 'rebate = "rebates", share = "1/1", base = ["outside"]')
+    card = Card(plan(whole, whole.replace('"all"', '"again"')))
+    with pytest.raises(Declined) as problem:
+        card.buy(AMOUNT_MAX // 2 + 1)
+    assert problem.value.declined_code == "limit_exceeded"
+    assert card.buy(AMOUNT_MAX // 2).granted("fen") == AMOUNT_MAX // 2 * 2
 
 
 def test_t06_a_score_of_amount_frequency_and_interaction_makes_the_tier() -> None:

@@ -93,7 +93,7 @@ class Refund(Command):
 class Reverse(Command):
     """Undo a top-up, transfer or adjustment exactly; Declined value_spent when its lots no longer hold it.
 
-    unused: of coupons that were given, take back those that nobody has used, and leave the others.
+    unused: of coupons that were given, take back the uses that nobody has made, and leave the others.
     """
 
     __slots__ = ("unused",)

@@ -294,13 +294,14 @@ cdef Settlement give_back(Snapshot snapshot, int verb, int64_t amount, lines, in
     s.outside_tender = ticket.outside_tender if s.t.outside_fen else ""
     s.further_accounts = other_accounts(s)
     s.memo = memo
-    whole = remaining == refund and all_returned(ticket, times, s)
+    paid_back = remaining == refund and all_returned(ticket, times, s)
+    whole = paid_back and free_returned(ticket, lines_before.union(lines))
     return_coupons(s, &programme.r, ticket, undone, remaining - refund, whole, explain)
     lost_value = []
     lost = move_back(s, &programme.r, snapshot.account, ticket, refunded_before, refund, whole, lost_value)
     scratch = as_returned(s, snapshot)
     claw_back(s, snapshot, scratch, clawed_before, remaining - refund, lost, at_s, explain)
-    value = claw_granted(s, snapshot, scratch, remaining - refund, whole, undone, lost_value, at_s, explain)
+    value = claw_granted(s, snapshot, scratch, remaining - refund, paid_back, undone, lost_value, at_s, explain)
     move_points_back(s, &programme.r, ticket, s.t.points_earned, lost, value)
     if explain:
         s.add_note(E_RETURN, -1, -1, refund, FEN, remaining, remaining - refund)
@@ -319,6 +320,16 @@ cdef bint all_returned(Settlement ticket, times, Settlement s):
         if ticket.postings_[i].role == R_COVER or ticket.postings_[i].role == R_REDEEM:
             if not times[i] and i not in now:
                 return False
+    return True
+
+
+cdef bint free_returned(Settlement ticket, set lines):
+    """Whether every line that a coupon, a waiver or a discount made free is among these: who keeps it keeps no coupon and no quota for it."""
+    cdef int i
+    for i in range(ticket.n_lines):
+        if (ticket.lines_[i].net_fen == 0 and ticket.lines_[i].amount_fen and ticket.lines_[i].covered_fen == 0
+                and ticket.lines_[i].index not in lines):
+            return False
     return True
 
 
@@ -437,6 +448,7 @@ cdef Settlement decide_reverse(Snapshot snapshot, object command, int64_t at_us)
     cdef Posting* p
     cdef Lot* lot
     cdef int i
+    cdef int64_t back
     check_ticket(snapshot)
     if done.verb_code == EVENT:
         return reverse_event(snapshot, command, at_us // 1_000_000)
@@ -448,11 +460,13 @@ cdef Settlement decide_reverse(Snapshot snapshot, object command, int64_t at_us)
     for other in snapshot.others:
         accounts[other.account.v.account_id] = other.account.copy()
     for i in range(done.n_postings):
+        back = done.postings_[i].amount
         if command.unused and done.verb_code == GIVE:
             lot = snapshot.account.find(done.postings_[i].target_lot)
-            if lot == NULL or lot.amount < done.postings_[i].amount:
+            if lot == NULL:
                 continue
-        p = undo(s, &done.postings_[i], i, done.postings_[i].amount)
+            back = min(back, lot.amount)
+        p = undo(s, &done.postings_[i], i, back)
         if p.source == CUSTOMER:
             account = accounts.get(p.source_account)
             if account is None:
