@@ -15,6 +15,7 @@ from cardapi.store.port import Record
 
 CODE: Final = "coupon-code"  # kind of record
 STOCK: Final = "stock"  # kind of record
+DUE: Final = "coupon-due"  # kind of record
 CLAIMED: Final = "coupon"  # client of the entry that put a code's coupon on a card: it has one effect, for ever (O1)
 _ID = re.compile(r"([0-9a-f]{1,16})\.([0-9a-f]{1,15})")
 
@@ -43,6 +44,14 @@ def stock_record(name: str, given: int) -> Record:
     return Record(STOCK, name, _encode(given))
 
 
+def due_record(coupon: str, given: int) -> Record:
+    """A coupon (by its id) whose award was taken back while it was used or held: should it come back, it goes the same way.
+
+    `given`: the position of the entry that gave it, in the partition of its account.
+    """
+    return Record(DUE, coupon, _encode(given))
+
+
 def coupon_id(account_id: int, lot: int) -> str:
     """The id of one coupon on a card."""
     return f"{account_id:x}.{lot:x}"
@@ -57,3 +66,4 @@ def parse_id(word: str) -> tuple[int, int] | None:
 _encode = msgspec.msgpack.Encoder().encode
 unpack_code = msgspec.msgpack.Decoder(Code).decode
 unpack_stock = msgspec.msgpack.Decoder(int).decode
+unpack_due = msgspec.msgpack.Decoder(int).decode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -10,12 +10,14 @@ from cardapi.coupons import codes, model
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.work import Work
 from cardapi.people.follow import REGISTRY
+from cardapi.store.fold import pack_body
 from cardapi.store.port import CardRow, Entry, Record
-from cardcore.errors import CardcoreError, Declined
+from cardcore.errors import Declined
 from cardcore.settlement import Account, Give, Programme, Reverse, Settlement, Snapshot, coupon_purse, decide
+from cardcore.settlement.commands import GIVE_MAX
 
 STOCKED = frozenset({"give", "redeem", "reverse"})  # money verbs that hand out or take back what is counted
-CODES_MAX = 1_000
+RETURNING = frozenset({"refund", "void", "expire"})  # verbs that may give a coupon back to its lot
 
 ReadRecord = Callable[[str, str], Record | None]
 ReadKey = Callable[[tuple[str, str]], Entry | None]
@@ -92,45 +94,93 @@ def claim(work: Work, request: Request, card: CardRow, claims: Sequence[tuple[st
 def award(work: Work, request: Request, card: CardRow, entry: Entry, settlement: Settlement) -> None:
     """Make the coupons that rules of the pack award with an entry, and take back those that its refund or reversal says (decision 0013).
 
-    Each award is an entry of its own, in the same commit, under a name made from the place of the award. What is out of stock is not
-    given, and what was used by then stays used.
+    Each award is entries of its own, in the same commit, under names made from the place of the award. What cannot be given, being out
+    of stock, is a refused entry under its name. Of what is taken back, uses that were made stay made until their ticket gives them back.
     """
     programme = work.version(card, settlement.programme_version).programme
-    for won in settlement.awards():
+    for won in settlement.awards() if programme.awards else ():
         terms = programme.awards[won.award]
-        if terms["kind"] != "coupon":
+        if terms["kind"] != "coupon" or all(coupon["name"] != terms["id"] for coupon in programme.coupons):
+            continue  # somebody else's to hand out
+        names = _names(f"award:{entry.partition}:{entry.ref if won.back else entry.position}:{won.posting}", won.quantity)
+        if not won.back:
+            _award(work, request, card, programme, terms["id"], won.valid_until, names)
             continue
-        name = f"award:{entry.partition}:{entry.ref if won.back else entry.position}:{won.posting}"
+        for name, _ in names:
+            if not _take_back(work, request, card, name):
+                break
+    if entry.verb in RETURNING and programme.coupons:
+        _collect_due(work, request, card, entry, settlement)
+
+
+def _names(name: str, quantity: int) -> Iterator[tuple[str, int]]:
+    """The entries of an award, each of as many as one command gives: name, how many."""
+    for start in range(0, quantity, GIVE_MAX):
+        yield f"{name}:{start}" if start else name, min(GIVE_MAX, quantity - start)
+
+
+def _award(
+    work: Work, request: Request, card: CardRow, programme: Programme, kind: str, ends: int, names: Iterable[tuple[str, int]]
+) -> None:
+    for name, count in names:
+        key, fingerprint = ("system", name), work.custody.fingerprint(name.encode())
         try:
-            if won.back:
-                _take_back(work, request, card, programme, name)
-            else:
-                _award(work, request, card, programme, Give(terms["id"], won.quantity, expires_at=won.valid_until), name)
-        except CardcoreError:
-            continue
+            given = decide(Snapshot(programme, work.account(card.account_id)), Give(kind, count, expires_at=ends), work.at_us)
+            stock = count_stock(work, taken(given, programme))
+        except Declined as declined:
+            work.add(
+                request, account_id=card.account_id, card=card.number, body=pack_body(declined.facts), code=declined.declined_code,
+                verb="give", key=key, fingerprint=fingerprint,
+            )  # fmt: skip
+            return  # there is no room for more either
+        made = work.add(
+            request, account_id=card.account_id, card=card.number, body=given.pack(), settlement=given, verb="give", key=key,
+            fingerprint=fingerprint,
+        )  # fmt: skip
+        keep_stock(work, request, made, stock)
 
 
-def _award(work: Work, request: Request, card: CardRow, programme: Programme, command: Give, name: str) -> None:
-    given = decide(Snapshot(programme, work.account(card.account_id)), command, work.at_us)
-    stock = count_stock(work, taken(given, programme))
-    made = work.add(
-        request, account_id=card.account_id, card=card.number, body=given.pack(), settlement=given, verb="give", key=("system", name),
-        fingerprint=work.custody.fingerprint(name.encode()),
-    )  # fmt: skip
-    keep_stock(work, request, made, stock)
-
-
-def _take_back(work: Work, request: Request, card: CardRow, programme: Programme, name: str) -> None:
+def _take_back(work: Work, request: Request, card: CardRow, name: str) -> bool:
+    """Take back what an entry awarded, as far as it is there. Answers whether there was such an entry."""
     made = work.keys.get(("system", name)) or work.store.find_keys([("system", name)]).get(("system", name))
-    if made is None:
-        return
+    if made is None or made.outcome != "applied":
+        return False
+    left = {lot.lot_id: lot.amount for lot in work.account(card.account_id).lots()}
+    due = [
+        model.due_record(model.coupon_id(card.account_id, posting.target_lot), made.position)
+        for posting in Settlement.unpack(made.body).postings()
+        if left.get(posting.target_lot, 0) < posting.amount
+    ]  # fmt: skip
+    _reverse_unused(work, request, card, made, f"{name}:back")
+    if due:
+        work.add_records(request, due, account_id=card.account_id, card=card.number, verb="owe_coupons", key=("system", f"{name}:due"))
+    return True
+
+
+def _collect_due(work: Work, request: Request, card: CardRow, entry: Entry, settlement: Settlement) -> None:
+    """Coupons that an entry gave back to their lots, and whose award was taken back meanwhile, go back as well (P3)."""
+    for posting in settlement.postings():
+        if posting.unit != "coupon" or posting.target != "customer":
+            continue
+        owed = work.record(model.DUE, model.coupon_id(posting.target_account, posting.target_lot))
+        if owed is not None:
+            made = work.entry_at(model.unpack_due(owed.body))
+            assert made is not None, "a coupon that is due has the entry that gave it"
+            _reverse_unused(work, request, card, made, f"due:{entry.partition}:{entry.position}:{posting.target_lot}")
+
+
+def _reverse_unused(work: Work, request: Request, card: CardRow, made: Entry, name: str) -> None:
     ticket = Settlement.unpack(made.body)
-    snapshot = Snapshot(programme, work.account(card.account_id), ticket=ticket, ticket_position=made.position)
-    back = decide(snapshot, Reverse(unused=True), work.at_us)
+    programme = work.version(card, ticket.programme_version).programme
+    try:
+        snapshot = Snapshot(programme, work.account(card.account_id), ticket=ticket, ticket_position=made.position)
+        back = decide(snapshot, Reverse(unused=True), work.at_us)
+    except Declined:  # nothing of it is there
+        return
     stock = count_stock(work, taken(back, programme))
     entry = work.add(
         request, account_id=card.account_id, card=card.number, body=back.pack(), settlement=back, verb="reverse", ref=made.position,
-        key=("system", f"{name}:back"), fingerprint=work.custody.fingerprint(name.encode()),
+        key=("system", name), fingerprint=work.custody.fingerprint(name.encode()),
     )  # fmt: skip
     keep_stock(work, request, entry, stock)
 
@@ -142,7 +192,8 @@ def taken(settlement: Settlement, programme: Programme) -> dict[str, tuple[int, 
     for posting in settlement.postings():
         if posting.unit == "coupon" and "coupon_issue" in (posting.source, posting.target):
             terms = programme.coupons[posting.purse - coupon_purse(0)]
-            name, count = model.stock_name(programme.name, "coupon", terms["name"]), 1
+            # What comes back use by use stays counted: somebody had it.
+            name, count = model.stock_name(programme.name, "coupon", terms["name"]), int(posting.amount == terms["uses"])
             sign = 1 if posting.source == "coupon_issue" else -1
         elif posting.unit == "gift":
             terms = programme.gifts[posting.purse]

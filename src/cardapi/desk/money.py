@@ -69,7 +69,7 @@ def money(work: Work, request: Request) -> Entry:
     )
     if stock:
         coupons.keep_stock(work, request, entry, stock)
-    if work.version(card).programme.awards:
+    if verb in coupons.RETURNING or work.version(card, settlement.programme_version).programme.awards:
         coupons.award(work, request, card, entry, settlement)
     return entry
 
@@ -133,7 +133,7 @@ def _end_lapsed(work: Work, request: Request, card: CardRow, account: Account) -
             settlement = decide(_ticket_snapshot(work, card, hold, "expire", request), Expire(), work.at_us)
         except Declined:  # its lots have no room for it: it stays held until they do
             return None
-        work.add(
+        entry = work.add(
             request,
             account_id=card.account_id,
             card=card.number,
@@ -143,6 +143,7 @@ def _end_lapsed(work: Work, request: Request, card: CardRow, account: Account) -
             verb="expire",
             key=("system", f"lapsed:{work.partition}:{position}"),
         )
+        coupons.award(work, request, card, entry, settlement)
     return None
 
 

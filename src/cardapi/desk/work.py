@@ -17,7 +17,7 @@ from cardapi.store.chain import pack_further, seal
 from cardapi.store.fold import Fold, Records, accounts_of, digest, liability_delta, pack_body
 from cardapi.store.port import AccountRow, Batch, CardRow, Entry, Found, Head, MediumRow, Record, Store
 from cardcore.clearing.body import BatchCount, Case, Cleared, Row, unpack_batch, unpack_case
-from cardcore.errors import AmountOutOfRange
+from cardcore.errors import AmountOutOfRange, CardcoreError
 from cardcore.settlement import Account, Settlement
 from cardcore.settlement.lifecycle import GONE
 
@@ -57,6 +57,18 @@ class Elsewhere(Exception):
     def __init__(self, partition: int) -> None:
         super().__init__(partition)
         self.partition = partition
+
+
+class Spoilt(Exception):
+    """A request failed after its own entry was added, while what goes with it was made: the batch is begun again without it.
+
+    So it has all of its effects or none, and who is told that it failed is told the truth (O4).
+    """
+
+    def __init__(self, request: Request, answer: CardcoreError) -> None:
+        super().__init__(request.verb)
+        self.request = request
+        self.answer = answer
 
 
 class Work(Fold):
@@ -291,16 +303,16 @@ class Work(Fold):
 
     def version(self, card: CardRow, number: int = 0) -> ProgrammeVersion:
         """The card's programme version valid now, or version `number` of it. Raises Problem unknown_programme."""
-        if number:
+        known = self._versions.get(card.programme)
+        if number and (known is None or known.version != number):
             for version in self.registry.versions(card.programme):
                 if version.version == number:
                     return version
-        now = self._versions.get(card.programme)
-        if now is None:
-            now = self._versions[card.programme] = self.registry.version(card.programme, self.at_s)
-        if now is None:
+        if known is None:
+            known = self._versions[card.programme] = self.registry.version(card.programme, self.at_s)
+        if known is None:
             raise Problem("unknown_programme", f"no programme {card.programme!r} is valid now", programme=card.programme)
-        return now
+        return known
 
     # ------------------------------------------------------------ writing
     def add(

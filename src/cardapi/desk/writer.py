@@ -25,7 +25,7 @@ from cardapi.desk.facts import facts
 from cardapi.desk.money import money
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.sides import Sides
-from cardapi.desk.work import Elsewhere, Work
+from cardapi.desk.work import Elsewhere, Spoilt, Work
 from cardapi.people.registry import Registry
 from cardapi.store.fold import MONEY_VERBS
 from cardapi.store.port import Batch, DecideAgain, Entry, Head, KeyTaken, Record, Store
@@ -377,34 +377,42 @@ class Desk:
         request to need a partition that nothing in the batch told of.
         """
         everywhere, extra = False, frozenset[int]()
-        for left in reversed(range(BATCH_TRIES)):
+        spoilt: dict[int, CardcoreError] = {}
+        tries = 1
+        while True:
             try:
-                return self._batches(requests, everywhere=everywhere, extra=extra)
+                return self._batches(requests, everywhere=everywhere, extra=extra, spoilt=spoilt)
             except DecideAgain as error:
-                if not left:
+                if tries == BATCH_TRIES:
                     raise
                 everywhere = everywhere or isinstance(error, KeyTaken)
             except Elsewhere as missing:
                 self._store.abandon()
-                assert left, "a batch that holds every partition needs no other"
+                assert tries < BATCH_TRIES, "a batch that holds every partition needs no other"
                 extra = self._sides.partitions if extra else frozenset((missing.partition,))
+            except Spoilt as poison:
+                self._store.abandon()
+                spoilt[id(poison.request)] = poison.answer
+                tries -= 1  # each request once
             except BaseException:
                 self._store.abandon()
                 raise
-        raise AssertionError("the last try returns or raises")
+            tries += 1
 
-    def _batches(self, requests: list[Request], *, everywhere: bool, extra: frozenset[int]) -> list[Answer]:
-        """One commit, unless a registry change must be seen by what follows it."""
+    def _batches(
+        self, requests: list[Request], *, everywhere: bool, extra: frozenset[int], spoilt: dict[int, CardcoreError]
+    ) -> list[Answer]:
+        """One commit, unless a registry change must be seen by what follows it. `spoilt`: requests that are not tried again."""
         answers: list[Answer] = []
         while len(answers) < len(requests):
             rest = requests[len(answers) :]
             works = self._sides.open(rest, self._clock(), everywhere=everywhere, extra=extra)
             try:
                 for work, request in zip(works, rest, strict=True):
-                    answers.append(_one(work, request))
+                    answers.append(_one(work, request, spoilt))
                     if work.documents:
                         break
-            except Elsewhere:
+            except (Elsewhere, Spoilt):
                 self._sides.forget(works[0].works.values())
                 raise
             self._commit(works[0].works.values())
@@ -420,13 +428,13 @@ class Desk:
             self._checkpoints.committed(heads, sum([len(work.entries) for work in works]))
 
 
-def _one(work: Work, request: Request) -> Answer:
-    """The answer of one request: the entry of its key if there is one, else a new one, else a problem."""
+def _one(work: Work, request: Request, spoilt: dict[int, CardcoreError]) -> Answer:
+    """The answer of one request: the entry of its key if there is one, else a new one, else a problem. Raises Elsewhere, Spoilt."""
     name = (request.client, request.client_key)
     seen = work.keys.get(name)
     if seen is not None:
         return _seen(seen, request)
-    answer = _decided(work, request)
+    answer: Answer = spoilt[id(request)] if spoilt and id(request) in spoilt else _decided(work, request)
     if not work.asked and not isinstance(answer, Entry) and answer.code != "key_required":
         # Nothing of it meets the key's index at the commit, so the key is looked for now: it may have its effect already (O2).
         for seen in work.store.find_keys([name]).values():
@@ -457,11 +465,13 @@ def _decided(work: Work, request: Request) -> Answer:
     except Exception as error:
         if any(each.recording for each in work.works.values()):  # half way through the fold: the working set is no longer to be trusted
             raise
-        if isinstance(error, CardcoreError):
-            return error
-        # A decision is pure and changed nothing, so one poisonous request does not take the shop down.
-        _log.exception("verb %s failed before it was recorded", request.verb)
-        return Problem("unexpected", "the request could not be decided")
+        answer = error if isinstance(error, CardcoreError) else Problem("unexpected", "the request could not be decided")
+        if answer is not error:
+            # A decision is pure and changed nothing, so one poisonous request does not take the shop down.
+            _log.exception("verb %s failed", request.verb)
+        if (request.client, request.client_key) in work.keys:
+            raise Spoilt(request, answer) from error
+        return answer
 
 
 def _writable(text: str) -> bool:

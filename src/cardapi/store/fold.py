@@ -28,11 +28,11 @@ CARD_VERBS = frozenset({
 
 RECORD_VERBS = frozenset({
     "enrol", "profile", "consent", "link", "unlink", "member_state", "merge", "split", "disqualify", "disclose", "erase",
-    "make_codes", "count_stock",
+    "make_codes", "count_stock", "owe_coupons",
 })  # fmt: skip
 CLEARING_VERBS = frozenset({"clear_batch", "close_case", "open_case"})
 # Of records: projections of the journal.
-JOURNALED_KINDS = frozenset({"member", "holding", "case", "clearing-batch", "coupon-code", "stock"})
+JOURNALED_KINDS = frozenset({"member", "holding", "case", "clearing-batch", "coupon-code", "stock", "coupon-due"})
 SEALED_KINDS = frozenset({"person"})  # of records: kept beside the journal, which has their digest
 
 
