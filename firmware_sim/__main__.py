@@ -32,7 +32,7 @@ cut the power at a point, then put the card back after --away seconds: INS[#K]:c
 instruction byte, INS[#K]:memory:N at the N-th byte it writes, INS[#K]:answer:N after N bytes of its answer; may be repeated"""
 
 SPIN_HELP = """\
-how long after an answer the next command is looked for before the simulator sleeps (300): answers come sooner on an idle machine, for
+how long after an answer the next command is looked for before the simulator sleeps (2000): answers come sooner on an idle machine, for
 that much of a processor with each command; 0 sleeps at once"""
 
 
@@ -86,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seed", type=int, help="repeatable random numbers, for demonstrations only")
     made.add_argument("--tear", action="append", default=[], metavar="POINT", help=TEAR_HELP)
     made.add_argument("--away", type=float, default=1.0, metavar="SECONDS", help="how long a torn-out card stays out (1)")
-    made.add_argument("--spin", type=_microseconds, default=300, metavar="MICROSECONDS", help=SPIN_HELP)
+    made.add_argument("--spin", type=_microseconds, default=2000, metavar="MICROSECONDS", help=SPIN_HELP)
     made.add_argument("--trace", action="store_true", help="print commands and answers")
     return made
 
