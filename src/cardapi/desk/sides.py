@@ -152,6 +152,7 @@ class Sides:
 
     def commit(self, works: Iterable[Work]) -> list[Head]:
         """Write what these working sets added, in one transaction. Returns the new ends; none when there was nothing."""
+        assert not any(work.recording for work in works), "an entry is folded half way"
         written = [work for work in works if work.entries]
         if not written:
             self._store.abandon()

@@ -46,9 +46,11 @@ class Rows:
             return
         for account_id in list(islice(self.accounts, surplus + self._accounts_max // 4)):
             del self.accounts[account_id], self.changed[account_id]
-        kept = self.accounts
-        self.cards = {number: row for number, row in self.cards.items() if row.account_id in kept}
-        self.media = {name: row for name, row in self.media.items() if row.account_id in kept}
+        # In place: the working set has these very mappings.
+        for number in [number for number, row in self.cards.items() if row.account_id not in self.accounts]:
+            del self.cards[number]
+        for name in [name for name, row in self.media.items() if row.account_id not in self.accounts]:
+            del self.media[name]
 
 
 class Elsewhere(Exception):
@@ -348,6 +350,7 @@ class Work(Fold):
             verb or request.verb, code, account_id, card, name, fingerprint or request.fingerprint, request, ref, further, body,
             settlement, delta,
         )  # fmt: skip
+        self.recording = bool(legs)  # one without the others is half an entry
         for partition, accounts in legs.items():
             # The same body once more in the journal of each further partition: what it does there, in the same commit (M5, M6).
             # Of an upload, which touches thousands of accounts, its part there.
@@ -358,6 +361,7 @@ class Work(Fold):
                 entry.verb, "", accounts[0], card, leg, _NO_FINGERPRINT, request, 0, accounts[1:],
                 part.pack() if part is not settlement else body, part, liability_delta(part, partition),
             )  # fmt: skip
+        self.recording = False
         return entry
 
     def _legs(self, settlement: Settlement | Cleared) -> dict[int, list[int]]:
@@ -391,7 +395,6 @@ class Work(Fold):
         )  # fmt: skip
         self.recording = True
         self.apply(entry, settlement)
-        self.recording = False
         if account_id:
             self._touched[account_id] = self.account_row(account_id)  # now, while it is at hand; a later entry does it again
         for other in further:
@@ -404,6 +407,7 @@ class Work(Fold):
         self.mac = entry.mac
         self.liability_fen = liability_fen
         self.entries.append(entry)
+        self.recording = False
         return entry
 
     def add_records(self, request: Request, after: list[Record], *, kept: tuple[Record, ...] = (), facts: dict[str, Any] | None = None,

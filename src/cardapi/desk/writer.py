@@ -361,7 +361,7 @@ class Desk:
             part = answers[start:end]
             start = end
             if item.loop is None:
-                item.taker.set_result(part)
+                _resolve([(item.taker, part)])
             else:
                 by_loop.setdefault(item.loop, []).append((item.taker, part))
         for loop, pairs in by_loop.items():
