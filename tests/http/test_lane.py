@@ -190,12 +190,13 @@ def test_who_guesses_waits_both_ways(chain: Chain, till: Till, card: str, monkey
     assert [line.split(b":")[0] for line in one[1]] == [line.split(b":")[0] for line in two[1]], "retry-after is there, and counts down"
 
 
-@pytest.mark.parametrize("place", ["plain_request", "told"])
+@pytest.mark.parametrize("place", ["plain_request", "told", "check"])
 def test_the_unforeseen_is_an_answer_both_ways(chain: Chain, till: Till, card: str, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(sales if place == "plain_request" else chain.app.service.tickets, place, broken)
+    owner = {"plain_request": sales, "told": chain.app.service.tickets, "check": chain.app.service.signatures}[place]
+    monkeypatch.setattr(owner, place, broken)
     one, two = both_ways(chain, till, card, f"lane-broken-{place}")
     assert one == two
     assert b"500" in one[0]
@@ -266,6 +267,24 @@ def test_a_client_that_never_waits_is_not_read_for_ever(chain: Chain, till: Till
     line.answer()
     assert not line.transport.paused
     assert b"400 Bad Request" in line.transport.written
+
+
+def test_answers_that_nobody_reads_do_not_pile_up(chain: Chain, till: Till, card: str) -> None:
+    """While what was written waits to be read, the next answer waits, and after it no further request is taken in."""
+    line = Line(chain)
+    line.send(settle(till, card, "lane-unread-0"))
+    before = line.answer()
+    line.lane.pause_writing()  # as the transport says it once its buffer is full
+    line.send(settle(till, card, "lane-unread-1"))
+    assert line.ordinary
+    chain.loop.run_until_complete(asyncio.sleep(0))  # its task has begun, and read
+    line.send(settle(till, card, "lane-unread-2"))
+    assert line.transport.paused
+    assert line.transport.written == before
+    line.lane.resume_writing()
+    keys = [json.loads(answer.partition(b"\r\n\r\n")[2])["client_key"] for answer in split(line.answer(3))]
+    assert keys == [f"lane-unread-{number}" for number in range(3)]
+    assert not line.transport.paused
 
 
 def test_a_request_in_pieces_then_a_whole_one(chain: Chain, till: Till, card: str) -> None:

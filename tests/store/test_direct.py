@@ -8,12 +8,14 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from cardapi.store import direct
+from cardapi.store import direct, sqlite
 
 PUT = "INSERT INTO item (number, text, data) VALUES (?, ?, ?)"
 GET = "SELECT number, text, data FROM item WHERE number = ?"
@@ -113,6 +115,25 @@ class Item(msgspec.Struct):
     number: int
     text: str
     data: bytes
+
+
+def test_a_store_ends_what_it_began_whatever_broke_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows were read under the lock, and there was no memory for their objects."""
+    sqlite.create(tmp_path / "cardcore.db")
+    store = sqlite.SqliteStore(tmp_path / "cardcore.db")
+    begin = store._rows.begin
+
+    def broken(*asked: Any) -> None:
+        begin(*asked)
+        raise MemoryError
+
+    monkeypatch.setattr(store._rows, "begin", broken)
+    with pytest.raises(MemoryError):
+        store.begin((0,), [("terminal:t1", "k")], [])
+    store.abandon()
+    with closing(sqlite3.connect(store.path, timeout=0, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+    store.close()
 
 
 def test_a_struct_is_the_row_of_its_fields(connection: direct.Connection, path: Path) -> None:

@@ -5,6 +5,8 @@ Commits run past several lengths of the log; a copy of the files as a crash leav
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import time
 from itertools import pairwise
@@ -80,3 +82,42 @@ def test_large_commits_share_a_copy_and_small_ones_do_not_wait_for_it() -> None:
     assert log.due(log.COPIED_MAX, 8_000, log.LOG_BYTES), "the largest commits are to leave the log bounded"
     assert log.COPIED_MAX < log.PAGES_MAX, "SQLite would copy within a commit"
     assert max(log.COPIED_MAX * log.PAGE, log.LOG_BYTES) < 100_000_000
+
+
+@pytest.mark.parametrize("pages", [0, 3], ids=["nothing", "a-part"])
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EDQUOT, 0], ids=["full", "quota", "half a page"])
+def test_where_there_is_no_room_for_a_longer_log_commits_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pages: int, reason: int
+) -> None:
+    """It is only quicker: a shop with some megabytes left goes on selling, and the log takes no more of them than it needs."""
+    sqlite.create(tmp_path / "cardcore.db")
+    store = sqlite.SqliteStore(tmp_path / "cardcore.db")
+    asked = []
+    write = os.pwrite
+
+    def full(handle: int, data: bytes, at: int) -> int:
+        asked.append(at)
+        if len(asked) <= pages:
+            return write(handle, data, at)
+        if reason == 0:
+            return write(handle, data[:1_000], at)
+        raise OSError(reason, os.strerror(reason))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        for position in range(1, log.LENGTHEN_AFTER + 10):
+            store.commit(Batch([make_entry(position)], [], [], []))
+    assert len(asked) == pages + 1, "it was tried again, or never"
+    assert (tmp_path / "cardcore.db-wal").stat().st_size < log.STEP_BYTES
+    assert [entry.position for entry in store.journal(0)] == list(range(1, log.LENGTHEN_AFTER + 10))
+    assert store.check() == []
+    store.close()
+
+
+def test_a_log_that_cannot_be_written_is_not_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "pwrite", broken)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        log.lengthen(tmp_path / "cardcore.db", 4_096)

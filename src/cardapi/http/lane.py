@@ -44,13 +44,13 @@ class Lane(HttpToolsProtocol):
 
     # ---- in
     def data_received(self, data: bytes) -> None:
-        """Take the short way if the request is whole and plain, and nothing else is under way here."""
+        """Take the short way if the request is whole and plain, nothing else is under way here and the client reads its answers."""
         if self._busy:  # sent before its answer: it waits its turn
             self._later += data
             if len(self._later) > LATER_MAX:
                 self.flow.pause_reading()
             return
-        if not self._inside and (self.cycle is None or self.cycle.response_complete):
+        if not self._inside and not self.flow.write_paused and (self.cycle is None or self.cycle.response_complete):
             head = plain(data)
             if head is not None:
                 operation = self._hot.get(head[0])

@@ -13,6 +13,7 @@ rows it may grow by some dozen of them.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -28,8 +29,8 @@ LENGTHEN_AFTER = 50  # commits of one process, for the first time
 PAGES_MAX = 50_000  # pages before SQLite itself copies within a commit (bound on the file)
 
 
-def lengthen(database: Path, size: int) -> None:
-    """Fill the log with zeros up to this size. Raises OSError.
+def lengthen(database: Path, size: int) -> bool:
+    """Fill the log with zeros up to this size; False, and nothing is changed, where there is no room for it. Raises OSError.
 
     SQLite reads a log up to the first frame whose salt and checksum do not fit its header, so zeros after the last frame
     mean nothing to it, whether the log is in use or recovered after a crash. Nobody may be committing meanwhile.
@@ -40,12 +41,28 @@ def lengthen(database: Path, size: int) -> None:
     try:
         length = os.fstat(handle).st_size
         if length < size:
-            page = bytes(PAGE)
-            for start in range(length, size, PAGE):
-                os.pwrite(handle, page[: size - start], start)
+            if not _filled(handle, size - length, length):
+                os.ftruncate(handle, length)
+                return False
             os.fsync(handle)
+        return True
     finally:
         os.close(handle)
+
+
+def _filled(handle: int, count: int, at: int) -> bool:
+    """Write so many zeros, page by page; False where the disk, or what we may have of it, is full."""
+    page = bytes(PAGE)
+    try:
+        for start in range(at, at + count, PAGE):
+            part = page[: at + count - start]
+            if os.pwrite(handle, part, start) != len(part):
+                return False
+        return True
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return False
 
 
 def due(pages: int, last: int, size: int) -> bool:
@@ -62,6 +79,7 @@ class LogKeeper:
         self._commits = 0
         self._pages = 0
         self._size = STEP_BYTES
+        self._room = True  # on the disk, for a longer log: it is only quicker, so where there is none commits go on
         self._wake = threading.Event()
         self._copying = False  # from when the thread is asked to until it has
         self._copied = False
@@ -82,13 +100,13 @@ class LogKeeper:
         """By the committing thread between two commits, when nobody else writes the log. Raises sqlite3.Error, OSError."""
         if self._commits == LENGTHEN_AFTER:
             self._commits += 1
-            lengthen(self._database, self._size)
+            self._room = lengthen(self._database, self._size)
         if self._copied:  # what came in since the copier ran
             self._copied = False
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            if self._commits > LENGTHEN_AFTER and self._size < LOG_BYTES:
+            if self._room and self._commits > LENGTHEN_AFTER and self._size < LOG_BYTES:
                 self._size += STEP_BYTES
-                lengthen(self._database, self._size)
+                self._room = lengthen(self._database, self._size)
 
     def _run(self) -> None:
         connection = self._connect()

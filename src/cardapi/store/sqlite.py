@@ -272,10 +272,10 @@ class SqliteStore:
         """
         try:
             self._tend()
+            self._begun = True  # before it is: `abandon` ends it, whatever is raised from here on
             rows, cards = self._rows.begin(keys, numbers)
         except (*Failed, OSError) as error:
             raise StoreError(f"cannot begin: {error}") from error
-        self._begun = True
         known = {(row[7], row[8]): _entry(row) for row in rows} if rows else {}
         return Begun({}, known, {one.card.number: one for one in cards} if cards else {})
 
