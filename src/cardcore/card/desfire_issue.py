@@ -95,7 +95,7 @@ def secure_card(version: int, *, ev2: bool = True) -> Dialogue[None]:
     if challenge.status == DESFIRE_MORE:
         if len(challenge.data) != desfire_native.RANDOM_OCTETS:
             raise UnexpectedAnswer("a native challenge has 8 octets", came=len(challenge.data))
-        half: desfire_native.Handshake = yield ToSam(MeetFactory(challenge.data))
+        half: desfire_ev1.Handshake = yield ToSam(MeetFactory(challenge.data))
         session = desfire_native.finish(half, (yield from frames(MORE, half.answer)))
         key: Key = yield ToSam(NewKey("card"))
         sealed = desfire_native.seal_new_key(session, key, version)

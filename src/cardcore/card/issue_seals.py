@@ -51,7 +51,7 @@ def _concealed(new: Key, under: Key, version: int, algorithm: int) -> bytes:
 
 def answer_desfire(
     fetch: FetchKey, random: bytes, request: Any, *, master: str = "master"
-) -> desfire_ev1.Handshake | desfire_native.Handshake | Key:
+) -> desfire_ev1.Handshake | Key:
     """The half handshake or new key that `desfire_issue` asks for. random: 16 fresh octets. Raises as `answer_purse`.
 
     A new key belongs to the dialogue, which wipes it. master: whose key 0 a `MeetChallenge` is about; "card" in `secure_card`.
