@@ -29,7 +29,7 @@ def test_coupons_from_giving_to_tracing(data: Path, tmp_path: Path) -> None:
     assert (told(*bundle)["given"], told(*bundle)["before"], told(*bundle, "--check")["missing"]) == (6, 6, 0)
     names.write_text("6200000000000000\n", encoding="utf-8")
     result = cardcore(*bundle, ok=False)
-    assert "card 6200000000000000: unknown_card" in result.stderr
+    assert "card 6200000000000000, eighty: unknown_card" in result.stderr
     assert "[cards_refused]" in result.stderr
 
     flyer = ("coupon", "codes", "flyer", "off-20", "--programme", "coupon-shop", "--count", "3", "--key", "k1", "--data", data)

@@ -72,13 +72,23 @@ def test_a_coupon_of_another_card_is_no_coupon(shop: Chain, card: str) -> None:
     assert pay(shop, card, 100_00, "rebate").code == "unknown_coupon"
 
 
+def test_a_coupon_that_no_card_can_have_is_no_coupon(shop: Chain, card: str) -> None:
+    """Ids as large as the pattern allows: none is more than a store can look for (no 5xx)."""
+    for word in ("f" * 15 + ".1", "1." + "f" * 15, "0.0"):
+        assert shop.admin.post("/v1/coupons/trace", {"coupon": word}).status == 404
+        assert pay(shop, card, 100_00, word).code == "no_coupon"
+        assert pay(shop, card, 100_00, word, verb="quote").code == "no_coupon"
+    assert shop.admin.post("/v1/coupons/trace", {"coupon": "f" * 16 + ".1"}).status == 422
+
+
 def test_a_batch_is_given_once(shop: Chain) -> None:
     cards = [shop.card(programme="coupon-shop") for _ in range(3)]
     body = {"batch": "spring", "coupons": ["off-20", "eighty"], "cards": cards, "reason": "a test"}
     first = shop.made(shop.admin.post("/v1/coupon-batches", body))
     assert (first["asked"], first["given"], first["before"]) == (6, 6, 0)
     again = shop.made(shop.admin.post("/v1/coupon-batches", {**body, "cards": [*cards, "6200000000000000"]}))
-    assert (again["asked"], again["given"], again["before"], again["refused"]) == (8, 0, 6, {"6200000000000000": "unknown_card"})
+    nobody = {f"6200000000000000/{coupon}": "unknown_card" for coupon in ("off-20", "eighty")}
+    assert (again["asked"], again["given"], again["before"], again["refused"]) == (8, 0, 6, nobody)
     checked = shop.made(shop.admin.post("/v1/coupon-batches", {**body, "batch": "autumn", "check": True}))
     assert (checked["given"], checked["missing"]) == (0, 6)
     assert sorted(held(shop, cards[0])) == ["eighty", "off-20"]

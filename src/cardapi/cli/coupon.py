@@ -125,10 +125,10 @@ def batch(
         emit_json({**totals, "refused": refused})
     else:
         details(f"Batch {name}", {**totals, "refused": len(refused)}, as_json=False)
-        for card, code in list(refused.items())[:50]:
-            note(f"card {card}: {code}")
+        for what, code in list(refused.items())[:50]:
+            note(f"card {what.replace('/', ', ')}: {code}")
     if refused:
-        note(f"error: {len(refused)} cards were refused; put them right, or leave them out, and run it again [cards_refused]")
+        note(f"error: {len(refused)} coupons were not given; leave these cards out, or give them under another batch [cards_refused]")
         raise typer.Exit(1)
 
 

@@ -17,7 +17,7 @@ CODE: Final = "coupon-code"  # kind of record
 STOCK: Final = "stock"  # kind of record
 DUE: Final = "coupon-due"  # kind of record
 CLAIMED: Final = "coupon"  # client of the entry that put a code's coupon on a card: it has one effect, for ever (O1)
-_ID = re.compile(r"([0-9a-f]{1,16})\.([0-9a-f]{1,15})")
+_ID = re.compile(r"([0-9a-f]{1,15})\.([0-9a-f]{1,15})")
 
 
 class Code(msgspec.Struct, array_like=True, forbid_unknown_fields=True):

@@ -66,7 +66,7 @@ class GiveBatch(Asked, kw_only=True):
 
 
 class BatchGiven(Told):
-    """Control totals: asked = given now + given before + refused (+ missing, in a check). `refused` is by card."""
+    """Control totals: asked = given now + given before + refused (+ missing, in a check). `refused` is by `CARD/COUPON`."""
 
     batch: str
     asked: int

@@ -66,7 +66,7 @@ async def give_batch(service: Service, call: Call) -> Answer:
     pairs = list(dict.fromkeys((card, coupon) for card in asked.cards for coupon in asked.coupons))
     keys = {pair: (BATCH, f"coupons:{asked.batch}:{pair[1]}:{pair[0]}") for pair in pairs}
     there = await service.desk.ask(lambda store: store.find_keys(list(keys.values())))
-    refused = {pair[0]: there[key].code for pair, key in keys.items() if key in there and there[key].outcome != "applied"}
+    refused = {"/".join(pair): there[key].code for pair, key in keys.items() if key in there and there[key].outcome != "applied"}
     todo = [pair for pair in pairs if keys[pair] not in there]
     before = sum(1 for entry in there.values() if entry.outcome == "applied")
     given = 0
@@ -76,7 +76,7 @@ async def give_batch(service: Service, call: Call) -> Answer:
             if isinstance(answer, Entry) and answer.outcome == "applied":
                 given += 1
             else:
-                refused[pair[0]] = answer.code
+                refused["/".join(pair)] = answer.code
     return ok(ask.BatchGiven(
         batch=asked.batch, asked=len(pairs), given=given, before=before, missing=len(todo) if asked.check else 0, refused=refused,
     ))  # fmt: skip

@@ -56,7 +56,7 @@ Rate = Annotated[
     str,
     Meta(pattern="^([0-9]{1,6}/[1-9][0-9]{0,5})?$", description="What is paid, exactly: 8折 is 8/10; empty is 1/1.", examples=["8/10"]),
 ]
-COUPON_PATTERN = r"^([a-z][a-z0-9-]{0,31}|[0-9a-f]{1,16}\.[0-9a-f]{1,15}|[0-9A-Z-]{16,19})$"
+COUPON_PATTERN = r"^([a-z][a-z0-9-]{0,31}|[0-9a-f]{1,15}\.[0-9a-f]{1,15}|[0-9A-Z-]{16,19})$"
 Coupon = Annotated[
     str,
     Meta(pattern=COUPON_PATTERN, description="A coupon: its kind (the one that ends first), its id, or a bearer's code.",
