@@ -14,8 +14,8 @@ from dataclasses import replace
 
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.route import hint
-from cardapi.desk.writer import Answer, Checkpoints, Desk, Parts
-from cardapi.store.port import Entry, Head, Store
+from cardapi.desk.writer import Answer, Checkpoints, Desk, Parts, Taker
+from cardapi.store.port import Head, Store
 from cardcore.errors import CardcoreError
 
 
@@ -86,9 +86,8 @@ class Lanes(Desk):
         return sum(lane._waiting for lane in self._lanes)
 
     # ------------------------------------------------------------ doorways
-    async def execute(self, request: Request) -> Entry:
-        lane = self._lane(request)
-        return await (super().execute(request) if lane is self else lane.execute(request))
+    def hand_in(self, request: Request, taker: Taker) -> None:
+        Desk.hand_in(self._lane(request), request, taker)
 
     async def execute_many(self, requests: Sequence[Request]) -> list[Answer]:
         parts = self._divided(requests)
