@@ -35,7 +35,8 @@ class Movement:
     period: int
     oldest: int
     amount: int
-    back: str  # whole | money | points | never
+    back: str  # whole | money | points | capped (points, but for steps) | valued (fen of a purse) | never
+    index: int = -1  # in the pack
 
 
 @dataclass
@@ -101,13 +102,15 @@ class Tally:
 
     def moves(self) -> list[Movement]:
         found = []
-        for counter, had, gained, this in zip(self.programme["counters"], self.had, self.gained, self.periods, strict=True):
+        rows = zip(self.programme["counters"], self.had, self.gained, self.periods, strict=True)
+        for index, (counter, had, gained, this) in enumerate(rows):
             if gained:
-                back = {"paid": "money", "points": "points"}.get(counter["counts"], "whole")
+                back = {"paid": "money", "score": "money", "points": "points"}.get(counter["counts"], counter.get("undone", "whole"))
                 if counter["streak"]:
                     found.append(Movement(counter["number"], this, this, had + gained, "never"))
                 else:
-                    found.append(Movement(counter["number"], this, this - max(counter["last"], counter.get("kept", 1)) + 1, gained, back))
+                    kept = max(counter["last"], counter.get("kept", 1))
+                    found.append(Movement(counter["number"], this, this - kept + 1, gained, back, index))
         return found
 
     def tier(self) -> int:
@@ -150,7 +153,10 @@ def take_back(programme: Programme, account: Account, moves: list[Movement], sha
     return lost
 
 
-def points_back(account: Account, moves: list[Movement], points: int) -> None:
+def given_back(programme: Programme, account: Account, moves: list[Movement], points: int, base: int, value: dict[int, int]) -> None:
+    """`points` taken back in all, `base` of them without steps, fen of `value` by purse: counters of what was earned and caps."""
+    purses = {rule["counter"]: rule["purse"] for rule in programme["rules"] if rule["effect"] == "cap"}
     for one in moves:
-        if one.back == "points" and points:
-            move(account, [Movement(one.number, one.period, -(10**9), -min(points, one.amount), "never")])
+        back = {"points": points, "capped": base, "valued": value.get(purses.get(one.index, -1), 0)}.get(one.back, 0)
+        if back:
+            move(account, [Movement(one.number, one.period, -(10**9), -min(back, one.amount), "never")])

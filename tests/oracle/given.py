@@ -14,7 +14,7 @@ from tests.oracle.moment import Moment, matching, one_of_group, speaks_of
 
 @dataclass
 class Gave:
-    """One thing given: `lot` 0 for an award, or where all of it paid a debt."""
+    """One thing given: `lot` 0 for an award, or where it paid a debt."""
 
     rule: dict[str, Any]
     purse: int  # -1 for an award
@@ -23,6 +23,7 @@ class Gave:
     award: int = -1
     valid_until: int = 0
     back: int = 0
+    debt: bool = False  # it paid what was owed, and is owed again when it goes back
 
 
 @dataclass(frozen=True)
@@ -86,21 +87,21 @@ def ends(programme: Programme, rule: dict[str, Any], now: int) -> int:
 
 def give(
     programme: Programme, account: Account, before: Account, rule: dict[str, Any], amount: int, now: int, ratio: tuple[int, int] = (0, 0)
-) -> Gave:
+) -> list[Gave]:
     """Value pays what is owed first; the rest is a lot, an equal one that stood before the ticket if there is one."""
     until = ends(programme, rule, now)
     if rule["purse"] < 0:
-        return Gave(rule, -1, amount, 0, rule["award"], until)
+        return [Gave(rule, -1, amount, 0, rule["award"], until)]
     purse = programme["purses"][rule["purse"]]
     divisor = gcd(*ratio) or 1
     paid, of = ratio[0] // divisor, ratio[1] // divisor
     owed = min(amount, account.owed_fen) if purse["unit"] == "fen" else 0
     account.owed_fen -= owed
-    made = Gave(rule, rule["purse"], amount)
+    made = [Gave(rule, rule["purse"], owed, debt=True)] if owed else []
     if amount > owed:
         equal = (rule["purse"], until, paid, of)
         stood = 0 if purse["first_use"] else before.same_lot(*equal) or account.same_lot(*equal)
-        made.lot = account.add(rule["purse"], amount - owed, until, paid, of, stood)
+        made.append(Gave(rule, rule["purse"], amount - owed, account.add(rule["purse"], amount - owed, until, paid, of, stood)))
     return made
 
 
@@ -137,7 +138,7 @@ def after_sale(
         for cap, _ in bounds:
             if cap["counter"] >= 0:
                 tally.gain(cap["counter"], amount)
-        made.append(give(programme, account, before, rule, amount, moment.now))
+        made.extend(give(programme, account, before, rule, amount, moment.now))
     return made
 
 
@@ -162,30 +163,38 @@ def promoted(programme: Programme, account: Account, gross: int, moment: Moment,
         moment.tally.gain(rule["counter"], 1)
 
 
-def take_given(programme: Programme, account: Account, gave: list[Gave], returned: int, net: int, now: int, *, whole: bool) -> list[Any]:
-    """Rebates in proportion to the money, all else with the last of the ticket; value that is spent is owed. Answers the awards."""
-    awards = []
+def take_given(
+    programme: Programme, account: Account, gave: list[Gave], returned: int, net: int, now: int, *, whole: bool
+) -> tuple[list[Any], dict[int, int]]:
+    """Rebates in proportion to the money, all else with the last of the ticket; value that is spent is owed.
+
+    Answers the awards that go back, and fen by purse.
+    """
+    awards: list[Any] = []
+    value: dict[int, int] = {}
     for one in gave:
         due = one.amount if whole else 0
         if one.rule["effect"] == "rebate" and net:
             due = one.amount - one.amount * (net - returned) // net
         due, one.back = due - one.back, due
         if one.purse >= 0 and due:
-            take_value(programme, account, one.purse, one.lot, due, now)
+            value[one.purse] = value.get(one.purse, 0) + due
+            if one.debt:
+                account.owed_fen += due
+            else:
+                take_value(programme, account, one.purse, one.lot, due, now)
         elif due:
             awards.append((one.award, due, one.valid_until, True))
-    return awards
+    return awards, value
 
 
 def take_value(programme: Programme, account: Account, purse: int, lot_id: int, due: int, now: int) -> None:
-    """From its own lot, then from the others of its purse, soonest end first; fen that are gone are owed, visits are not."""
-    lots = in_order([lot for lot in account.lots.values() if lot.purse == purse and lot.alive(now) and lot.lot_id != lot_id], "expiry")
-    if lot_id in account.lots:
-        lots.insert(0, account.lots[lot_id])
-    for lot in lots:
+    """From its own lot, then fen from the others of the purse, soonest end first; fen that are gone are owed, used visits are gone."""
+    fen = programme["purses"][purse]["unit"] == "fen"
+    others = [lot for lot in account.lots.values() if fen and lot.purse == purse and lot.alive(now) and lot.lot_id != lot_id]
+    for lot in [lot for lot in account.lots.values() if lot.lot_id == lot_id != 0] + in_order(others, "expiry"):
         take = min(due, lot.amount)
         if take:
             account.take(lot, take)
             due -= take
-    if programme["purses"][purse]["unit"] == "fen":
-        account.owed_fen += due
+    account.owed_fen += due if fen else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 HEAD = """schema = 1
@@ -48,7 +49,7 @@ def random_pack(choose: Random) -> str:
     second = "gift" if '"gift"' in value else "extra"
     counted = choose.random() < 0.6
     middle = (counters(choose) if counted else "") + tier_tables(choose, tiers, counted)
-    return text + value + middle + benefits(choose, tiers, counted).replace('"gift"', f'"{second}"') + PRODUCTS
+    return text + value + AWARDS + middle + benefits(choose, tiers, counted).replace('"gift"', f'"{second}"') + PRODUCTS
 
 
 def purses(choose: Random) -> str:
@@ -130,6 +131,7 @@ def benefits(choose: Random, tiers: list[str], counted: bool) -> str:
         purse, amount, per = choose.choice(["bonus", "gift"]), choose.choice([1, 20_00, 200_00]), choose.choice([100_00, 1000_00])
         rule = f'then = {{ grant = "{purse}", amount = {amount}, per_fen = {per} }}\n'
         out.append(quota(choose, counted, units=True) + when(after=True) + rule)
+    out += gives(choose, tiers, counted, category, when) if choose.random() < 0.7 else []
     if choose.random() < 0.8:
         units, worth = choose.choice([(100, 1_00), (1, 1_00), (10, 1_00), (3, 7)])
         share = choose.choice(["1/1", "1/2", "1/3"])
@@ -143,13 +145,58 @@ def benefits(choose: Random, tiers: list[str], counted: bool) -> str:
             + " }\n"
         )
     choose.shuffle(out)
-    text = "".join(f'[[benefit]]\nname = "rule {index}"\n{ranked(choose)}{rule}' for index, rule in enumerate(out))
+    ruled = [ranked(choose, group="{ cap = " not in rule) + rule for rule in out]
+    text = "".join(f'[[benefit]]\nname = "rule {index}"\n{rule}' for index, rule in enumerate(ruled))
     if counted and choose.random() < 0.6:
         step, points = choose.choice((100_00, 500_00, 33_33)), choose.choice((1, 100))
         text += f'[[benefit]]\nname = "steps"\nthen = {{ grant = "points", amount = {points}, each = {step}, counter = "spent" }}\n'
     return text
 
 
+def gives(choose: Random, tiers: list[str], counted: bool, category: Callable[[], str | None], when: Callable[..., str]) -> list[str]:
+    """What a sale or a top-up gives besides points, and what bounds it."""
+    out = []
+
+    def some(chance: float) -> bool:
+        return choose.random() < chance
+
+    for _ in range(choose.choice((0, 1, 1, 2))):
+        base = choose.sample(["principal", "bonus", "outside", "further"], choose.randint(1, 4))
+        share, most = choose.choice(("2/100", "1/3", "1/1")), choose.choice(("", "", ", max_fen = 50_00"))
+        rule = f'then = {{ rebate = "{choose.choice(["bonus", "gift"])}", share = "{share}", base = {base!r}{most} }}\n'
+        out.append(quota(choose, counted, units=True) + when(after=True, category=category()) + rule)
+    for thing in choose.sample(("bonus", "gift", "massage", "course", "year", "tea", "mug"), choose.randint(0, 3)):
+        per = choose.choice(("", ", per_fen = 33_33")) if thing != "year" else ""
+        end = choose.choice(("", ', expires_after = "P7D"')) if thing not in ("tea", "mug") else ""
+        rule = f'then = {{ grant = "{thing}", amount = {1 if thing == "year" else choose.randint(1, 300)}{per}{end} }}\n'
+        verb = '"topup"' if some(0.2) and thing not in ("bonus", "gift") else '"settle"'
+        about = None if verb == '"topup"' else category()
+        out.append(quota(choose, counted, units=thing != "year") + when(after=True, verb=verb, category=about) + rule)
+    for _ in range(choose.choice((0, 0, 1, 2))):
+        purse, per = choose.choice(("points", "bonus", "gift")), choose.choice(("ticket", "day", "month", "life"))
+        out.append(when() + f'then = {{ cap = "{purse}", amount = {choose.choice((0, 1, 50, 2000))}, per = "{per}" }}\n')
+    out += [
+        quota(choose, counted, units=False)
+        + when(flag_not=choose.choice((None, "['special']"))) + f"then = {{ waive = {choose.sample(CATEGORIES, 2)!r} }}\n"
+        for _ in range(choose.choice((0, 0, 0, 1, 2)))
+    ]  # fmt: skip
+    if len(tiers) > 1 and some(0.4):
+        verb, per = choose.choice(('"topup"', '"settle"')), choose.choice(("day", "month", "life"))
+        rule = f'then = {{ promote = "{choose.choice(tiers[1:])}", per = "{per}" }}\n'
+        out.append(quota(choose, counted, units=False) + when(verb=verb, amount_min_fen=choose.choice((None, 500_00))) + rule)
+    if counted and some(0.4):
+        rule = f'then = {{ score = "score", amount = {choose.randint(1, 20)}{choose.choice(("", ", per_fen = 10_00"))} }}\n'
+        out.append(quota(choose, counted, units=True) + when(after=True, category=category()) + rule)
+    return out
+
+
+AWARDS = """[[award]]
+name = "tea"
+expires_after = "P30D"
+[[award]]
+name = "mug"
+kind = "gift"
+"""
 COUNTED = """
 [[counter]]
 name = "tickets"
@@ -184,6 +231,10 @@ per = "life"
 name = "charged"
 counts = "charged"
 per = "month"
+[[counter]]
+name = "score"
+counts = "score"
+per = "year"
 """
 
 
@@ -218,10 +269,10 @@ def quota(choose: Random, counted: bool, *, units: bool) -> str:
     return f"quota = [{', '.join(choose.sample(bounds, choose.randint(1, len(bounds))))}]\n"
 
 
-def ranked(choose: Random) -> str:
+def ranked(choose: Random, *, group: bool) -> str:
     """Now and then a priority, an exclusive group, or both."""
     return (f"priority = {choose.randint(-2, 2)}\n" if choose.random() < 0.3 else "") + (
-        f'exclusive = "{choose.choice(("one", "two"))}"\n' if choose.random() < 0.3 else ""
+        f'exclusive = "{choose.choice(("one", "two"))}"\n' if group and choose.random() < 0.3 else ""
     )
 
 

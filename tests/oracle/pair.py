@@ -91,6 +91,7 @@ class Pair:
             assert getattr(settlement, key) == number, f"{label}: {key} core {getattr(settlement, key)}, oracle {number}"
         if not commit:
             return got, None
+        self.note_given(settlement)
         self.position += 1
         packed = settlement.pack()
         again = core.Settlement.unpack(packed)  # what the journal keeps is all that the fold and later verbs may need
@@ -108,6 +109,18 @@ class Pair:
         self.entries[self.position] = entry
         self.compare(label)
         return got, entry
+
+    def note_given(self, settlement: core.Settlement) -> None:
+        """What was given and taken back besides points, so that a test can ask whether it was ever met."""
+        met = {f"gave {unit}" for unit in ("fen", "visits", "pass") if settlement.granted(unit)}
+        met |= {"awards back" if award.back else "gave awards" for award in settlement.awards()}
+        met |= {
+            "value owed" if posting.source == "owed" else "value paid to what is owed"
+            for posting in settlement.postings()
+            if posting.unit == "fen" and "owed" in (posting.source, posting.target)
+        }
+        for what in met:
+            self.outcomes[what] = self.outcomes.get(what, 0) + 1
 
     def compare(self, label: str) -> None:
         for account in self.core:

@@ -75,14 +75,22 @@ def price(programme: Programme, tier: int, gross: int, item: Item, moment: Momen
             raise Nonsense
         return {"discount": 0, "coupon": 0, "covered": item.amount, "net": 0}
     rates = [Fraction(*item.counter)] if item.counter[0] != item.counter[1] else []
-    if not item.flags & (SPECIAL_PRICE | NO_DISCOUNT):
-        fitting = [
-            rule for rule in matching(programme, "discount", tier, gross, moment) if speaks_of(programme, rule, item.category, item.flags)
-        ]
+    barred = item.flags & (SPECIAL_PRICE | NO_DISCOUNT)
+    fitting = [
+        rule
+        for rule in matching(programme, "discount", tier, gross, moment)
+        if speaks_of(programme, rule, item.category, item.flags) and (rule.get("waives") or not barred)  # fees are waived under any flag
+    ]
+    waivers = [rule for rule in fitting if rule.get("waives")]
+    if waivers:  # a fee that costs nothing uses up no discount
+        rates, fitting = [], waivers[:1]
+    if fitting:
         for rule in one_of_group(fitting):
             rates.append(Fraction(rule["pay"], rule["of"]))
             if rule["name"] not in moment.tally.used:
                 moment.tally.used.append(rule["name"])
+    if waivers:
+        rates = [Fraction(0)]
     if len(rates) > 5:
         raise Nonsense  # docs/pack-format.md: at most five rates stack on a line
     owed = item.amount

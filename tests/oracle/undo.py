@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tests.oracle.counters import Movement, Tally, points_back
+from tests.oracle.counters import Movement, Tally, given_back
 from tests.oracle.counters import take_back as take_counters_back
-from tests.oracle.given import awarded, money_of, take_given
+from tests.oracle.given import Gave, awarded, money_of, take_given
 from tests.oracle.model import Account, Nonsense, Part, Programme, Refused, Ticket, allot, in_order, purses_of, reached_tier
 from tests.oracle.moment import Moment
 from tests.oracle.sale import complete, paid_by
@@ -136,19 +136,19 @@ def refund(
         clawed = base - ticket.taken_back
     ticket.taken_back += clawed
     had = max(reached_tier(programme, account), Tally.of(programme, account, now).tier())
-    goods = {part.line for part in ticket.parts if part.line >= 0} | {
-        index for index, line in enumerate(ticket.lines) if line["net"] == 0 and line["discount"] + line["coupon"]
-    }  # fmt: skip
-    if remaining == 0 and goods <= ticket.lines_back:
+    paid_back = remaining == 0 and {part.line for part in ticket.parts if part.line >= 0} <= ticket.lines_back
+    free = {index for index, line in enumerate(ticket.lines) if line["net"] == 0 and line["discount"] + line["coupon"]}
+    if paid_back and free <= ticket.lines_back:  # who keeps the free piece has used what made it free
         ticket.closed = True
         account.orders -= 1
     share = (ticket.returned - amount, amount, ticket.net)
-    clawed += take_counters_back(programme, account, ticket.moves, share, whole=ticket.closed)
-    points_back(account, ticket.moves, clawed)
+    steps = take_counters_back(programme, account, ticket.moves, share, whole=ticket.closed)
+    base, clawed = clawed, clawed + steps
     take_back(programme, account, ticket, clawed, now)
     left = money_of(programme, account)
-    awards = take_given(programme, account, ticket.gave, ticket.returned, ticket.net, now, whole=ticket.closed)
+    awards, value = take_given(programme, account, ticket.gave, ticket.returned, ticket.net, now, whole=paid_back)
     left -= money_of(programme, account)
+    given_back(programme, account, ticket.moves, clawed, base, value)
     account.points_earned -= clawed
     account.spend_fen -= amount - back["points"]
     fall(programme, account, had, max(reached_tier(programme, account), Tally.of(programme, account, now).tier()))
@@ -209,9 +209,13 @@ def reverse(programme: Programme, accounts: Accounts, own: int, moves: list[Move
     account = accounts[own]
     before = account.tier
     had = max(reached_tier(programme, account), Tally.of(programme, account, now).tier())
+    awards: list[Any] = []
     for one in moves:
         if isinstance(one, Movement):
             take_counters_back(programme, account, [one], (0, 1, 1), whole=True)
+            continue
+        if isinstance(one, Gave):
+            awards += [(one.award, one.amount, one.valid_until, True)] if one.award >= 0 else []
             continue
         was_account, was, units = one
         owner = accounts[was_account.account_id]
@@ -223,7 +227,7 @@ def reverse(programme: Programme, accounts: Accounts, own: int, moves: list[Move
         else:
             owner.give_back(was, -units)
     fall(programme, account, had, max(reached_tier(programme, account), Tally.of(programme, account, now).tier()))
-    return after(programme, account, now) | {"tier_before": before}
+    return after(programme, account, now) | {"tier_before": before, "awards": awards}
 
 
 def void(programme: Programme, accounts: Accounts, own: int, ticket: Ticket | None, now: int) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from math import gcd
 from typing import Any
 
 from tests.oracle.counters import Movement, Tally, move
+from tests.oracle.given import Gave, awarded, give, promoted
 from tests.oracle.model import Account, Lot, Programme, Refused, in_order, later, lot_expiry, purses_of
 from tests.oracle.moment import Moment, matching, one_of_group
 
-Move = tuple[Account, Lot, int] | Movement
-"""What a verb did to one lot: (account, the lot as a picture, units in (+) or out (-))."""
+Move = tuple[Account, Lot, int] | Movement | Gave
+"""What a verb did to one lot: (account, the lot as a picture, units in (+) or out (-)), to a counter, or gave besides."""
 
 
 def entering_expiry(programme: Programme, purse: int, now: int) -> int:
@@ -55,22 +56,34 @@ def top_up(programme: Programme, account: Account, paid: int, moment: Moment) ->
     tally.known = True
     moment = replace(moment, tally=tally)
     acting = [rule for rule in matching(programme, "bonus", account.tier, paid, moment, "topup") if paid >= rule["per_fen"]]
+
+    def is_value(rule: dict[str, Any]) -> bool:
+        return bool(rule["purse"] >= 0 and programme["purses"][rule["purse"]]["unit"] == "fen")
+
     grants = []
     for rule in one_of_group(acting):
-        amount = min(paid // rule["per_fen"] * rule["amount"], tally.left(rule))
-        grants.append((rule["purse"], amount))
+        amount = min(paid // rule["per_fen"] * rule["amount"] if rule["per_fen"] else rule["amount"], tally.left(rule))
         tally.use(rule, amount)
-    whole = paid + sum(amount for _, amount in grants)
+        grants.append((rule, amount))
+    promoted(programme, account, paid, moment, "topup")
+    whole = paid + sum(amount for rule, amount in grants if is_value(rule))
     ceiling(programme, account, whole, now)
     moves: list[Move] = [add(account, principal[0], paid, entering_expiry(programme, principal[0], now), paid, whole)]
-    moves += [add(account, purse, amount, entering_expiry(programme, purse, now), paid, whole) for purse, amount in grants if amount]
+    gave: list[Gave] = []
+    for rule, amount in grants:
+        if is_value(rule):
+            moves += [add(account, rule["purse"], amount, entering_expiry(programme, rule["purse"], now), paid, whole)] if amount else []
+        else:
+            gave += give(programme, account, account, rule, amount, now)
+            moves += [(account, copy(account.lots[gave[-1].lot]), amount)] if gave[-1].lot else []
     moved = tally.moves()
     move(account, moved)
     before, account.tier = account.tier, max(account.tier, tally.tier())
     moves += moved
     return after(programme, account, now, net_fen=paid, principal_fen=paid, bonus_fen=whole - paid, liability_delta_fen=whole) | {
-        "tier_before": before
-    }, moves
+        "tier_before": before,
+        "awards": awarded(gave),
+    }, moves + gave
 
 
 def buy(programme: Programme, account: Account, paid: int, product: str, now: int) -> tuple[dict[str, Any], list[Move]]:

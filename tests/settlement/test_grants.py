@@ -305,6 +305,24 @@ def test_a_lot_that_two_rules_would_overfill_refuses_the_sale() -> None:
     assert card.buy(AMOUNT_MAX // 2).granted("fen") == AMOUNT_MAX // 2 * 2
 
 
+def test_one_waiver_is_enough_for_a_line_and_the_next_is_kept_for_another_ticket() -> None:
+    once = "quota = [{ times = 1, per = 'month' }]"
+    card = Card(plan(rule("a", 'waive = ["shipping"]', "", once), rule("b", 'waive = ["shipping"]', "", once), C03,
+                     rule("half", 'discount = "1/2"', 'category = ["shipping"]', once)))  # fmt: skip
+    bill = [card.buy(Line(8_00, category="shipping"), stored_max_fen=0).net_fen for _ in range(4)]
+    assert bill == [0, 0, 4_00, 8_00]
+
+
+def test_passes_of_one_day_and_one_end_are_one_lot() -> None:
+    week = 'grant = "gym", amount = 1, expires_after = "P7D"'
+    card = Card(plan(rule("week", week), rule("another", week, 'day = [25], verb = "topup"'), rule("third", week)))
+    card.on("2026-03-25 10:00").buy(300_00)
+    card.top_up(100_00)
+    assert [lot.amount for lot in card.account.lots() if card.programme.purses[lot.purse] == "gym"] == [3]
+    card.refund(0)
+    assert card.purse("gym") == 1
+
+
 def test_t06_a_score_of_amount_frequency_and_interaction_makes_the_tier() -> None:
     programme = plan(
         counter("score", "score", "year"),

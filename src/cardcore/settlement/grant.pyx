@@ -10,7 +10,7 @@ from cardcore.settlement.counter cimport quota_left, use_quota
 from cardcore.settlement.earn cimport counted_fen, eligible_fen, lapse
 from cardcore.settlement.model cimport (
     AWARD, AWARD_ISSUE, AWARDED, BONUS_COST, CUSTOMER, E_CAP, E_GIFT, E_JUMP, E_OWED, E_REBATE, E_SCORE, ENTITLEMENT_ISSUE, FEN, LOTS_MAX, OWED,
-    PASS, Posting, R_GRANT, R_REBATE, VISITS,
+    Posting, R_GRANT, R_REBATE, VISITS,
 )
 from cardcore.settlement.rules cimport (
     RULE_CAP, RULE_GIFT, RULE_PROMOTE, RULE_REBATE, RULE_SCORE, Rule, Rules, applies, expiry, first_of_group, fits,
@@ -107,8 +107,8 @@ cdef int give(
                 return OK
         w.t.after_money_fen += amount
     expires_at = expiry(r, at_s, months, days) if own_end else lapse(r, purse, at_s, w)
-    # A pass is a lot each, and so is what counts from its first use: two in one lot would start, and end, together (C06).
-    if unit != PASS and not r.purses[purse].first_use:
+    # What counts from its first use is a lot each: two in one lot would start, and end, together (C06).
+    if not r.purses[purse].first_use:
         lot_id = same_lot(v, purse, amount, expires_at, 0, 0)
         if lot_id == 0:
             lot_id = pending_lot(v, w, purse, expires_at)

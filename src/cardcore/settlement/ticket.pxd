@@ -36,6 +36,7 @@ cdef inline int price_line(
         rule = &r.rules[active[k]]
         if rule.waives and fits(rule, line.category, line.flags):
             acted_once[k] = waived = True
+            break  # what costs nothing uses up nothing more
     if waived:
         rate, n_rates = cc_rate_of(0, 1), 1
     elif not line.flags & (F_SPECIAL | F_NO_DISCOUNT):
