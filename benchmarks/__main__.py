@@ -29,7 +29,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=0, help="rounds of each line (default 7; 3 with --quick)")
     parser.add_argument("--quick", action="store_true", help="short slices and small data, under a minute; the figures are rough")
     parser.add_argument("--only", action="append", metavar="NAME", default=[], help=f"only this line: {', '.join(lines.LINES)}")
-    parser.add_argument("--work", type=Path, default=HERE / "work", help="directory on the disk to be measured")
+    parser.add_argument("--work", type=Path, default=HERE / "scratch", help="directory on the disk to be measured")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="where the JSON goes")
     parser.add_argument("--strict", action="store_true", help="exit 1 when a target is missed")
     chosen = parser.parse_args(argv)
