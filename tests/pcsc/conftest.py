@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from cardapi.pcsc.offline import Till
+from firmware_sim import build
+from firmware_sim.card import Card
 from firmware_sim.pcscd import Pcscd
 from tests.pcsc import daemon
 from tests.pcsc.daemon import Daemon
+from tests.pcsc.near import NearModule, now
 from tests.support import IN_CI
 
 
@@ -29,3 +34,22 @@ def own_pcscd(pcscd: Daemon) -> Pcscd:
     if IN_CI:
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture
+def sam() -> Card:
+    """The purchase module of a till."""
+    return build.purchase_sam()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the till writes its batch."""
+    return tmp_path / "today.ccb"
+
+
+@pytest.fixture
+def till(sam: Card, path: Path) -> Iterator[Till]:
+    """A till off line."""
+    with Till(NearModule(sam), path, now()) as made:
+        yield made

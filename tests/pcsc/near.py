@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from cardapi.pcsc import offline
@@ -11,6 +12,11 @@ from cardapi.pcsc.identify import identify
 from cardcore.card import purse
 from firmware_sim.card import Card
 from firmware_sim.nvm import PowerCut
+
+
+def now() -> datetime:
+    """The till's clock in these tests."""
+    return datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
 
 class Held:

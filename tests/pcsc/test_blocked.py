@@ -23,8 +23,8 @@ from cardcore.errors import CardcoreError
 from firmware_sim import build
 from firmware_sim.card import Card
 from firmware_sim.tear import Tear
-from tests.pcsc.near import Held, NearModule
-from tests.pcsc.test_offline import MAKE, left, now, offer, proven, purse_of
+from tests.pcsc.near import Held, NearModule, now
+from tests.pcsc.test_offline import MAKE, left, offer, proven, purse_of
 
 KEY = b"the terminal's own key"
 AT = int(now().timestamp())

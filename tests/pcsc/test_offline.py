@@ -6,8 +6,6 @@ records are checked with the issuer's TAC key, the purse by its own balance.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,31 +32,11 @@ from firmware_sim.testkeys import known_key
 from tests.cli.shop import call
 from tests.firmware_sim.support import h
 from tests.pcsc.daemon import Daemon
-from tests.pcsc.near import Held, NearModule
+from tests.pcsc.near import Held, NearModule, now
 from tests.support import sized
 
 MAKE = purse.Make()
 SELECT, BALANCE = h("00A4040009A00000000386980701"), h("805C000204")
-
-
-def now() -> datetime:
-    return datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
-
-
-@pytest.fixture
-def sam() -> Card:
-    return build.purchase_sam()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "today.ccb"
-
-
-@pytest.fixture
-def till(sam: Card, path: Path) -> Iterator[Till]:
-    with Till(NearModule(sam), path, now()) as made:
-        yield made
 
 
 def purse_of(serial: int = 1, balance: int = 10_000) -> Card:

@@ -7,8 +7,6 @@ shop of its own by the transaction MACs, and what was accepted is compared with 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,29 +29,9 @@ from tests.clearing.yard import KEYS, Yard
 from tests.cli.shop import call
 from tests.firmware_sim.support import h
 from tests.pcsc.daemon import Daemon
-from tests.pcsc.near import Held, NearModule
+from tests.pcsc.near import Held, NearModule, now
 from tests.pcsc.test_offline import Killed, offer, purse_of
 from tests.support import sized
-
-
-def now() -> datetime:
-    return datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
-
-
-@pytest.fixture
-def sam() -> Card:
-    return build.purchase_sam()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "today.ccb"
-
-
-@pytest.fixture
-def till(sam: Card, path: Path) -> Iterator[Till]:
-    with Till(NearModule(sam), path, now()) as made:
-        yield made
 
 
 def chip(n: int = 1, balance: int = 10_000) -> Card:
