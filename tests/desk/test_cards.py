@@ -143,6 +143,26 @@ def test_value_and_pin_follow_the_holder(till: Till, verb: str) -> None:
     till.sound()
 
 
+def test_numbers_given_by_hand_are_left_out_by_those_given_by_the_shop(till: Till) -> None:
+    payload = {"programme": "plain", "prefix": "8803"}
+    serial = till.done("issue", payload=payload).account_id & (1 << 40) - 1
+    by_hand = [card_number("8803", serial + ahead) for ahead in range(6, 11)]  # each takes a serial of its own: these are next
+    for number in by_hand:
+        till.done("issue", card=number, payload=payload)
+    given = [till.done("issue", payload=payload).card for _ in range(4)]
+    assert len({*by_hand, *given}) == 9
+    assert all(map(is_card_number, given))
+    till.sound()
+
+
+def test_a_prefix_without_a_free_number_near_says_so(till: Till) -> None:
+    prefix = "8" * 14  # ten numbers of 16 digits
+    for place in range(3, 10):
+        till.done("issue", card=card_number(prefix, place), payload={"programme": "plain"})
+    assert till.problem("issue", payload={"programme": "plain", "prefix": prefix}) == "number_taken", "8 and 9 are taken, 11 does not fit"
+    till.sound()
+
+
 def test_an_exchange_may_take_a_card_from_stock(till: Till) -> None:
     card, blank = till.card(50_00), bring(till, "stock")
     till.done("swap", card=card, payload={"to": blank})

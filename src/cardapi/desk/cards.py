@@ -22,6 +22,7 @@ from cardcore.errors import Declined
 from cardcore.settlement.lifecycle import EXCLUDED, PIN_STATES, STEPS, TAKES_OVER, next_state, state_at
 
 REMOVABLE = frozenset({"session"})  # kinds of documents that may go; all others only change
+NUMBER_TRIES = 24  # beyond 8 million numbers given by hand in a row
 KIND_MAX = 32
 INTEGER_MAX = 1 << 40  # bound of times in a payload
 _json = msgspec.json.Encoder(order="sorted").encode
@@ -76,15 +77,22 @@ def _new_card(work: Work, request: Request) -> Entry:
     return _record(work, request, [], [row])
 
 
-def _free_number(work: Work, prefix: str, serial: int) -> str:
-    """The number made from the account's serial, which no retry can change: the entry already holds it (O5)."""
-    try:
-        number = card_number_in(prefix, serial, work.partition, work.partitions)
-    except ValueError as error:
-        raise Problem("invalid_payload", f"prefix: {error}", name="prefix") from error
-    if work.card(number) is not None:
-        raise Problem("number_taken", f"card {number} exists", card=number)
-    return number
+def _free_number(work: Work, prefix: str, serial: int, way: int = 1) -> str:
+    """A number made from a serial, which no retry can change: the entry already holds it (O5).
+
+    Where that number was given by hand, one further along `way` (1 or -1): the steps double, so that a run of numbers given by hand
+    costs few looks, and numbers are left out.
+    """
+    for tries in range(NUMBER_TRIES):
+        try:
+            number = card_number_in(prefix, serial + way * ((1 << tries) - 1), work.partition, work.partitions)
+        except ValueError as error:
+            if tries:
+                break
+            raise Problem("invalid_payload", f"prefix: {error}", name="prefix") from error
+        if work.card(number) is None:
+            return number
+    raise Problem("number_taken", f"no number is free near serial {serial}", name="prefix")
 
 
 def stock(work: Work, request: Request) -> Entry:
@@ -168,7 +176,7 @@ def exchange(work: Work, request: Request) -> Entry:
     else:
         # Replacements are numbered from the top of the prefix down, issued cards from the bottom up.
         prefix = _fact(request, "prefix", str, "")
-        to = to or _free_number(work, prefix, 10 ** (15 - len(prefix)) // work.partitions - 1 - work.position)
+        to = to or _free_number(work, prefix, 10 ** (15 - len(prefix)) // work.partitions - 1 - work.position, -1)
     new = msgspec.structs.replace(after_old, number=to, state="active", unit=request.unit, kind="replacement", valid_until=valid_until)
     before = [before_old] if taken is None else [before_old, card_images(taken)[0]]
     before_media, after_media = retired(work, card)
