@@ -14,9 +14,18 @@ from cardapi.app import create_shop
 from cardapi.ids import home
 from cardapi.reports.trial import trial_balance
 from cardcore.settlement import Refund, Reverse, Transfer
-from tests.desk.till import Till
+from tests.desk.till import PLAIN, Till
 
 PARTITIONS = 4
+REBATE = """
+[[purse]]
+name = "rebates"
+unit = "fen"
+role = "bonus"
+[[benefit]]
+name = "10 % back"
+then = { rebate = "rebates", share = "1/10", base = ["principal", "outside"] }
+"""
 
 
 @pytest.fixture
@@ -46,3 +55,22 @@ def test_money_moves_between_partitions(till: Till) -> None:
     trial = trial_balance(till.shop.store.reader())
     assert trial["ok"]
     assert trial["liability_fen"] == issued * 20_00
+
+
+def test_what_a_customer_owes_is_no_liability(till: Till) -> None:
+    """A rebate that was spent before its ticket came back: who owes it, owes it, and customers' money is what lies on the cards (M10)."""
+    pack = PLAIN.replace('"plain"', '"back"') + REBATE
+    till.done("change", payload={"kind": "programme", "id": "back@1", "document": {"valid_from": 0, "pack": pack}})
+    cards: dict[int, str] = {}
+    while len(cards) < 2:
+        number = till.card(100_00, "back")
+        cards.setdefault(home(number, PARTITIONS), number)
+    one, two = cards.values()
+    alone = till.sale(one, 40_00)
+    both = till.sale(one, 100_00, further=(two,))
+    till.sale(one, till.balance(one))
+    assert till.balance(one) == 0, "what came back is spent"
+    for sale in (both, alone):
+        till.done("refund", card=one, ref=sale.position, partition=sale.partition, command=Refund())
+    till.sound()
+    assert trial_balance(till.shop.store.reader())["ok"]

@@ -214,6 +214,13 @@ def test_r08_prizes_come_by_weight_and_the_entry_keeps_the_number() -> None:
         core.Event("draw", random=1 << 62)
 
 
+@pytest.mark.parametrize("number", [0, (1 << 60) - 1, 1 << 60, (1 << 60) + 1, 1 << 61, (1 << 62) - 1])
+def test_r08_the_entry_of_a_draw_reads_back_whatever_its_number(number: int) -> None:
+    done = Card(pack.load(plan_text(R08))).has_points(508).event("draw", random=number)
+    assert [move.amount for move in done.moves()] == [number]
+    balanced(done)
+
+
 def test_r08_expired_points_may_still_buy_draws_and_nothing_else() -> None:
     ten = EARN + rule("ten", 'deduct = "points", units = 10, worth_fen = 1_00')
     programme = pack.load(plan_text(R08.replace(", points_end = 8", "") + ten))

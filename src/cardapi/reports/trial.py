@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from cardapi.reports.figures import Figures, Ledger, Progress, cleared, fold_tills, journal, settled, whole
-
-CUSTOMER_MONEY = ("customer", "held", "on_card", "in_flight")
+from cardcore.settlement import CUSTOMER_MONEY
 
 
 def trial_balance(store: Ledger, *, terminals: bool = True, progress: Progress | None = None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from cardapi.store import media
 from cardapi.store.port import AccountRow, CardRow, Entry, MediumRow, Record
 from cardcore.clearing.body import BatchCount, Case, Cleared, Row, case_order
 from cardcore.clearing.reasons import ACCEPTED
-from cardcore.settlement import VERBS, Account, Settlement
+from cardcore.settlement import CUSTOMER_MONEY, VERBS, Account, Settlement
 
 MONEY_VERBS = frozenset(VERBS)
 CARD_VERBS = frozenset({
@@ -119,7 +119,9 @@ def liability_delta(settlement: Settlement | Cleared, partition: int) -> int:
             # A hold is an item of the account it was asked of, whichever account's lots it keeps.
             source = settlement.account_id if posting.source == "held" else posting.source_account
             target = settlement.account_id if posting.target == "held" else posting.target_account
-            delta += posting.amount * (_is_in(target, partition) - _is_in(source, partition))
+            arrives = posting.target in CUSTOMER_MONEY and _is_in(target, partition)
+            leaves = posting.source in CUSTOMER_MONEY and _is_in(source, partition)
+            delta += posting.amount * (arrives - leaves)
     return delta
 
 

@@ -33,7 +33,7 @@ from cardapi.store.fold import (
 from cardapi.store.port import AccountRow, CardRow, Entry, MediumRow, Record, Store
 from cardcore.clearing.body import Cleared, Row
 from cardcore.errors import CardcoreError
-from cardcore.settlement import Settlement
+from cardcore.settlement import CUSTOMER_MONEY, Settlement
 
 ChainKey = Callable[[int], bytes]
 Progress = Callable[[int, int], None]
@@ -253,9 +253,12 @@ class _Replay:
         for posting in settlement.postings():
             if posting.unit != "fen":
                 continue
-            sides = ((posting.target_account, posting.target_lot, 1), (posting.source_account, posting.source_lot, -1))
-            for account_id, lot, sign in sides:
-                if account_id:
+            sides = (
+                (posting.target, posting.target_account, posting.target_lot, 1),
+                (posting.source, posting.source_account, posting.source_lot, -1),
+            )
+            for kind, account_id, lot, sign in sides:
+                if account_id and kind in CUSTOMER_MONEY:
                     delta += sign * posting.amount
                     if lot:
                         self.money[account_id, lot] = None

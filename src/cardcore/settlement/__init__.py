@@ -45,6 +45,7 @@ from cardcore.settlement.model import (
 from cardcore.settlement.rules import Programme, coupon_purse, day_of, expires_at, voided_at
 from cardcore.settlement.sale import Line, Sale
 from cardcore.settlement.views import (
+    CUSTOMER_MONEY,
     EFFECTS,
     LEDGER_KINDS,
     ROLES,
@@ -71,6 +72,7 @@ __all__ = [
     "BATCH_CODES",
     "CARD_DTYPE",
     "COVER",
+    "CUSTOMER_MONEY",
     "EFFECTS",
     "LEDGER_KINDS",
     "LINE_DTYPE",

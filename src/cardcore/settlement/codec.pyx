@@ -367,7 +367,8 @@ cdef int read_moves(Settlement s, In* source) except -1:
         m.counter = <int32_t> get_within(source, 0, 2147483647)
         m.period = <int32_t> get_within(source, -(1 << 30), 1 << 30)
         m.since = <int32_t> get_within(source, -(1 << 30), 1 << 30)
-        m.amount = get_within(source, -(1 << 60), 1 << 60)
+        # A random number has the 62 bits that `Event` takes; all else is an amount.
+        m.amount = get_within(source, 0, (1 << 62) - 1) if m.kind == DRAWN else get_within(source, -(1 << 60), 1 << 60)
     return 0
 
 

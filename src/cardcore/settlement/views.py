@@ -57,6 +57,8 @@ LEDGER_KINDS = (
     "gift_stock",
     "gift_given",
 )
+CUSTOMER_MONEY = ("customer", "held", "on_card", "in_flight")
+"""Ledger kinds whose fen the issuer owes to customers (M10). `owed` is the other way round: value a return could not take back."""
 ROLES = (
     "stored",
     "further",
