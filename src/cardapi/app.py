@@ -26,10 +26,11 @@ from cardapi.desk import Desk, Lanes, Parts, Request
 from cardapi.jobs.background import Background
 from cardapi.messages.settings import MessageSettings
 from cardapi.people.follow import Follower
+from cardapi.people.limits import LimitSettings
 from cardapi.people.registry import Registry
 from cardapi.store import backup, verify
 from cardapi.store.chain import start_head
-from cardapi.store.checkpoint import ENTRIES_MAX, Checkpointer, CheckpointError, CheckpointFile, compare
+from cardapi.store.checkpoint import ENTRIES_MAX, Checkpointer, CheckpointError, CheckpointFile, Lag, compare
 from cardapi.store.port import Store
 from cardapi.stores import DATABASE
 from cardcore.clearing.upload import ClearingRules
@@ -72,6 +73,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     keys_token: str = ""  # label of its token
     card_system: str = "CARDCORE-TEST"  # diversifies DESFire keys (AN10922); never changes once cards are made
     clearing: ClearingRules = msgspec.field(default_factory=ClearingRules)  # rules of off-line clearing ([clearing])
+    limits: LimitSettings = msgspec.field(default_factory=LimitSettings)  # requests a second ([limits])
     messages: MessageSettings = msgspec.field(default_factory=MessageSettings)
     jobs: bool = True  # whether `cardcore serve` runs the jobs of the day, and sends messages, by itself
 
@@ -275,6 +277,11 @@ class Shop:
         fresh = [head for head in self.desk.heads if head.partition not in newest or head.position > newest[head.partition].position]
         if fresh:
             self._checkpointer.committed(fresh, ENTRIES_MAX)
+
+    def checkpoint_lag(self) -> Lag:
+        """How far the signed checkpoints are behind what this process committed."""
+        assert self._checkpointer is not None, "a shop opened for reading commits nothing"
+        return self._checkpointer.lag()
 
     def _checkpoint_failed(self, error: OSError) -> None:
         self.desk.fail(CardcoreError(f"a checkpoint could not be written: {error}"))

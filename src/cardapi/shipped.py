@@ -3,7 +3,17 @@ packs (`laws/`, `cardapi/lawpacks/`)."""
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
 from pathlib import Path
+
+
+def version() -> str:
+    """The version of the installed package; "0" in a source tree that was never installed."""
+    try:
+        return installed("cardcore")
+    except PackageNotFoundError:
+        return "0"
 
 
 def packs_folder() -> Path:

@@ -72,8 +72,7 @@ class Chain:
         if self.shop.registry.operator(name) is None:
             body = {"id": name, "name": name, "password": PASSWORD, "role": role, "unit": unit}
             self.made(self.admin.post("/v1/operators", body))
-        self.app.service.logins._names.clear()
-        self.app.service.logins._total = (30.0, 0.0)
+        self.app.service.logins.forget()
         return self.login(name)
 
     def card(self, *, paid_fen: int = 0, programme: str = "mall-vip", who: Person | None = None) -> str:

@@ -13,6 +13,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cardapi.ids": ("cardcore",),
     "cardapi.shipped": (),
     "cardapi.days": (),
+    "cardapi.measures": (),
     "cardapi.laws": ("cardcore", "cardapi.laws", "cardapi.days", "cardapi.ids", "cardapi.store.port"),
     "cardapi.messages": (
         "cardcore", "cardapi.desk", "cardapi.store.port", "cardapi.store.fold", "cardapi.people", "cardapi.custody", "cardapi.members",
@@ -28,7 +29,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cardapi.desk": (
         "cardcore", "cardapi.keys.port", "cardapi.store.port", "cardapi.store.chain", "cardapi.store.fold", "cardapi.store.media",
         "cardapi.people", "cardapi.members", "cardapi.laws", "cardapi.days",
-        "cardapi.custody", "cardapi.ids", "cardapi.desk", "cardapi.coupons",
+        "cardapi.custody", "cardapi.ids", "cardapi.desk", "cardapi.coupons", "cardapi.measures",
     ),
     "cardapi.members": (
         "cardcore", "cardapi.store.port", "cardapi.people.policy", "cardapi.custody", "cardapi.ids", "cardapi.members", "cardapi.days",
@@ -49,7 +50,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "cardcore", "cardapi.media", "cardapi.desk", "cardapi.people", "cardapi.custody", "cardapi.app", "cardapi.http",
         "cardapi.store.port", "cardapi.store.media", "cardapi.keys.port", "cardapi.keys.errors", "cardapi.reports", "cardapi.ids",
         "cardapi.members", "cardapi.jobs", "cardapi.messages", "cardapi.laws", "cardapi.imports", "cardapi.days",
-        "cardapi.clearing", "cardapi.coupons",
+        "cardapi.clearing", "cardapi.coupons", "cardapi.measures", "cardapi.shipped",
     ),
     "cardapi.clearing": (
         "cardcore", "cardapi.clearing", "cardapi.store.port", "cardapi.store.media", "cardapi.media.profiles", "cardapi.people",

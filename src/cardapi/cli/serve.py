@@ -145,14 +145,10 @@ def version(as_json: Json = False) -> None:
     """Print the version of cardcore and of what it runs on."""
     import platform
     import sqlite3
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as installed
 
-    try:
-        own = installed("cardcore")
-    except PackageNotFoundError:
-        own = "source tree"
-    found = {"cardcore": own, "python": platform.python_version(), "sqlite": sqlite3.sqlite_version}
+    from cardapi import shipped
+
+    found = {"cardcore": shipped.version(), "python": platform.python_version(), "sqlite": sqlite3.sqlite_version}
     if as_json:
         emit_json(found)
     else:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.route import hint
 from cardapi.desk.writer import Answer, Checkpoints, Desk, Parts, Taker
+from cardapi.measures import Commits
 from cardapi.store.port import Head, Store
 from cardcore.errors import CardcoreError
 
@@ -84,6 +85,10 @@ class Lanes(Desk):
     @property
     def waiting(self) -> int:
         return sum(lane._waiting for lane in self._lanes)
+
+    @property
+    def commits(self) -> Commits:
+        return Commits.sum(lane._commits for lane in self._lanes)
 
     # ------------------------------------------------------------ doorways
     def hand_in(self, request: Request, taker: Taker) -> None:

@@ -12,8 +12,9 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
+from time import perf_counter_ns
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -23,9 +24,11 @@ from cardapi.desk import coupons
 from cardapi.desk.cards import card_verb
 from cardapi.desk.facts import facts
 from cardapi.desk.money import money
+from cardapi.desk.pool import Readers
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.sides import Sides
 from cardapi.desk.work import Elsewhere, Spoilt, Work
+from cardapi.measures import Commits
 from cardapi.people.registry import Registry
 from cardapi.store.fold import MONEY_VERBS
 from cardapi.store.port import Batch, DecideAgain, Entry, Head, KeyTaken, Record, Store
@@ -39,8 +42,13 @@ Answer = Entry | CardcoreError
 _log = logging.getLogger("cardcore.desk")
 BATCH_TRIES = 6  # a client key met elsewhere, a partition missing: each is known from then on
 BATCH_MAX = 4_096  # requests in one commit; a queue item is never split
+# Threads that read, and reads waiting or running before `busy` (F4, B): of tills, of reports, of what uploads look up.
 READERS = 2
-QUESTIONS_MAX = 1_000  # reads waiting or running before `busy` (F4)
+QUESTIONS_MAX = 1_000
+REPORTERS = 2
+REPORTS_MAX = 200
+UPLOADERS = 2
+UPLOADS_MAX = 200
 _json = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -103,12 +111,12 @@ class Desk:
         self._writing = threading.Lock()  # held by the thread that decides and commits
         self._taking = False  # the writer thread has requests and waits for `_writing`
         self._waiting = 0
-        self._questions = 0
         self._running = False
         self._thread: threading.Thread | None = None
-        self._readers = ThreadPoolExecutor(READERS, "cardcore-read")
-        self._reader = threading.local()
-        self._open_readers: list[Store] = []
+        self._commits = Commits()
+        self.tills = Readers(store, "read", READERS, QUESTIONS_MAX)
+        self.reports = Readers(store, "report", REPORTERS, REPORTS_MAX)
+        self.uploads = Readers(store, "upload", UPLOADERS, UPLOADS_MAX)
 
     # ------------------------------------------------------------ life
     def start(self) -> None:
@@ -129,9 +137,8 @@ class Desk:
             pass
         if self._checkpoints is not None:
             self._checkpoints.stop()
-        self._readers.shutdown()
-        while self._open_readers:
-            self._open_readers.pop().close()
+        for pool in (self.tills, self.reports, self.uploads):
+            pool.close()
 
     @property
     def head(self) -> Head:
@@ -149,6 +156,11 @@ class Desk:
     def waiting(self) -> int:
         """Requests handed in and not answered yet."""
         return self._waiting
+
+    @property
+    def commits(self) -> Commits:
+        """What was committed since the start."""
+        return self._commits
 
     def fail(self, error: CardcoreError) -> None:
         """Stop acknowledging, for good (F2)."""
@@ -236,18 +248,12 @@ class Desk:
         return await self.ask(lambda store: self._quote(store, request))
 
     async def ask(self, question: Callable[[Store], T]) -> T:
-        """A bounded read on a reader connection, off the writer thread (statements, reports, tickets). Raises Problem busy."""
-        if self._questions >= QUESTIONS_MAX:
-            raise Problem("busy", "too many questions are waiting; try again")
-        self._questions += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._readers, self._ask, question)
-        finally:
-            self._questions -= 1
+        """A short read that a till waits for, off the writer thread; `reports` and `uploads` take the others. Raises Problem busy."""
+        return await self.tills.ask(question)
 
     def look(self, question: Callable[[Store], T]) -> T:
         """Blocking `ask`, for threads of a bounded pool; not on an event loop's thread."""
-        return self._ask(question)
+        return self.tills.here(question)
 
     # ------------------------------------------------------------ inside
     def _put(self, item: _Item) -> None:
@@ -271,13 +277,6 @@ class Desk:
         if self._waiting and self._waiting + count > self._queue_max:
             raise Problem("busy", "too many requests are waiting; try again")
         self._waiting += count
-
-    def _ask(self, question: Callable[[Store], T]) -> T:
-        store = getattr(self._reader, "store", None)
-        if store is None:
-            store = self._reader.store = self._store.reader()
-            self._open_readers.append(store)
-        return question(store)
 
     def _quote(self, store: Store, request: Request) -> Settlement:
         at_us = self._clock()
@@ -385,6 +384,7 @@ class Desk:
             except DecideAgain as error:
                 if tries == BATCH_TRIES:
                     raise
+                self._commits.tried_again += 1
                 everywhere = everywhere or isinstance(error, KeyTaken)
             except Elsewhere as missing:
                 self._store.abandon()
@@ -419,13 +419,18 @@ class Desk:
         return answers
 
     def _commit(self, works: Collection[Work]) -> None:
+        began = perf_counter_ns()
         try:
             heads = self._sides.commit(works)
         except DecideAgain:
             self._sides.forget(works)
             raise
-        if heads and self._checkpoints is not None:
-            self._checkpoints.committed(heads, sum([len(work.entries) for work in works]))
+        if not heads:
+            return
+        entries = sum([len(work.entries) for work in works])
+        self._commits.record(entries, perf_counter_ns() - began, self._store.sync_ns)
+        if self._checkpoints is not None:
+            self._checkpoints.committed(heads, entries)
 
 
 def _one(work: Work, request: Request, spoilt: dict[int, CardcoreError]) -> Answer:

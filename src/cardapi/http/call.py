@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from math import ceil
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from cardapi.clearing.board import Board
 from cardapi.desk import Desk, Request
+from cardapi.desk.pool import Pool
 from cardapi.http.fields import encode_hook
+from cardapi.http.gauges import Counts
 from cardapi.http.metrics import Metrics
 from cardapi.http.problems import Answer, HttpProblem
 from cardapi.http.signature import Signatures
@@ -27,7 +31,8 @@ if TYPE_CHECKING:
     from cardapi.http.tickets import Tickets
     from cardapi.store.port import Entry
 
-REPORTS_AT_ONCE = 2
+CHORES = 2  # threads for what is neither a till's nor a read: sending messages, running jobs, changing keys
+CHORES_MAX = 50
 JSON = ((b"content-type", b"application/json"),)
 # Fields of a body in the order its schema declares them, names of a mapping sorted: a schema never changes that order.
 _pack = msgspec.msgpack.Encoder(enc_hook=encode_hook, order="deterministic").encode
@@ -64,9 +69,11 @@ class Service:
         self.passwords = Passwords(quick=quick_passwords)
         self.signatures = Signatures(shop.custody, shop.registry, clock)
         self.logins = Throttle(rate=1 / 6, burst=10, total_rate=10, total_burst=30)
+        self.limits = shop.settings.limits.made()
         self.metrics = Metrics()
+        self.counts = Counts()
         self.changes = asyncio.Lock()  # registry documents are read, changed and written whole: one at a time
-        self.reports = asyncio.Semaphore(REPORTS_AT_ONCE)  # so that reports never starve the tills (B)
+        self.chores = Pool("chore", CHORES, CHORES_MAX)
         self.blocked = Board()
         self.taps = TapPool(shop, clock)
         self.draining = False
@@ -79,6 +86,7 @@ class Service:
         self.draining = True
         self.passwords.close()
         self.taps.close()
+        self.chores.close()
 
     async def catch_up(self) -> bool:
         """Take in what other processes changed in the registry; False where there are none."""
@@ -88,14 +96,25 @@ class Service:
         await asyncio.get_running_loop().run_in_executor(None, follower.poll_soon)
         return True
 
-    def desk_gauges(self) -> dict[str, int]:
-        """The desk's queue, and the journal as this process last saw it: entries and customers' money over all partitions."""
-        heads = self.desk.heads
-        return {
-            "desk_waiting": self.desk.waiting,
-            "journal_position": sum(head.position for head in heads),
-            "liability_fen": sum(head.liability_fen for head in heads),
-        }
+    def take(self, client: str, card: str, count: int, now: float) -> None:
+        """Count a request, or as many tickets, against the shop's limits. Raises HttpProblem too_many_requests."""
+        wait = self.limits.wait_s(client, card, now, count)
+        if wait:
+            raise self.too_many(self.limits.over, wait)
+
+    def take_card(self, card: str) -> None:
+        """Count one more card of a request. Raises HttpProblem too_many_requests."""
+        wait = self.limits.card_wait_s(card, monotonic())
+        if wait:
+            raise self.too_many("card", wait)
+
+    def too_many(self, limit: str, wait_s: float) -> HttpProblem:
+        """The refusal of a caller who reached this limit; counted."""
+        throttled = self.metrics.throttled
+        throttled[limit] = throttled.get(limit, 0) + 1
+        seconds = max(1, ceil(wait_s))
+        headers = ((b"retry-after", b"%d" % seconds),)
+        return HttpProblem("too_many_requests", headers=headers, limit=limit, retry_after_seconds=seconds)
 
     def now(self) -> int:
         """Epoch seconds."""
@@ -134,9 +153,8 @@ class Service:
         return (await self.desk.ask(lambda store: store.find_keys([name]))).get(name)
 
     async def report(self, question: Callable[[Any], Any]) -> Any:
-        """A long read: a few at a time, others wait."""
-        async with self.reports:
-            return await self.desk.ask(question)
+        """A long read, on threads of its own so that it holds up no till (B). Raises Problem busy."""
+        return await self.desk.reports.ask(question)
 
     def reaches(self, call: Call, unit: str) -> bool:
         """Whether the call's operation is allowed to its caller at `unit`."""

@@ -41,7 +41,7 @@ async def upload(service: Service, call: Call) -> Answer:
     settings = service.shop.settings
     try:
         prepare = Prepare(service.registry, service.shop.keys, settings.card_system.encode(), settings.clearing)
-        command = await service.desk.ask(lambda store: prepare.upload(store, fragment))
+        command = await service.desk.uploads.ask(lambda store: prepare.upload(store, fragment))
     except KeyStoreError as error:
         raise HttpProblem("keys_unavailable", error.detail) from error
     if not call.caller.terminal:

@@ -20,7 +20,7 @@ from cardapi.http.call import NOBODY, Call, Service
 from cardapi.http.explain import explain
 from cardapi.http.fields import KEY_PATTERN, decode_hook
 from cardapi.http.operations import Operation
-from cardapi.http.problems import Answer, HttpProblem, answer, from_error
+from cardapi.http.problems import Answer, HttpProblem, answer, from_error, problem_code
 from cardapi.http.signature import SCHEME
 from cardapi.people import roles, sessions
 from cardapi.people.scope import Caller, reaches
@@ -35,6 +35,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 RUNNING_MAX = 5_000
 UPLOADS_MAX = 32
+UPLOADS_WAITING_MAX = 200  # uploads waiting or running before `busy`: they fill a bound of their own, not that of the tills
 BODY_TIMEOUT_S = 30
 GUESSES = 300  # misses one client may have at once, and after that a second
 GUESSES_A_SECOND = 2
@@ -76,7 +77,7 @@ class Edge:
             row.id: msgspec.json.Decoder(row.read or row.asked, dec_hook=decode_hook) for row in operations if row.asked is not None
         }
         self._uploads = asyncio.Semaphore(UPLOADS_MAX)
-        self._running = 0
+        self._running = self._uploading = 0
         self._tasks: set[asyncio.Task[None]] = set()
         # N: whoever names many things that are not there is guessing, and is answered nothing for a while.
         self._guesses = Throttle(rate=GUESSES_A_SECOND, burst=GUESSES, total_rate=1_000, total_burst=10_000)
@@ -87,13 +88,18 @@ class Edge:
     async def serve(self, operation: Operation, scope: Scope, receive: Receive, path: dict[str, str]) -> Answer:
         """One request from its ASGI messages to its answer; never raises but ClientGone and cancellation."""
         started = time.perf_counter_ns()
-        if self._running >= RUNNING_MAX:
+        upload = operation.body_max > 1 << 20
+        if self._running >= RUNNING_MAX or (upload and self._uploading >= UPLOADS_WAITING_MAX):
             return self.count(operation, answer("busy"), "busy", started, "")
         self._running += 1
         try:
-            if operation.body_max > 1 << 20:
-                async with self._uploads:
-                    return await self._serve(operation, scope, receive, path, started)
+            if upload:
+                self._uploading += 1
+                try:
+                    async with self._uploads:
+                        return await self._serve(operation, scope, receive, path, started)
+                finally:
+                    self._uploading -= 1
             return await self._serve(operation, scope, receive, path, started)
         finally:
             self._running -= 1
@@ -140,6 +146,8 @@ class Edge:
                 if caller.client in self._guessing:
                     self._need_patience(caller.client)
             call = Call(operation, caller, self._key(operation, sent.key), self.decode(operation, sent), path, query(operation, sent.query))
+            if operation.roles:
+                self._count_in(call, started)
             done = await operation.handler(self.service, call)
         except Exception as error:
             done, code = failed(operation, error)
@@ -170,6 +178,7 @@ class Edge:
             self.allow(operation, caller)
             if caller.client in self._guessing:
                 self._need_patience(caller.client)
+            self.service.take(caller.client, asked.card, 1, started * 1e-9)
             self.service.desk.hand_in(sales.plain_request(self.service, caller, sent.key.decode("ascii"), asked), turn)
         except Exception as error:
             turn.end(*failed(operation, error))
@@ -179,10 +188,14 @@ class Edge:
         """Take an answer into the metrics, and a refusal into what is known of its caller."""
         metrics = self.service.metrics
         metrics.record(operation.id, done[0], (time.perf_counter_ns() - started) // 1000)
+        if not code and done[0] >= 400:  # a refusal that is an entry: the desk's answer, not an error
+            code = problem_code(done[2])
         if code:
             metrics.problem(operation.id, code)
             if code in _MISSES and client and self._guesses.wait_s(client, time.monotonic()):
                 self._guessing[client] = time.monotonic() + PATIENCE_S
+            if done[0] in _DENIED:
+                metrics.denied(code)
             if done[0] in _DENIED and not self._denial_lines.wait_s(client, time.monotonic()):
                 denials.warning('{"denied":"%s","operation":"%s","client":"%s"}', code, operation.id, client)
         return done
@@ -201,8 +214,18 @@ class Edge:
         """Refuse a guesser until its time is over. Raises HttpProblem too_many_requests."""
         left = self._guessing[client] - time.monotonic()
         if left > 0:
-            raise HttpProblem("too_many_requests", headers=((b"retry-after", b"%d" % (left + 1)),))
+            raise self.service.too_many("guesses", left)
         del self._guessing[client]
+
+    def _count_in(self, call: Call, now_ns: int) -> None:
+        """Count a request against the shop's limits, a batch by its tickets (its handler counts their cards).
+
+        Raises HttpProblem too_many_requests.
+        """
+        card = getattr(call.data, "card", "") or call.path.get("card", "")
+        tickets = getattr(call.data, "tickets", None)
+        count = max(1, len(tickets)) if isinstance(tickets, tuple) else 1
+        self.service.take(call.caller.client, card if isinstance(card, str) else "", count, now_ns * 1e-9)
 
     # ---- who
     async def _look_again(self, sent: Sent, problem: HttpProblem) -> Caller:

@@ -185,7 +185,7 @@ async def _people(part: _Part, rows: dict[int, ask.ImportRow]) -> None:
     for number, row in rows.items():
         if part.refused.get(number) == "member_exists":  # the same person with another card
             blind = part.service.custody.blind("phone", clean_phone(row.phone))
-            known = await part.service.desk.ask(partial(_holder_of, blind))
+            known = await part.service.desk.uploads.ask(partial(_holder_of, blind))
             if known:
                 members[number] = known
                 del part.refused[number]
@@ -212,17 +212,17 @@ async def undo_rows(service: Service, call: Call) -> Answer:
     part = _Part(service, document, call.caller.operator)
     name = document["id"]
     for role in reversed(steps.MONEY):
-        entries = await service.desk.ask(partial(_found, name, numbers, role))
+        entries = await service.desk.uploads.ask(partial(_found, name, numbers, role))
         await part.do({
             number: part.request(number, f"undo-{role}", "reverse", role, ref=entry.position, partition=entry.partition, command=Reverse())
             for number, entry in entries.items()
         })  # fmt: skip
-    enrolled = await service.desk.ask(partial(_found, name, numbers, "enrol"))
+    enrolled = await service.desk.uploads.ask(partial(_found, name, numbers, "enrol"))
     await part.do({
         number: part.request(number, "undo-enrol", "erase", "", payload={"member": model.member_id(entry.partition, entry.position)})
         for number, entry in enrolled.items() if number not in part.refused
     })  # fmt: skip
-    cards = await service.desk.ask(partial(_found, name, numbers, "issue"))
+    cards = await service.desk.uploads.ask(partial(_found, name, numbers, "issue"))
     await part.do({
         number: part.request(number, "undo-cancel", "cancel", "", card=entry.card)
         for number, entry in cards.items() if number not in part.refused

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from cardapi.http import job_schemas as ask
 from cardapi.http.call import Call, Service, ok
 from cardapi.http.problems import Answer
@@ -20,7 +18,7 @@ def _view(job: Job, state: JobState) -> ask.JobView:
 async def list_jobs(service: Service, call: Call) -> Answer:
     """Every job with its last run."""
     del call
-    states = await asyncio.get_running_loop().run_in_executor(None, service.shop.background.jobs.states)
+    states = await service.chores.run(service.shop.background.jobs.states)
     return ok(ask.Jobs(jobs=[_view(job, state) for job, state in states]))
 
 
@@ -28,5 +26,5 @@ async def run_job(service: Service, call: Call) -> Answer:
     """Run one job for today and answer when it is done. Raises JobRefused."""
     runner = service.shop.background.jobs
     name = call.path["job"]
-    state = await asyncio.get_running_loop().run_in_executor(None, runner.run, name)
+    state = await service.chores.run(lambda: runner.run(name))
     return ok(_view(runner.jobs[name], state))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -15,10 +14,10 @@ from cardapi.keys.port import KeyInfo
 Result = TypeVar("Result")
 
 
-async def _with_keys(work: Callable[[], Result]) -> Result:
+async def _with_keys(service: Service, work: Callable[[], Result]) -> Result:
     """Off the event loop, since it writes a file and waits for the journal. Raises HttpProblem keys_unavailable, KeyState, UnknownKey."""
     try:
-        return await asyncio.get_running_loop().run_in_executor(None, work)
+        return await service.chores.run(work)
     except (KeyState, UnknownKey):
         raise
     except KeyStoreError as error:
@@ -38,7 +37,7 @@ async def list_keys(service: Service, call: Call) -> Answer:
     def look() -> ask.Keys:
         return ask.Keys(mode=shop.keeper.mode if shop.has_key_file else "", keys=[_view(info) for info in shop.keys.keys()])  # noqa: SIM118
 
-    return ok(await _with_keys(look))
+    return ok(await _with_keys(service, look))
 
 
 async def retire_key(service: Service, call: Call) -> Answer:
@@ -55,4 +54,4 @@ async def retire_key(service: Service, call: Call) -> Answer:
         return shop.keeper.retire(name, by=by, at=service.now(), ends=asked.ends_at, reason=asked.reason).info()
 
     async with service.changes:
-        return ok(_view(await _with_keys(retire)))
+        return ok(_view(await _with_keys(service, retire)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from math import ceil
 
 from cardapi.desk import Request
 from cardapi.http.call import Call, Service, ok
@@ -19,7 +18,7 @@ async def login(service: Service, call: Call) -> Answer:
     asked: Login = call.data
     wait = service.logins.wait_s(asked.operator, time.monotonic())
     if wait:
-        raise HttpProblem("too_many_requests", headers=((b"retry-after", b"%d" % ceil(wait)),))
+        raise service.too_many("logins", wait)
     operator = service.registry.operator(asked.operator)
     stored = operator.password if operator is not None and operator.state == "active" else None
     try:

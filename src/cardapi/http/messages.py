@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from cardapi.http import lists
 from cardapi.http import message_schemas as ask
 from cardapi.http.call import Call, Service, ok
@@ -40,12 +38,12 @@ def _view(row: Record) -> ask.MessageView:
 async def send(service: Service, call: Call) -> Answer:
     """One round of making and sending."""
     del call
-    counts = await asyncio.get_running_loop().run_in_executor(None, service.shop.background.courier.once)
+    counts = await service.chores.run(service.shop.background.courier.once)
     return ok(ask.Sent(**counts))
 
 
 async def retry(service: Service, call: Call) -> Answer:
     """A dead message is due again. Raises UnknownMessage."""
     name = call.path["message"]
-    await asyncio.get_running_loop().run_in_executor(None, service.shop.background.courier.again, name)
+    await service.chores.run(lambda: service.shop.background.courier.again(name))
     return ok(ask.Retried(message=name, state="due"))

@@ -1,48 +1,26 @@
-"""Counters and histograms in the Prometheus text format: small dictionaries, written by the event loop only."""
+"""What the edge counts, and all figures of a process in the Prometheus text format (version 0.0.4).
+
+Names begin with `cardcore_` (`process_` for the operating system's), end in their base unit, counters in `_total`; money is in fen.
+The event loop alone writes and reads here.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-BUCKETS_US = (250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000)
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+from cardapi.measures import LATENCY_US, SIZES, Histogram
 
-
-class Histogram:
-    """Counts per bucket and the sum, in the unit of its bounds."""
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: tuple[int, ...]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0
-
-    def observe(self, value: int) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-    def lines(self, name: str, labels: str = "", divisor: int = 1) -> Iterable[str]:
-        """Cumulative buckets; bounds and sum are written divided by `divisor` (1,000,000: microseconds as seconds)."""
-        seen = 0
-        comma = "," if labels else ""
-        for bound, count in zip(self.bounds, self.counts, strict=False):
-            seen += count
-            yield f'{name}_bucket{{{labels}{comma}le="{decimal(bound, divisor)}"}} {seen}'
-        seen += self.counts[-1]
-        yield f'{name}_bucket{{{labels}{comma}le="+Inf"}} {seen}'
-        braces = f"{{{labels}}}" if labels else ""
-        yield f"{name}_sum{braces} {decimal(self.total, divisor)}"
-        yield f"{name}_count{braces} {seen}"
+Labels = Mapping[str, str]
 
 
 class Metrics:
-    """Requests by operation and status, their latency, refusals by problem code, denials."""
+    """Requests by operation and status, their latency, problems and denials by code, what was throttled."""
 
     def __init__(self) -> None:
         self.requests: dict[tuple[str, int], int] = {}
         self.problems: dict[tuple[str, str], int] = {}
+        self.denials: dict[str, int] = {}
+        self.throttled: dict[str, int] = {}
         self.latency: dict[str, Histogram] = {}
         self.batch = Histogram(SIZES)
 
@@ -52,30 +30,83 @@ class Metrics:
         self.requests[name] = self.requests.get(name, 0) + 1
         histogram = self.latency.get(operation)
         if histogram is None:
-            histogram = self.latency[operation] = Histogram(BUCKETS_US)
+            histogram = self.latency[operation] = Histogram(LATENCY_US)
         histogram.observe(elapsed_us)
 
     def problem(self, operation: str, code: str) -> None:
+        """One answer that was a problem."""
         name = (operation, code)
         self.problems[name] = self.problems.get(name, 0) + 1
 
-    def text(self, gauges: dict[str, int]) -> str:
-        """The exposition; `gauges` are read by the caller at this moment."""
-        out = ["# TYPE cardcore_requests_total counter"]
+    def denied(self, code: str) -> None:
+        """One caller who was not let in, or not let do it (A5)."""
+        self.denials[code] = self.denials.get(code, 0) + 1
+
+    def write(self, page: Page) -> None:
+        """All of it."""
+        page.family("cardcore_requests_total", "counter", "Requests answered.")
         for (operation, status), count in sorted(self.requests.items()):
-            out.append(f'cardcore_requests_total{{operation="{operation}",status="{status}"}} {count}')
-        out.append("# TYPE cardcore_problems_total counter")
+            page.sample(count, operation=operation, status=str(status))
+        page.family("cardcore_problems_total", "counter", "Answers that were a problem, by its stable code.")
         for (operation, code), count in sorted(self.problems.items()):
-            out.append(f'cardcore_problems_total{{operation="{operation}",code="{code}"}} {count}')
-        out.append("# TYPE cardcore_request_seconds histogram")
+            page.sample(count, operation=operation, code=code)
+        page.family("cardcore_denials_total", "counter", "Requests refused because of who asked (401, 403).")
+        for code, count in sorted(self.denials.items()):
+            page.sample(count, code=code)
+        page.family("cardcore_throttled_total", "counter", "Requests refused since there were too many (429), by limit.")
+        for limit, count in sorted(self.throttled.items()):
+            page.sample(count, limit=limit)
+        page.family("cardcore_request_seconds", "histogram", "From a request's arrival to its answer.")
         for operation, histogram in sorted(self.latency.items()):
-            out.extend(histogram.lines("cardcore_request_seconds", f'operation="{operation}"', 1_000_000))
-        out.append("# TYPE cardcore_batch_tickets histogram")
-        out.extend(self.batch.lines("cardcore_batch_tickets"))
-        for name, value in sorted(gauges.items()):
-            out.append(f"# TYPE cardcore_{name} gauge")
-            out.append(f"cardcore_{name} {value}")
-        return "\n".join(out) + "\n"
+            page.histogram(histogram, 1_000_000, operation=operation)
+        page.family("cardcore_batch_tickets", "histogram", "Tickets in one settleBatch.")
+        page.histogram(self.batch)
+
+
+class Page:
+    """One exposition, written from top to bottom: a family, then its samples."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._name = ""
+
+    def family(self, name: str, kind: str, about: str) -> None:
+        """What the samples after this belong to."""
+        self._name = name
+        self._lines += (f"# HELP {name} {about}", f"# TYPE {name} {kind}")
+
+    def sample(self, value: int | str, **labels: str) -> None:
+        """One value, a decimal text where it has a fraction."""
+        self._lines.append(f"{self._name}{_braces(labels)} {value}")
+
+    def single(self, name: str, kind: str, about: str, value: int | str) -> None:
+        """A family of one sample."""
+        self.family(name, kind, about)
+        self.sample(value)
+
+    def histogram(self, histogram: Histogram, divisor: int = 1, **labels: str) -> None:
+        """Cumulative buckets; bounds and sum are written divided by `divisor` (1,000,000: microseconds as seconds)."""
+        name, seen = self._name, 0
+        bounds: Iterable[str] = [decimal(bound, divisor) for bound in histogram.bounds]
+        for bound, count in zip((*bounds, "+Inf"), histogram.counts, strict=True):
+            seen += count
+            self._lines.append(f"{name}_bucket{_braces({**labels, 'le': bound})} {seen}")
+        self._lines.append(f"{name}_sum{_braces(labels)} {decimal(histogram.total, divisor)}")
+        self._lines.append(f"{name}_count{_braces(labels)} {seen}")
+
+    def text(self) -> str:
+        """The whole page."""
+        return "\n".join(self._lines) + "\n"
+
+
+def _braces(labels: Labels) -> str:
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items()) + "}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
 def decimal(value: int, divisor: int) -> str:

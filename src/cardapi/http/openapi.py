@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import msgspec
 
+from cardapi import shipped
 from cardapi.http.edge import RUNNING_MAX
 from cardapi.http.examples import EXAMPLES
 from cardapi.http.fields import schema_hook
@@ -97,7 +97,7 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "jsonSchemaDialect": "https://spec.openapis.org/oas/3.1/dialect/base",
-        "info": {"title": TITLE, "version": _version(), "description": ABOUT, "license": _LICENSE},
+        "info": {"title": TITLE, "version": shipped.version(), "description": ABOUT, "license": _LICENSE},
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
@@ -112,13 +112,6 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
         },
         "x-problems": {code: {"status": kind.status, "title": kind.title} for code, kind in PROBLEMS.items()},
     }  # fmt: skip
-
-
-def _version() -> str:
-    try:
-        return version("cardcore")
-    except PackageNotFoundError:
-        return "0"
 
 
 def _operation(row: Operation, schemas: dict[str, Any]) -> dict[str, Any]:

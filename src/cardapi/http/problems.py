@@ -65,7 +65,7 @@ _EDGE = {
     "missing_field": Kind(422, "The body lacks a field"),
     "wrong_type": Kind(422, "A field has another type"),
     "bad_value": Kind(422, "A field has a value outside its bounds"),
-    "too_many_requests": Kind(429, "Too many tries; wait and try again"),
+    "too_many_requests": Kind(429, "Too many requests or tries; wait and try again"),
     "busy": Kind(503, "The queue is full; wait and try again"),
     "not_ready": Kind(503, "The service is not ready"),
     "unexpected": Kind(500, "Something broke that should not; the effect of the call is unknown, ask by its client key"),
@@ -146,6 +146,19 @@ PROBLEMS: dict[str, Kind] = {
 _RETRY_SECOND: Headers = ((b"retry-after", b"1"),)
 _CHALLENGE: Headers = ((b"www-authenticate", b'Cardcore-HMAC, Bearer realm="cardcore"'),)
 _encode = msgspec.json.Encoder().encode
+
+
+class _Coded(msgspec.Struct):
+    code: str
+
+
+_decode = msgspec.json.Decoder(_Coded).decode
+
+
+def problem_code(document: bytes) -> str:
+    """The code of a problem as it was written."""
+    return _decode(document).code
+
 
 
 def body(code: str, detail: str = "", facts: dict[str, Any] | None = None, **extra: Any) -> dict[str, Any]:

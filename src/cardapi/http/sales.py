@@ -145,17 +145,13 @@ async def settle_batch(service: Service, call: Call) -> Answer:
     requests: list[Request] = []
     places: list[tuple[int, int]] = []  # of each request its ticket, and how much its answer shows
     for place, raw in enumerate(tickets):
-        plain = read_ticket(raw)
-        if plain is not None:
-            requests.append(plain_request(service, caller, plain.client_key, plain))
-            places.append((place, FULL if plain.explain else PLAIN))
-            continue
+        asked: PlainSale | ask.BatchTicket = read_ticket(raw) or _ticket(raw, place)
         try:
-            asked = _decode_ticket(raw)
-        except msgspec.ValidationError as error:
-            raise explain(error, f"tickets[{place}]") from error
-        try:
-            requests.append(settle_request(service, caller, asked.client_key, asked, ticket_fingerprint(service, asked)))
+            service.take_card(asked.card)
+            if isinstance(asked, PlainSale):
+                requests.append(plain_request(service, caller, asked.client_key, asked))
+            else:
+                requests.append(settle_request(service, caller, asked.client_key, asked, ticket_fingerprint(service, asked)))
         except CardcoreError as error:
             results[place] = problem(error, asked.client_key)
         else:
@@ -175,6 +171,14 @@ async def settle_batch(service: Service, call: Call) -> Answer:
             programme = show.version(names[done.card], settlement.programme_version)
             results[place] = show.told(settlement, programme, done, detail)
     return 200, JSON, b'{"results":[%b],"applied":%d,"refused":%d}' % (b",".join(results), applied, len(tickets) - applied)
+
+
+def _ticket(raw: msgspec.Raw, place: int) -> ask.BatchTicket:
+    """Any ticket of a batch. Raises HttpProblem, which names its place."""
+    try:
+        return _decode_ticket(raw)
+    except msgspec.ValidationError as error:
+        raise explain(error, f"tickets[{place}]") from error
 
 
 def ticket_fingerprint(service: Service, asked: ask.BatchTicket) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
+from cardapi.http import gauges
 from cardapi.http.call import JSON, Call, Service, ok
 from cardapi.http.problems import Answer, HttpProblem
 from cardapi.http.staff_schemas import Health
@@ -13,6 +14,7 @@ PAGE_POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+METRICS = ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),)
 STATIC = {"page.js": b"text/javascript; charset=utf-8", "page.css": b"text/css; charset=utf-8"}
 
 
@@ -34,9 +36,7 @@ async def ready(service: Service, call: Call) -> Answer:
 async def metrics(service: Service, call: Call) -> Answer:
     """Prometheus text."""
     del call
-    gauges = {"desk_failed": int(service.desk.failed is not None), "nonces": service.signatures.nonces()}
-    gauges.update(service.desk_gauges())
-    return 200, ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),), service.metrics.text(gauges).encode()
+    return 200, METRICS, (await gauges.page(service)).encode()
 
 
 async def openapi(service: Service, call: Call) -> Answer:

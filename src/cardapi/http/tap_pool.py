@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
+from cardapi.desk.pool import Pool
 from cardapi.http.problems import HttpProblem
 from cardapi.keys.errors import KeyStoreError
 from cardapi.media.sessions import CardSessions
@@ -30,8 +29,12 @@ class TapPool:
         self._clock = clock
         self._lock = threading.Lock()
         self._sessions: CardSessions | None = None
-        self._pool = ThreadPoolExecutor(THREADS, "cardcore-card")
-        self._waiting = 0
+        self._pool = Pool("card", THREADS, WAITING_MAX)
+
+    @property
+    def waiting(self) -> int:
+        """Calls waiting or running now."""
+        return self._pool.waiting
 
     def _made(self) -> CardSessions:
         with self._lock:
@@ -42,17 +45,12 @@ class TapPool:
             return self._sessions
 
     async def run(self, work: Callable[[CardSessions], T]) -> T:
-        """Do this in the pool. Raises HttpProblem busy, keys_unavailable; SessionProblem."""
-        if self._waiting >= WAITING_MAX:
-            raise HttpProblem("busy", "too many cards at once; try again")
-        self._waiting += 1
+        """Do this in the pool. Raises Problem busy; HttpProblem keys_unavailable; SessionProblem."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(self._made()))
+            return await self._pool.run(lambda: work(self._made()))
         except KeyStoreError as error:
             raise HttpProblem("keys_unavailable", error.detail) from error
-        finally:
-            self._waiting -= 1
 
     def close(self) -> None:
         """End the pool; what sessions intended is in the journal."""
-        self._pool.shutdown()
+        self._pool.close()

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -194,6 +195,13 @@ def compare(store: Store, newest: dict[int, Checkpoint]) -> None:
             )
 
 
+class Lag(NamedTuple):
+    """What was committed and is not under a checkpoint yet."""
+
+    entries: int
+    age_s: float  # since the first of them was committed
+
+
 class Checkpointer:
     """Writes checkpoints on a thread of its own: every 1,000 entries, every 60 s when something changed, and at stop."""
 
@@ -211,7 +219,8 @@ class Checkpointer:
         self._entries_max = entries_max
         self._heads: dict[int, Head] = {}
         self._entries = 0
-        self._since = time.monotonic()
+        self._noted = self._signed = 0  # entries that were committed, and of these under a checkpoint
+        self._waiting_since = self._writing_since = 0.0  # when the first entry was noted that waits, or is being written; 0: none
         self._wake = threading.Event()
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="cardcore-checkpoint", daemon=True)
@@ -224,16 +233,25 @@ class Checkpointer:
         for head in heads:
             self._heads[head.partition] = head
         self._entries += entries
+        self._noted += entries
+        if not self._waiting_since:
+            self._waiting_since = time.monotonic()
         if self._entries >= self._entries_max:
             self._entries = 0
             self._wake.set()
+
+    def lag(self) -> Lag:
+        """How far the checkpoints are behind the commits."""
+        since = self._writing_since or self._waiting_since
+        return Lag(self._noted - self._signed, time.monotonic() - since if since else 0.0)
 
     def _run(self) -> None:
         written: dict[int, Head] = {}
         while True:
             self._wake.wait(self._interval_s)
             self._wake.clear()
-            ended, heads = self._ended, self._heads.copy()
+            self._writing_since, self._waiting_since = self._waiting_since, 0.0  # a commit from here on begins to wait anew
+            ended, noted, heads = self._ended, self._noted, self._heads.copy()
             fresh = [head for number, head in sorted(heads.items()) if head is not written.get(number)]
             if fresh:
                 try:
@@ -242,6 +260,7 @@ class Checkpointer:
                     self._on_error(error)
                     return
                 written = heads
+            self._signed, self._writing_since = noted, 0.0
             if ended:
                 return
 

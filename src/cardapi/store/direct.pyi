@@ -20,6 +20,9 @@ class DirectError(Exception):
 class Connection:
     """One connection for one thread at a time."""
 
+    sync_ns: int
+    """What the last `write` took from its COMMIT to the end of the sync."""
+
     def __init__(self, path: bytes, setup: Sequence[str] = ()) -> None:
         """Open an existing database (`path` as the file system spells it) for writing and run the `setup` statements. Raises DirectError."""
     def begin(self, queries: Iterable[tuple[str, Iterable[tuple[int | str | bytes, ...]]]]) -> list[list[tuple[Any, ...]]]:

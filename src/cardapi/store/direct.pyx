@@ -7,6 +7,7 @@ without the lock binds and steps them all. What is read is gathered in one block
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
@@ -182,6 +183,12 @@ cdef int run(Step* one, Cell* cells) noexcept nogil:
     return SQLITE_OK
 
 
+cdef int64_t now_ns() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <int64_t> now.tv_sec * 1_000_000_000 + now.tv_nsec
+
+
 cdef bint room(Found* found, Py_ssize_t more) noexcept nogil:
     cdef char* grown
     if found.length + more > found.cap:
@@ -270,6 +277,7 @@ cdef class Connection:
     cdef Cell* cells  # kept from one call to the next: fresh memory for a batch costs more than what is put into it
     cdef Py_ssize_t cells_cap
     cdef Py_ssize_t cells_used
+    cdef readonly int64_t sync_ns
 
     def __cinit__(self, *args, **kwargs):
         self.database = NULL
@@ -433,6 +441,7 @@ cdef class Connection:
         cdef int count = 0
         cdef int i
         cdef int result
+        cdef int64_t began
         cdef bint idle = self.idle()
         steps = [(text, list(rows)) for text, rows in steps]
         if len(steps) > STEPS_MAX:
@@ -449,7 +458,9 @@ cdef class Connection:
                         if result != SQLITE_OK:
                             break
                     if result == SQLITE_OK:
+                        began = now_ns()
                         result = once(self.commit)
+                        self.sync_ns = now_ns() - began
             if result != SQLITE_OK:
                 error = self.error()
                 self.abandon()

@@ -178,6 +178,11 @@ class Store(Protocol):
     One thread commits. Other threads read through a view of their own (`reader`).
     """
 
+    @property
+    def sync_ns(self) -> int:
+        """Of the last commit, what the database took to make it durable: a file's COMMIT with its sync, a server's last round trip."""
+        ...
+
     def reader(self) -> Store:
         """A read-only view for one other thread. Close it when done."""
         ...

@@ -16,6 +16,7 @@ import os
 import secrets
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
+from time import perf_counter_ns
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -82,6 +83,7 @@ class PostgresStore(PostgresReads):
         self._disputed = True  # somebody else wrote what we had, when we last asked
         self._warnings: list[str] = []
         self._standby = standby
+        self.sync_ns = 0
         self._open()
         self._count = len(self.partitions())
 
@@ -234,7 +236,9 @@ class PostgresStore(PostgresReads):
         """
         for left in reversed(range(TRIES)):
             try:
+                began = perf_counter_ns()
                 self._wire.run(steps)
+                self.sync_ns = perf_counter_ns() - began
                 return
             except _REPEAT:
                 if not left:

@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from sys import intern
+from time import perf_counter_ns
 from typing import Any, Protocol
 
 import msgspec
@@ -65,6 +66,11 @@ Step = tuple[Insert | str, Sequence[Rowlike]]
 class Rows(Protocol):
     """What the store's writing side needs of SQLite. Errors are of `Failed`."""
 
+    @property
+    def sync_ns(self) -> int:
+        """What the COMMIT of the last `write` took, with its sync."""
+        ...
+
     def begin(self, keys: Sequence[tuple[str, str]], numbers: Sequence[str]) -> tuple[list[Row], list[Found]]:
         """`find_keys` and `read_cards`; whatever is begun for it, `write` or `abandon` ends."""
         ...
@@ -114,6 +120,10 @@ class Direct:
         """Raises DirectError."""
         self._connection = direct.Connection(os.fsencode(path), setup)
 
+    @property
+    def sync_ns(self) -> int:
+        return self._connection.sync_ns
+
     def begin(self, keys: Sequence[tuple[str, str]], numbers: Sequence[str]) -> tuple[list[Row], list[Found]]:
         """One transaction from the first read of a batch to its commit: begun, locked and ended once."""
         if not numbers:
@@ -148,6 +158,7 @@ class Plain:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.sync_ns = 0
 
     def begin(self, keys: Sequence[tuple[str, str]], numbers: Sequence[str]) -> tuple[list[Row], list[Found]]:
         """No transaction: nobody else writes, so what is read stays true until it is written."""
@@ -165,7 +176,9 @@ class Plain:
                     connection.executemany(what, map(_values, rows))
                 else:
                     self._insert(what, rows)
+            began = perf_counter_ns()
             connection.execute("COMMIT")
+            self.sync_ns = perf_counter_ns() - began
         except sqlite3.Error:
             if connection.in_transaction:
                 try:

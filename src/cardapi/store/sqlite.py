@@ -110,6 +110,10 @@ class SqliteStore:
         self._keeper: log.LogKeeper | None = None
         self._begun = False  # a transaction of `begin` is open
 
+    @property
+    def sync_ns(self) -> int:
+        return self._rows.sync_ns
+
     # ------------------------------------------------------------ reads
     def reader(self) -> SqliteStore:
         return SqliteStore(self.path, read_only=True)
