@@ -38,7 +38,10 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.skipif(not sysconfig.get_platform().startswith("linux"), reason="needs Linux: LD_PRELOAD and /proc")
 @pytest.mark.parametrize("sticky", [0, 1], ids=["passing", "staying"])
-@pytest.mark.parametrize(("way", "reason"), [("direct", errno.EIO), ("plain", errno.EIO), ("direct", errno.ENOSPC)])
+@pytest.mark.parametrize(
+    ("way", "reason"),
+    [("direct", errno.EIO), ("plain", errno.EIO), ("direct", errno.ENOSPC), ("parts", errno.EIO), ("parts", errno.ENOSPC)],
+)
 def test_every_write_and_sync_of_a_settle(library: Path, tmp_path: Path, sticky: int, way: str, reason: int) -> None:
     root = HERE.parents[1]
     environment = os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": f"{root / 'src'}:{root}"}

@@ -111,6 +111,28 @@ def test_everything_committed_is_read_back(opened: Opened) -> None:
         assert store.check() == []
 
 
+def test_parts_of_a_batch_are_there_with_its_commit_and_not_before(opened: Opened) -> None:
+    """Whether a store takes parts or not; it says so."""
+    entries = [make_entry(position) for position in range(1, 8)]
+    for keep in (False, True):
+        opened.store.begin((0,), [(entry.client, entry.client_key) for entry in entries], [])
+        left = list(entries)
+        for part in range(0, 6, 2):
+            account = AccountRow(7, b"after %d" % part, part + 2)
+            if opened.store.feed(entries[part : part + 2], [account]):
+                left = left[2:]
+        reader = opened.store.reader()
+        assert list(reader.journal(0)) == []
+        reader.close()
+        if keep:
+            opened.store.commit(Batch(left, [make_card("88010001", 7)], [AccountRow(7, b"last", 7)], []))
+        else:
+            opened.store.abandon()
+    for view in opened.views():
+        assert list(view.journal(0)) == entries
+        assert view.read(["88010001"])["88010001"].account == AccountRow(7, b"last", 7)
+
+
 def test_a_reader_sees_each_commit(opened: Opened) -> None:
     reader = opened.store.reader()
     for position in range(1, 5):

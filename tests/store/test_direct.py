@@ -5,6 +5,7 @@ Method: a small table of its own, read back through Python's sqlite3, which shar
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -107,6 +108,65 @@ def test_what_is_begun_ends_with_an_error_or_by_wish(connection: direct.Connecti
     assert locked(path), "the caller decides what becomes of it"
     connection.abandon()
     connection.abandon()
+    assert not locked(path)
+    assert kept(path) == []
+
+
+def test_a_part_is_written_beside_its_caller_and_kept_with_the_rest(connection: direct.Connection, path: Path) -> None:
+    connection.begin([])
+    for first in range(0, 3_000, 300):
+        connection.feed([(PUT, ((n, f"row {n}", b"%d" % n) for n in range(first, first + 300)))])  # nobody else holds these values
+        gc.collect()
+    assert connection.read(GET, [(2_999,), (3_000,)]) == [(2_999, "row 2999", b"2999")], "a read waits for the part before it"
+    assert kept(path) == []
+    connection.feed([])
+    connection.write([(PUT, [(3_000, "row 3000", b"3000")])])
+    assert kept(path) == [(n, f"row {n}", b"%d" % n) for n in range(3_001)]
+    assert not locked(path)
+
+
+def test_a_part_that_fails_is_told_until_all_is_abandoned(connection: direct.Connection, path: Path) -> None:
+    connection.write([(PUT, VALUES[:1])])
+    connection.begin([])
+    connection.feed([(PUT, [(20, "", b"")])])
+    connection.feed([(PUT, [(21, "", b""), (1, "", b""), (22, "", b"")])])
+    calls: list[Any] = [
+        lambda: connection.write([]), lambda: connection.feed([(PUT, [(23, "", b"")])]), lambda: connection.read(GET, [(1,)]),
+        lambda: connection.begin([]), lambda: connection.write([(PUT, [(24, "", b"")])]),
+    ]  # fmt: skip
+    for call in calls:
+        with pytest.raises(direct.DirectError, match="UNIQUE constraint failed") as caught:
+            call()
+        assert caught.value.code == 1555
+    assert locked(path)
+    connection.abandon()
+    assert not locked(path)
+    connection.write([(PUT, [(24, "", b"")])])
+    assert [row[0] for row in kept(path)] == [1, 24]
+
+
+def test_a_part_without_its_transaction_is_not_written_alone(connection: direct.Connection, path: Path) -> None:
+    with pytest.raises(direct.DirectError, match="no transaction"):
+        connection.feed([(PUT, VALUES)])
+    for end in (lambda: connection.write([(PUT, VALUES[1:])]), lambda: connection.feed([(PUT, VALUES[1:])])):
+        connection.begin([])
+        connection.feed([(PUT, VALUES[:1])])
+        connection.read("ROLLBACK", [()])  # what SQLite does by itself after some errors
+        with pytest.raises(direct.DirectError, match="transaction"):
+            end()
+        connection.abandon()
+        assert kept(path) == []
+    connection.begin([])
+    with pytest.raises(TypeError):
+        connection.feed([(PUT, [(1, "", b""), (2, "", 1.5)])])  # type: ignore[list-item]
+    connection.write([(PUT, VALUES)])
+    assert kept(path) == sorted(VALUES)
+
+
+def test_a_connection_may_be_closed_while_a_part_is_written(connection: direct.Connection, path: Path) -> None:
+    connection.begin([])
+    connection.feed([(PUT, [(n, "x" * 100, b"") for n in range(20_000)])])
+    connection.close()
     assert not locked(path)
     assert kept(path) == []
 

@@ -119,6 +119,7 @@ class Work(Fold):
             if one:
                 one.clear()
         self.entries: list[Entry] = []
+        self._fed = 0  # of them, what the store has taken
         self.position = head.position
         self.mac = head.mac
         self.liability_fen = head.liability_fen
@@ -444,12 +445,22 @@ class Work(Fold):
         self.next_account += 1
         return self.partition << 40 | number
 
+    def feed(self) -> None:
+        """Let the store write what is decided by now, while more is."""
+        entries = self._unfed()
+        if entries and self.store.feed(entries, list(self._touched.values())):
+            self._fed = len(self.entries)
+            self._touched.clear()
+
+    def _unfed(self) -> list[Entry]:
+        return self.entries[self._fed :] if self._fed else self.entries
+
     def batch(self) -> Batch:
-        """What to commit."""
+        """What to commit, but for what the store has taken."""
         if not any(self._rare):
-            return Batch(self.entries, [], list(self._touched.values()), [])
+            return Batch(self._unfed(), [], list(self._touched.values()), [])
         return Batch(
-            self.entries,
+            self._unfed(),
             [self.cards[number] for number in self.cards_touched],
             list(self._touched.values()),
             [(kind, name, self.documents[kind, name]) for kind, name in self.documents],

@@ -42,6 +42,7 @@ Answer = Entry | CardcoreError
 _log = logging.getLogger("cardcore.desk")
 BATCH_TRIES = 6  # a client key met elsewhere, a partition missing: each is known from then on
 BATCH_MAX = 4_096  # requests in one commit; a queue item is never split
+PART = 256  # of them are decided before a store may begin to write them: enough work for a thread, few enough for a cache
 # Threads that read, and reads waiting or running before `busy` (F4, B): of tills, of reports, of what uploads look up.
 READERS = 2
 QUESTIONS_MAX = 1_000
@@ -412,6 +413,9 @@ class Desk:
                     answers.append(_one(work, request, spoilt))
                     if work.documents:
                         break
+                    if not len(answers) % PART:
+                        for each in work.works.values():
+                            each.feed()
             except (Elsewhere, Spoilt):
                 self._sides.forget(works[0].works.values())
                 raise

@@ -30,6 +30,12 @@ class Connection:
 
         Raises DirectError; then none is open, unless one was before.
         """
+    def feed(self, steps: Iterable[tuple[str, Iterable[tuple[int | str | bytes, ...] | msgspec.Struct]]]) -> None:
+        """Begin to run these within the transaction that is open, on a thread of its own; `write` does the rest and commits.
+
+        Returns once the rows are laid out: structs must not change before the next call. Every other call waits for that thread.
+        Raises DirectError for what went wrong in an earlier part; all calls do so until `abandon`. TypeError and OverflowError as `write`.
+        """
     def abandon(self) -> None:
         """Roll back what is open. Safe to call at any time before `close`."""
     def write(self, steps: Iterable[tuple[str, Iterable[tuple[int | str | bytes, ...] | msgspec.Struct]]]) -> None:

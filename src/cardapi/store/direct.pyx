@@ -4,6 +4,7 @@ Rows are laid out as C cells that point into their Python objects, which the cal
 without the lock binds and steps them all. What is read is gathered in one block of memory and made into objects at the end.
 """
 
+cimport cython
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
@@ -17,84 +18,18 @@ from msgspec.structs import astuple
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
 
-cdef extern from "dlfcn.h" nogil:
-    void* dlopen(const char* path, int flags)
-    void* dlsym(void* handle, const char* name)
-    int RTLD_NOW
+cdef extern from "pthread.h" nogil:
+    ctypedef unsigned long pthread_t
+    int pthread_create(pthread_t* thread, const void* attributes, void* (*start)(void*) noexcept nogil, void* argument)
+    int pthread_join(pthread_t thread, void** result)
 
-# The few declarations of sqlite3.h that are used; it need not be installed.
+include "library.pxi"
+
 cdef enum:
-    SQLITE_OK = 0
-    SQLITE_ROW = 100
-    SQLITE_DONE = 101
-    SQLITE_INTEGER = 1
-    SQLITE_TEXT = 3
-    SQLITE_BLOB = 4
-    OPEN_READWRITE = 0x2
-    OPEN_NOMUTEX = 0x8000
     BUSY_MS = 10_000
     STATEMENTS_MAX = 32
     STEPS_MAX = 16
     CELLS_KEPT = 262_144  # 8 MB, twice what the largest batch of a desk takes: beyond that the memory is given back
-
-ctypedef void* Database
-ctypedef void* Statement
-
-cdef int (*open_v2)(const char*, Database*, int, const char*) noexcept nogil
-cdef int (*close_v2)(Database) noexcept nogil
-cdef const char* (*errmsg)(Database) noexcept nogil
-cdef int (*extended_errcode)(Database) noexcept nogil
-cdef int (*get_autocommit)(Database) noexcept nogil
-cdef int (*busy_timeout)(Database, int) noexcept nogil
-cdef int (*threadsafe)() noexcept nogil
-cdef int (*prepare_v2)(Database, const char*, int, Statement*, const char**) noexcept nogil
-cdef int (*finalize)(Statement) noexcept nogil
-cdef int (*parameter_count)(Statement) noexcept nogil
-cdef int (*bind_int64)(Statement, int, int64_t) noexcept nogil
-cdef int (*bind_text)(Statement, int, const char*, int, void*) noexcept nogil
-cdef int (*bind_blob)(Statement, int, const void*, int, void*) noexcept nogil
-cdef int (*step)(Statement) noexcept nogil
-cdef int (*reset)(Statement) noexcept nogil
-cdef int (*column_count)(Statement) noexcept nogil
-cdef int (*column_type)(Statement, int) noexcept nogil
-cdef int64_t (*column_int64)(Statement, int) noexcept nogil
-cdef const void* (*column_blob)(Statement, int) noexcept nogil
-cdef int (*column_bytes)(Statement, int) noexcept nogil
-
-
-cdef bint load():
-    """Find SQLite where the sqlite3 module has it. False when any of it is not there."""
-    global open_v2, close_v2, errmsg, extended_errcode, get_autocommit, busy_timeout, threadsafe, prepare_v2, finalize, parameter_count
-    global bind_int64, bind_text, bind_blob, step, reset, column_count, column_type, column_int64, column_blob, column_bytes
-    cdef void** places[20]
-    cdef void* handle
-    cdef int i
-    try:
-        import _sqlite3
-        path = _sqlite3.__file__.encode()
-    except (ImportError, AttributeError):  # no module, or one that is part of the interpreter
-        return False
-    handle = dlopen(path, RTLD_NOW)
-    if handle == NULL:
-        return False
-    places[:] = [
-        <void**> &open_v2, <void**> &close_v2, <void**> &errmsg, <void**> &extended_errcode, <void**> &get_autocommit,
-        <void**> &busy_timeout, <void**> &threadsafe, <void**> &prepare_v2, <void**> &finalize, <void**> &parameter_count,
-        <void**> &bind_int64, <void**> &bind_text, <void**> &bind_blob, <void**> &step, <void**> &reset,
-        <void**> &column_count, <void**> &column_type, <void**> &column_int64, <void**> &column_blob, <void**> &column_bytes,
-    ]
-    names = (
-        b"open_v2", b"close_v2", b"errmsg", b"extended_errcode", b"get_autocommit", b"busy_timeout", b"threadsafe", b"prepare_v2",
-        b"finalize", b"bind_parameter_count", b"bind_int64", b"bind_text", b"bind_blob", b"step", b"reset", b"column_count",
-        b"column_type", b"column_int64", b"column_blob", b"column_bytes",
-    )
-    for i in range(20):
-        symbol = b"sqlite3_" + names[i]
-        places[i][0] = dlsym(handle, symbol)
-        if places[i][0] == NULL:
-            return False
-    return threadsafe() != 0
-
 
 available = bool(load())
 
@@ -116,6 +51,13 @@ cdef struct Step:
     Py_ssize_t rows
     int columns
     Py_ssize_t start  # of its cells
+
+# Steps that a thread of their own runs.
+cdef struct Feed:
+    Step steps[STEPS_MAX]
+    Cell* cells
+    int count
+    int result
 
 cdef struct Found:
     char* data
@@ -187,6 +129,24 @@ cdef int64_t now_ns() noexcept nogil:
     cdef timespec now
     clock_gettime(CLOCK_MONOTONIC, &now)
     return <int64_t> now.tv_sec * 1_000_000_000 + now.tv_nsec
+
+
+cdef int run_all(Step* steps, int count, Cell* cells) noexcept nogil:
+    """Steps in order, up to the first that fails: SQLite may have ended the transaction then, and nothing may be run outside it."""
+    cdef int i
+    cdef int result
+    for i in range(count):
+        result = run(&steps[i], cells)
+        if result != SQLITE_OK:
+            return result
+    return SQLITE_OK
+
+
+cdef void* run_fed(void* argument) noexcept nogil:
+    """What the feeding thread does: no Python, no interpreter lock."""
+    cdef Feed* feed = <Feed*> argument
+    feed.result = run_all(feed.steps, feed.count, feed.cells)
+    return NULL
 
 
 cdef bint room(Found* found, Py_ssize_t more) noexcept nogil:
@@ -266,6 +226,7 @@ cdef list rows_of(Found* found, int width):
     return [tuple([value_at(found, &at) for _ in range(width)]) for _ in range(found.rows)]
 
 
+@cython.no_gc_clear  # the feeding thread reads what `held` holds until `__dealloc__` has waited for it
 cdef class Connection:
     cdef Database database
     cdef dict statements
@@ -278,9 +239,16 @@ cdef class Connection:
     cdef Py_ssize_t cells_cap
     cdef Py_ssize_t cells_used
     cdef readonly int64_t sync_ns
+    cdef Feed fed
+    cdef pthread_t feeder
+    cdef bint feeding  # the thread runs, and nothing else touches the database or the cells
+    cdef bint parted  # the open transaction holds rows of `feed`
+    cdef object failed  # why a part of it could not be written
+    cdef list held  # the rows that the thread's cells point into
 
     def __cinit__(self, *args, **kwargs):
         self.database = NULL
+        self.feeding = self.parted = False
         self.statements = {}
         self.cells = NULL
         self.cells_cap = self.cells_used = 0
@@ -310,6 +278,7 @@ cdef class Connection:
 
     cdef void end(self) noexcept:
         cdef Py_ssize_t i
+        self.joined()
         if self.database != NULL:
             for i in range(len(self.statements)):
                 finalize(self.kept[i])
@@ -337,9 +306,9 @@ cdef class Connection:
         if place is not None:
             return self.kept[<int> place]
         if self.database == NULL:
-            raise DirectError("the connection is closed", 21)
+            raise DirectError("the connection is closed", SQLITE_MISUSE)
         if len(self.statements) == STATEMENTS_MAX:
-            raise DirectError("too many different statements", 21)
+            raise DirectError("too many different statements", SQLITE_MISUSE)
         data = text.encode()
         self.check(prepare_v2(self.database, data, <int> len(data), &made, NULL))
         self.kept[len(self.statements)] = made
@@ -367,6 +336,31 @@ cdef class Connection:
             self.cells = NULL
             self.cells_cap = 0
 
+    cdef bint joined(self) noexcept:
+        """Wait for the feeding thread. Whether there was one."""
+        if not self.feeding:
+            return False
+        with nogil:
+            pthread_join(self.feeder, NULL)
+        self.feeding = False
+        return True
+
+    cdef int rest(self) except -1:
+        """Wait for the feeding thread, and keep what it says."""
+        if self.joined():
+            self.held = None
+            self.done()
+            if self.fed.result != SQLITE_OK:
+                self.failed = self.error()
+        return 0
+
+    cdef int ready(self) except -1:
+        """The database is this thread's again. Raises what went wrong in a part of the open transaction, until it is abandoned."""
+        self.rest()
+        if self.failed is not None:
+            raise self.failed
+        return 0
+
     cdef int open_step(self, Step* one, str text, list rows) except -1:
         """Lay out the rows of one step. The caller keeps them: the cells point into their values."""
         cdef Cell* cell
@@ -390,7 +384,7 @@ cdef class Connection:
     cdef bint idle(self) except -1:
         """Whether no transaction is open."""
         if self.database == NULL:
-            raise DirectError("the connection is closed", 21)
+            raise DirectError("the connection is closed", SQLITE_MISUSE)
         return get_autocommit(self.database) != 0
 
     cdef list ask(self, Statement begin, list queries):
@@ -403,6 +397,7 @@ cdef class Connection:
         cdef bint again = begin == self.begin_read
         if count > STEPS_MAX:
             raise TypeError("too many queries at once")
+        self.ready()
         memset(found, 0, sizeof(found))
         try:
             for i in range(count):
@@ -429,9 +424,36 @@ cdef class Connection:
 
     def begin(self, queries):
         queries = [(text, list(keys)) for text, keys in queries]
+        self.ready()
         return self.ask(self.begin_write if self.idle() else NULL, queries)
 
+    def feed(self, steps):
+        self.ready()
+        steps = [(text, list(rows)) for text, rows in steps]
+        if len(steps) > STEPS_MAX:
+            raise TypeError("too many steps at once")
+        if self.idle():
+            raise DirectError("there is no transaction to take a part of", SQLITE_MISUSE)
+        self.parted = True
+        self.fed.count = 0
+        try:
+            for text, rows in steps:
+                self.open_step(&self.fed.steps[self.fed.count], text, rows)
+                self.fed.count += 1
+        except BaseException:
+            self.done()
+            raise
+        self.fed.cells = self.cells
+        self.held = steps
+        self.feeding = pthread_create(&self.feeder, NULL, run_fed, &self.fed) == 0
+        if not self.feeding:
+            self.done()
+            raise DirectError("there is no thread to write with", 0)
+
     def abandon(self):
+        self.rest()
+        self.failed = None
+        self.parted = False
         if not self.idle():
             with nogil:
                 once(self.rollback)
@@ -439,10 +461,12 @@ cdef class Connection:
     def write(self, steps):
         cdef Step all_steps[STEPS_MAX]
         cdef int count = 0
-        cdef int i
         cdef int result
         cdef int64_t began
+        self.ready()
         cdef bint idle = self.idle()
+        if idle and self.parted:
+            raise DirectError("the transaction ended before its commit, and its first part with it", SQLITE_MISUSE)
         steps = [(text, list(rows)) for text, rows in steps]
         if len(steps) > STEPS_MAX:
             raise TypeError("too many steps in one transaction")
@@ -453,24 +477,23 @@ cdef class Connection:
             with nogil:
                 result = once(self.begin_write) if idle else SQLITE_OK
                 if result == SQLITE_OK:
-                    for i in range(count):
-                        result = run(&all_steps[i], self.cells)
-                        if result != SQLITE_OK:
-                            break
-                    if result == SQLITE_OK:
-                        began = now_ns()
-                        result = once(self.commit)
-                        self.sync_ns = now_ns() - began
+                    result = run_all(all_steps, count, self.cells)
+                if result == SQLITE_OK:
+                    began = now_ns()
+                    result = once(self.commit)
+                    self.sync_ns = now_ns() - began
             if result != SQLITE_OK:
                 error = self.error()
                 self.abandon()
                 raise error
+            self.parted = False
         finally:
             self.done()
 
     def read(self, str statement not None, keys):
         cdef Statement begin = NULL
         keys = list(keys)
+        self.ready()
         if len(keys) != 1 and self.idle():  # each statement sees one state by itself, several only in a transaction
             begin = self.begin_read
         return self.ask(begin, [(statement, keys)])[0]

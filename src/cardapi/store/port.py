@@ -247,6 +247,14 @@ class Store(Protocol):
         """
         ...
 
+    def feed(self, entries: Sequence[Entry], accounts: Sequence[AccountRow]) -> bool:
+        """Take a part of what `commit` will be asked to make durable, to write it while the rest is decided. False: it comes with `commit`.
+
+        Nothing of it is there before the commit, which is all or nothing as ever. Entries and accounts in the order they were made; the
+        rows do not change any more. Raises StoreError, as does the commit for a part that failed later.
+        """
+        ...
+
     def abandon(self) -> None:
         """End what `begin` began, and write nothing. Safe to call at any time."""
         ...

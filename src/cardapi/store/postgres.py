@@ -27,7 +27,7 @@ from cardapi.store import postgres_records as records
 from cardapi.store import postgres_rows as rows
 from cardapi.store import postgres_sql as sql
 from cardapi.store import schema
-from cardapi.store.port import AccountRow, Batch, Begun, CardRow, Head, KeyTaken, MediumRow, Overtaken, Record, StoreError
+from cardapi.store.port import AccountRow, Batch, Begun, CardRow, Entry, Head, KeyTaken, MediumRow, Overtaken, Record, StoreError
 from cardapi.store.postgres_reads import PostgresReads, by_key, connect, errors, found_of, head_of, key_columns, said
 from cardapi.store.postgres_safety import refuse_unsafe
 from cardapi.store.postgres_wire import BEGIN, COMMIT, ROLLBACK, Step, Wire
@@ -200,6 +200,11 @@ class PostgresStore(PostgresReads):
                 pass
 
     # ------------------------------------------------------------ commit
+    def feed(self, entries: Sequence[Entry], accounts: Sequence[AccountRow]) -> bool:
+        """A commit is one exchange with the server, whole batch and all."""
+        del entries, accounts
+        return False
+
     def commit(self, batch: Batch) -> None:
         """Raises KeyTaken and Overtaken when nothing was written and it has to be decided again; any other StoreError means
         nothing was written, or it is unknown (F2)."""

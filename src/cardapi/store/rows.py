@@ -75,6 +75,10 @@ class Rows(Protocol):
         """`find_keys` and `read_cards`; whatever is begun for it, `write` or `abandon` ends."""
         ...
 
+    def feed(self, steps: Sequence[Step]) -> bool:
+        """Begin to write these in the transaction of `begin`, while the caller goes on; `write` ends it. False: not done, and never is."""
+        ...
+
     def abandon(self) -> None:
         """End what `begin` began."""
         ...
@@ -113,6 +117,10 @@ def _values(row: Rowlike) -> Row:
     return row if isinstance(row, tuple) else _astuple(row)
 
 
+def _texts(steps: Sequence[Step]) -> list[tuple[str, Sequence[Rowlike]]]:
+    return [(what if isinstance(what, str) else what.one, rows) for what, rows in steps]
+
+
 class Direct:
     """Over a connection of its own, which should be the only one that writes: its page cache then stays good."""
 
@@ -131,11 +139,15 @@ class Direct:
         rows, cards = self._connection.begin([(sql.FIND_KEY, keys), (sql.READ_CARD, [(number,) for number in numbers])])
         return rows, [found(row) for row in cards]
 
+    def feed(self, steps: Sequence[Step]) -> bool:
+        self._connection.feed(_texts(steps))
+        return True
+
     def abandon(self) -> None:
         self._connection.abandon()
 
     def write(self, steps: Sequence[Step]) -> None:
-        self._connection.write([(what if isinstance(what, str) else what.one, rows) for what, rows in steps])
+        self._connection.write(_texts(steps))
 
     def find_keys(self, keys: Sequence[tuple[str, str]]) -> list[Row]:
         return self._connection.read(sql.FIND_KEY, keys)
@@ -163,6 +175,10 @@ class Plain:
     def begin(self, keys: Sequence[tuple[str, str]], numbers: Sequence[str]) -> tuple[list[Row], list[Found]]:
         """No transaction: nobody else writes, so what is read stays true until it is written."""
         return self.find_keys(keys), self.read_cards(numbers) if numbers else []
+
+    def feed(self, steps: Sequence[Step]) -> bool:
+        """Each step would take the interpreter lock from the caller who goes on."""
+        return False
 
     def abandon(self) -> None:
         """Nothing was begun."""

@@ -109,6 +109,7 @@ class SqliteStore:
             raise StoreError(f"cannot open {path}: {error}") from error
         self._keeper: log.LogKeeper | None = None
         self._begun = False  # a transaction of `begin` is open
+        self._fed = 0  # entries that it has already
 
     @property
     def sync_ns(self) -> int:
@@ -283,9 +284,19 @@ class SqliteStore:
         known = {(row[7], row[8]): _entry(row) for row in rows} if rows else {}
         return Begun({}, known, {one.card.number: one for one in cards} if cards else {})
 
+    def feed(self, entries: Sequence[Entry], accounts: Sequence[AccountRow]) -> bool:
+        try:
+            taken = self._rows.feed([(ENTRIES, entries), (ACCOUNTS, accounts)])
+        except Failed as error:
+            raise StoreError(f"cannot write: {error}") from error
+        if taken:
+            self._fed += len(entries)
+        return taken
+
     def abandon(self) -> None:
         if self._begun:
             self._begun = False
+            self._fed = 0
             try:
                 self._rows.abandon()
             except Failed as error:
@@ -307,10 +318,11 @@ class SqliteStore:
             self._rows.write([step for step in steps if step[1]])
         except (*Failed, OSError) as error:
             raise StoreError(f"commit failed: {error}") from error
+        written, self._fed = self._fed + len(batch.entries), 0
         self._begun = False
         if self._keeper is None:
             self._keeper = log.LogKeeper(self.path, lambda: connect(self.path))
-        self._keeper.committed(2 + 2 * len(batch.entries) + 4 * len(batch.records))
+        self._keeper.committed(2 + 2 * written + 4 * len(batch.records))
 
     def _tend(self) -> None:
         """What the log asks for, while no transaction is open."""
