@@ -80,7 +80,7 @@ def test_the_page_is_well_formed_and_true(chain: Chain, till: Till, card: str) -
     assert values(text, "cardcore_liability_fen") == [sum(head.liability_fen for head in heads)]
     reader = chain.shop.store.reader()
     flying = sum(row.in_flight > 0 for row in reader.media())
-    cases = sum(unpack_case(record.data).state == "open" for record in reader.all_records("case"))
+    cases = sum(unpack_case(record.body).state == "open" for record in reader.all_records("case"))
     reader.close()
     assert (values(text, "cardcore_in_flight_items"), values(text, "cardcore_open_cases")) == ([flying], [cases])
     assert values(text, "cardcore_desk_waiting_requests") == [0]

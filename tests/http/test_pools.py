@@ -82,8 +82,8 @@ def test_reports_over_http_are_busy_beyond_their_bound(chain: Chain, till: Till,
     async def run() -> list[Any]:
         headers = chain.admin.headers("GET", "/v1/trial-balance", b"", "")
         calls = [asyncio.ensure_future(chain.client.acall("GET", "/v1/trial-balance", b"", headers)) for _ in range(REPORTS_MAX + 20)]
-        while chain.app.service.desk.reports.waiting < REPORTS_MAX:
-            await asyncio.sleep(0)  # noqa: ASYNC110 (nobody tells when a pool is full)
+        while chain.app.service.desk.reports.waiting < REPORTS_MAX:  # noqa: ASYNC110 (nobody tells when a pool is full)
+            await asyncio.sleep(0)
         try:
             await a_sale(chain, till, card, "pools-http")
         finally:
@@ -104,7 +104,8 @@ def test_bodies_that_never_end_delay_no_sale(chain: Chain, till: Till, card: str
     async def hang(number: int) -> Any:
         scope = {
             "type": "http", "method": "POST", "path": "/v1/settle-batch", "raw_path": b"/v1/settle-batch", "query_string": b"",
-            "headers": [], "root_path": "", "scheme": "http", "server": ("t", 80), "client": ("c", 1), "http_version": "1.1", "asgi": {"version": "3.0"},
+            "headers": [], "root_path": "", "scheme": "http",
+            "server": ("t", 80), "client": ("c", 1), "http_version": "1.1", "asgi": {"version": "3.0"},
         }  # fmt: skip
         sent: list[Any] = []
         first = [{"type": "http.request", "body": body[:5], "more_body": True}]

@@ -3,6 +3,9 @@
 Times are monotonic seconds that the caller gives. Every process has buckets of its own.
 """
 
+from typing import final
+
+@final
 class Limit:
     """At most `burst` at once and `rate` a second on average, for each name by itself. A rate of 0 is no limit."""
 
@@ -14,6 +17,7 @@ class Limit:
         """Begin anew."""
     def __len__(self) -> int: ...
 
+@final
 class Throttle:
     """One limit for each name, and another for all together."""
 
@@ -26,6 +30,7 @@ class Throttle:
     def forget(self) -> None:
         """Begin anew."""
 
+@final
 class Limits:
     """What requests count against: who asks, the card they name, and all together."""
 
@@ -36,7 +41,7 @@ class Limits:
     """Which limit the last refusal was for: client, card or all."""
 
     def __init__(self, client: Limit, card: Limit, all: Limit) -> None: ...
-    def wait_s(self, client: str, card: str, now: float, count: float = 1) -> float:
+    def wait_s(self, client: str, card: str, now: float, count: float = 1.0) -> float:
         """Take `count` tokens of the client and of all, and one of the card unless its name is empty: 0 when the request may go ahead.
 
         Else how long to wait, and none is taken: who is refused uses up nothing of what others share. A request for more than a
