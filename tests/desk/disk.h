@@ -8,7 +8,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-/* 'd' the database, 'w' its log, 'c' the checkpoints, 0 anything else. */
+/* 'd' the database, 'w' its log, 'c' the checkpoints, 'p' a PostgreSQL server's files and log, 0 anything else. */
 static char file_of(int fd) {
     char link[64], path[512];
     ssize_t size;
@@ -17,6 +17,7 @@ static char file_of(int fd) {
     if (size <= 0) return 0;
     path[size] = 0;
     if (strstr(path, "checkpoints.jsonl")) return 'c';
+    if (strstr(path, "/data/pg_wal/") || strstr(path, "/data/base/")) return 'p';
     if (!strstr(path, "cardcore.db") || strstr(path, "-shm")) return 0;
     return strstr(path, "-wal") ? 'w' : 'd';
 }

@@ -22,18 +22,15 @@ from cardapi.desk import Problem
 from cardapi.store import direct
 from cardapi.store import statements as sql
 from cardapi.store.rows import Direct, Plain
+from tests.desk.preload import compiled
 from tests.desk.till import Till
-from tests.support import needs
 
 HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    needs("cc", "gcc")
-    target = tmp_path_factory.mktemp("fault") / "fault.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", target, HERE / "fault.c", "-ldl"], check=True)
-    return target
+    return compiled("fault", tmp_path_factory.mktemp("fault"))
 
 
 @pytest.mark.skipif(not sysconfig.get_platform().startswith("linux"), reason="needs Linux: LD_PRELOAD and /proc")

@@ -20,8 +20,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.desk.preload import compiled
 from tests.desk.till import Till
-from tests.support import needs, sized
+from tests.support import sized
 
 HERE = Path(__file__).parent
 CUTS = sized(24, 600)
@@ -84,10 +85,7 @@ def events(record: bytes) -> Iterator[tuple[str, str, int, bytes]]:
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    needs("cc", "gcc")
-    target = tmp_path_factory.mktemp("record") / "record.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", target, HERE / "record.c", "-ldl", "-lpthread"], check=True)
-    return target
+    return compiled("record", tmp_path_factory.mktemp("record"))
 
 
 class Recorded:

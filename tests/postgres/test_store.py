@@ -144,6 +144,20 @@ def test_a_writer_that_died_holds_nothing(pair: tuple[PostgresStore, PostgresSto
     assert [entry.client_key for entry in two.journal(0)] == ["0-1"]
 
 
+def test_a_snapshot_whose_server_is_gone_is_a_store_error(database: Database) -> None:
+    reader = database.open(read_only=True)
+
+    def look() -> None:
+        with reader.snapshot():
+            server().sql(f"SELECT pg_terminate_backend({reader._connection.info.backend_pid}, 60000)")
+            reader.heads()
+
+    with pytest.raises(StoreError, match="read failed"):
+        look()
+    with pytest.raises(StoreError, match="read failed"):
+        look()
+
+
 def test_a_client_key_has_one_effect_in_all_partitions(pair: tuple[PostgresStore, PostgresStore]) -> None:
     one, two = pair
     write(one, 0, 1, client_key="same")

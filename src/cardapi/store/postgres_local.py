@@ -49,14 +49,14 @@ class LocalServer:
     def run(self, program: str, *arguments: str) -> str:
         """Run one of PostgreSQL's programs as the user the server belongs to. Raises StoreError with what it said."""
         done = subprocess.run(
-            [str(self._programs / program), *arguments], cwd="/", capture_output=True, text=True, check=False, **self._user()
+            [str(self._programs / program), *arguments], cwd="/", capture_output=True, text=True, check=False, **self.options()
         )  # type: ignore[call-overload]  # keywords by name
         if done.returncode:
             raise StoreError(f"{program} failed: {(done.stderr or done.stdout).strip()[-500:]}")
         return str(done.stdout)
 
-    @staticmethod
-    def _user() -> dict[str, object]:
+    def options(self) -> dict[str, object]:
+        """How its programs are run, as keywords of `subprocess.run`. Raises StoreError."""
         if os.geteuid() != 0:
             return {}
         try:

@@ -50,7 +50,9 @@ class PostgresReads:
         try:
             yield
         finally:
-            self._connection.execute("ROLLBACK")
+            if not self._connection.closed:  # a server that is gone ended it with the connection
+                with errors("read"):
+                    self._connection.execute("ROLLBACK")
 
     def _rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
         with errors("read"):

@@ -1,0 +1,58 @@
+"""The libraries of this folder that stand between a process and its disk or clock: compiling them, and working them from outside."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import subprocess
+from pathlib import Path
+
+from tests.support import needs
+
+HERE = Path(__file__).parent
+
+
+def compiled(name: str, room: Path) -> Path:
+    """`name`.c as a library to be preloaded, in `room`."""
+    needs("cc", "gcc")
+    target = room / f"{name}.so"
+    words = ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(target), str(HERE / f"{name}.c"), "-ldl", "-lpthread"]
+    subprocess.run(words, check=True)
+    return target
+
+
+class Faults:
+    """What `fault.c` does to the processes that are started with `environment`; changed while they run."""
+
+    _FIELDS = ("armed", "length", "reason", "count", "fired", "shift_s")
+
+    def __init__(self, library: Path, path: Path) -> None:
+        path.write_bytes(bytes(8 * len(self._FIELDS)))
+        path.chmod(0o666)
+        self.environment = {"LD_PRELOAD": str(library), "CARDCORE_FAULTS": str(path)}
+        with path.open("r+b") as file:
+            self._shared = mmap.mmap(file.fileno(), 0)
+
+    def _put(self, name: str, value: int) -> None:
+        struct.pack_into("=q", self._shared, 8 * self._FIELDS.index(name), value)
+
+    def _get(self, name: str) -> int:
+        found: int = struct.unpack_from("=q", self._shared, 8 * self._FIELDS.index(name))[0]
+        return found
+
+    def fail(self, at: int, length: int, reason: int) -> None:
+        """Let `length` writes or syncs of a database fail, from the `at`-th from now on, with errno `reason`."""
+        for name, value in (("armed", 0), ("count", 0), ("fired", 0), ("length", length), ("reason", reason), ("armed", at)):
+            self._put(name, value)
+
+    def heal(self) -> None:
+        self._put("armed", 0)
+
+    @property
+    def fired(self) -> int:
+        """Calls that failed since `fail`."""
+        return self._get("fired")
+
+    def step_clock(self, seconds: int) -> None:
+        """Set the wall clock of these processes so far from the real one."""
+        self._put("shift_s", seconds)
