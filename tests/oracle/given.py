@@ -8,7 +8,7 @@ from math import gcd
 from typing import Any
 
 from tests.oracle.counters import Tally
-from tests.oracle.model import Account, Programme, in_order, later, lot_expiry
+from tests.oracle.model import Account, Programme, in_order, later, lot_expiry, purses_of
 from tests.oracle.moment import Moment, matching, one_of_group, speaks_of
 
 
@@ -23,7 +23,6 @@ class Gave:
     award: int = -1
     valid_until: int = 0
     back: int = 0
-    debt: bool = False  # it paid what was owed, and is owed again when it goes back
 
 
 @dataclass(frozen=True)
@@ -86,18 +85,19 @@ def ends(programme: Programme, rule: dict[str, Any], now: int) -> int:
 
 
 def give(
-    programme: Programme, account: Account, before: Account, rule: dict[str, Any], amount: int, now: int, ratio: tuple[int, int] = (0, 0)
+    programme: Programme, account: Account, before: Account, rule: dict[str, Any], amount: int, now: int, ratio: tuple[int, int] = (0, 0),
+    *, in_full: bool = False,
 ) -> list[Gave]:
-    """Value pays what is owed first; the rest is a lot, an equal one that stood before the ticket if there is one."""
+    """What is owed is paid first, unless `in_full`; the rest is a lot, an equal one that stood before the ticket if there is one."""
     until = ends(programme, rule, now)
     if rule["purse"] < 0:
         return [Gave(rule, -1, amount, 0, rule["award"], until)]
     purse = programme["purses"][rule["purse"]]
     divisor = gcd(*ratio) or 1
     paid, of = ratio[0] // divisor, ratio[1] // divisor
-    owed = min(amount, account.owed_fen) if purse["unit"] == "fen" else 0
-    account.owed_fen -= owed
-    made = [Gave(rule, rule["purse"], owed, debt=True)] if owed else []
+    owed = 0 if in_full else min(amount, account.owes(rule["purse"]))
+    account.owe(rule["purse"], -owed)
+    made = [Gave(rule, rule["purse"], owed)] if owed else []
     if amount > owed:
         equal = (rule["purse"], until, paid, of)
         stood = 0 if purse["first_use"] else before.same_lot(*equal) or account.same_lot(*equal)
@@ -179,22 +179,24 @@ def take_given(
         due, one.back = due - one.back, due
         if one.purse >= 0 and due:
             value[one.purse] = value.get(one.purse, 0) + due
-            if one.debt:
-                account.owed_fen += due
-            else:
-                take_value(programme, account, one.purse, one.lot, due, now)
+            take_value(programme, account, one.purse, one.lot, due, now)
         elif due:
             awards.append((one.award, due, one.valid_until, True))
     return awards, value
 
 
 def take_value(programme: Programme, account: Account, purse: int, lot_id: int, due: int, now: int) -> None:
-    """From its own lot, then fen from the others of the purse, soonest end first; fen that are gone are owed, used visits are gone."""
+    """From its own lot, then from the others of the purse, soonest end first, but for bought visits and passes; value then from what other
+    purses of bonus were given, too; what is gone is owed."""
     fen = programme["purses"][purse]["unit"] == "fen"
-    others = [lot for lot in account.lots.values() if fen and lot.purse == purse and lot.alive(now) and lot.lot_id != lot_id]
-    for lot in [lot for lot in account.lots.values() if lot.lot_id == lot_id != 0] + in_order(others, "expiry"):
+    own = [lot for lot in account.lots.values() if lot.lot_id == lot_id != 0]
+    alive = [lot for lot in account.lots.values() if lot.alive(now) and lot not in own]
+    others = in_order([lot for lot in alive if lot.purse == purse and (fen or not lot.of_units)], "expiry")
+    bonus = [index for index in purses_of(programme, "bonus") if fen and index != purse]
+    given = sorted((lot for lot in alive if lot.purse in bonus and not lot.of_units), key=lambda lot: (lot.expires_at or 2**62, lot.lot_id))
+    for lot in own + others + given:
         take = min(due, lot.amount)
         if take:
             account.take(lot, take)
             due -= take
-    account.owed_fen += due if fen else 0
+    account.owe(purse, due)

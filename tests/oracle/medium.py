@@ -85,6 +85,7 @@ def give_up(programme: Programme, account: Account, position: int, now: int) -> 
         raise Refused("not_in_flight")
     for lot, units in flight.taken:
         account.give_back(lot, units)
+    account.collect()
     account.flight = None
     return after(programme, account, now, net_fen=flight.amount, liability_delta_fen=-flight.amount if flight.tender else 0)
 

@@ -126,6 +126,9 @@ class Account:
     points_earned: int = 0
     owed_points: int = 0
     owed_fen: int = 0  # granted value that returns took back and that was gone
+    owed_units: dict[int, int] = field(default_factory=dict)  # and visits and passes, by purse
+    purses: list[dict[str, Any]] = field(default_factory=list)  # of its programme
+    came_back: list[tuple[Lot, int]] = field(default_factory=list)  # by the verb at work, in order
     next_lot: int = 1
     on_card: int = 0  # on the card's own memory
     flight: Flight | None = None
@@ -133,7 +136,10 @@ class Account:
     counters: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def copy(self) -> Account:
-        return replace(self, lots={key: copy(lot) for key, lot in self.lots.items()}, holds=dict(self.holds), counters=dict(self.counters))
+        return replace(
+            self, lots={key: copy(lot) for key, lot in self.lots.items()}, holds=dict(self.holds), counters=dict(self.counters),
+            owed_units=dict(self.owed_units), came_back=[],
+        )  # fmt: skip
 
     def take(self, lot: Lot, units: int) -> None:
         """Units leave a lot; an empty lot is gone."""
@@ -161,10 +167,46 @@ class Account:
 
     def give_back(self, was: Lot, units: int) -> None:
         """Units return to the lot they came from, which is made anew if it has gone."""
+        self.came_back.append((was, units))
         if was.lot_id in self.lots:
             self.lots[was.lot_id].amount += units
         elif units:
             self.lots[was.lot_id] = replace(was, amount=units, used_on=0, used_times=0)
+
+    def owes(self, purse: int) -> int:
+        """What is owed that units of this purse pay: fen and points in all, else the purse's own."""
+        match self.purses[purse]["unit"]:
+            case "fen":
+                return self.owed_fen
+            case "points":
+                return self.owed_points
+        return self.owed_units.get(purse, 0)
+
+    def owe(self, purse: int, units: int) -> None:
+        """So much more is owed, or less."""
+        match self.purses[purse]["unit"]:
+            case "fen":
+                self.owed_fen += units
+            case "points":
+                self.owed_points += units
+            case _:
+                self.owed_units[purse] = self.owed_units.get(purse, 0) + units
+                if not self.owed_units[purse]:
+                    del self.owed_units[purse]
+        assert self.owes(purse) >= 0
+
+    def collect(self) -> int:
+        """What came back for nothing pays what is owed of its kind first, principal and what was bought do not. Answers the fen (P3)."""
+        fen = 0
+        for was, units in self.came_back:
+            purse = self.purses[was.purse]
+            due = 0 if was.of_units or purse["role"] == "principal" else min(units, self.owes(was.purse))
+            if due:
+                self.take(self.lots[was.lot_id], due)
+                self.owe(was.purse, -due)
+                fen += due if purse["unit"] == "fen" else 0
+        self.came_back = []
+        return fen
 
     def units(self, purse: int, now: int) -> int:
         return sum(lot.amount for lot in self.lots.values() if lot.purse == purse and lot.alive(now))

@@ -33,7 +33,7 @@ class Pair:
         compiled = [core.Programme(programme) for programme in programmes]
         self.programmes = [compiled[index % len(programmes)] for index in range(cards)]
         self.core = [core.Account(index + 1) for index in range(cards)]
-        self.mine = {index + 1: Account(index + 1) for index in range(cards)}
+        self.mine = {index + 1: Account(index + 1, purses=self.rules[index]["purses"]) for index in range(cards)}
         self.at_us = at_us
         self.facts: dict[str, Any] | None = None  # of the next command
         self.position = 0
@@ -115,9 +115,9 @@ class Pair:
         met = {f"gave {unit}" for unit in ("fen", "visits", "pass") if settlement.granted(unit)}
         met |= {"awards back" if award.back else "gave awards" for award in settlement.awards()}
         met |= {
-            "value owed" if posting.source == "owed" else "value paid to what is owed"
+            f"{posting.unit} owed" if posting.source == "owed" else f"{posting.unit} from {posting.source} paid to what is owed"
             for posting in settlement.postings()
-            if posting.unit == "fen" and "owed" in (posting.source, posting.target)
+            if "owed" in (posting.source, posting.target)
         }
         for what in met:
             self.outcomes[what] = self.outcomes.get(what, 0) + 1
@@ -129,6 +129,7 @@ class Pair:
                 assert getattr(account, name) == getattr(mine, name), (
                     f"{label}: {name} core {getattr(account, name)}, oracle {getattr(mine, name)}"
                 )
+            assert account.owed_units == mine.owed_units, f"{label}: owed units core {account.owed_units}, oracle {mine.owed_units}"
             lots = [tuple(lot) for lot in account.lots()]
             expected = [
                 (lot.lot_id, lot.purse, lot.amount, lot.expires_at, lot.paid_fen, lot.of_units, lot.used_on, lot.used_times)

@@ -68,7 +68,7 @@ def capture(
     ticket.partly = amount < hold.net
     paid = paid_by(programme, kept, own) | {"points": hold.points_fen}
     before = account.tier
-    entered = complete(programme, account, was, ticket, paid, moment)
+    entered = complete(programme, account, was, ticket, paid, moment) - sum(one.collect() for one in accounts.values())
     numbers = {
         "net_fen": amount, **{f"{kind}_fen": fen for kind, fen in paid.items()},
         "points_used": sum(part.units for part in kept if part.kind in ("points", "redeem")), "points_earned": ticket.earned,
@@ -95,7 +95,8 @@ def release(programme: Programme, accounts: Accounts, own: int, hold: Ticket, no
     for part in hold.parts:
         give_back(accounts, part, part.units, part.fen)
     take_counters_back(programme, accounts[own], hold.moves, (0, 0, hold.net), whole=True)
-    return after(programme, accounts[own], now, liability_delta_fen=0)
+    collected = sum(account.collect() for account in accounts.values())
+    return after(programme, accounts[own], now, liability_delta_fen=-collected)
 
 
 def refund(
@@ -125,6 +126,7 @@ def refund(
     before = account.tier
     back = {"principal": 0, "bonus": 0, "points": 0, "further": 0, "outside": 0}
     units_back = hand_back(programme, accounts, ticket, amount, lines, back)
+    collected = sum(one.collect() for one in accounts.values())
     ticket.returned += amount
     ticket.lines_back |= set(lines)
     remaining -= amount
@@ -154,7 +156,7 @@ def refund(
     fall(programme, account, had, max(reached_tier(programme, account), Tally.of(programme, account, now).tier()))
     numbers = {
         "net_fen": amount, **{f"{kind}_fen": fen for kind, fen in back.items()}, "points_used": units_back, "points_earned": clawed,
-        "liability_delta_fen": back["principal"] + back["bonus"] + back["further"] - left, "awards": awards,
+        "liability_delta_fen": back["principal"] + back["bonus"] + back["further"] - collected - left, "awards": awards,
     }  # fmt: skip
     return after(programme, account, now, **numbers) | {"tier_before": before}
 
@@ -226,6 +228,8 @@ def reverse(programme: Programme, accounts: Accounts, own: int, moves: list[Move
             owner.take(lot, units)
         else:
             owner.give_back(was, -units)
+    for one_account in accounts.values():
+        one_account.collect()
     fall(programme, account, had, max(reached_tier(programme, account), Tally.of(programme, account, now).tier()))
     return after(programme, account, now) | {"tier_before": before, "awards": awards}
 

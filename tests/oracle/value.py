@@ -74,7 +74,7 @@ def top_up(programme: Programme, account: Account, paid: int, moment: Moment) ->
         if is_value(rule):
             moves += [add(account, rule["purse"], amount, entering_expiry(programme, rule["purse"], now), paid, whole)] if amount else []
         else:
-            gave += give(programme, account, account, rule, amount, now)
+            gave += give(programme, account, account, rule, amount, now, in_full=True)
             moves += [(account, copy(account.lots[gave[-1].lot]), amount)] if gave[-1].lot else []
     moved = tally.moves()
     move(account, moved)

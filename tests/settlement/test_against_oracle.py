@@ -23,7 +23,8 @@ MUST_MEET = [
     "buy declined:unknown_product", "transfer applied", "transfer declined:insufficient_funds", "transfer declined:transfer_not_allowed",
     "adjust applied", "expire applied", "load applied", "load declined:in_flight_open", "unload applied", "unload declined:card_overdrawn",
     "arrive applied", "arrive declined:not_in_flight", "return applied", "clear applied", "clear declined:card_overdrawn",
-    "gave fen", "gave visits", "gave pass", "gave awards", "awards back", "value owed", "value paid to what is owed",
+    "gave fen", "gave visits", "gave pass", "gave awards", "awards back",
+    "fen owed", "points owed", "visits owed", "fen from bonus_cost paid to what is owed",
 ]  # fmt: skip
 
 

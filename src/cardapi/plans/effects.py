@@ -79,9 +79,11 @@ def _milestone(_: Normalised, rule: Normalised, words: Words) -> str:
 def _step(pack: Normalised, rule: Normalised, words: Words) -> str:
     counter = pack["counters"][rule["counter"]]
     points, each = words.amount(rule["amount"], "points"), words.amount(rule["per_fen"], COUNTED[counter["counts"]])
+    kept = counter.get("kept", 1) - 1
     return words(
-        f"“{counter['name']}”每满 {each} 加赠 {points};退货后少于该数则收回",
-        f'{points} more for each full {each} of "{counter["name"]}", taken back when a return goes below it',
+        f"“{counter['name']}”每满 {each} 加赠 {points};退货后少于该数则收回" + (f"(之后 {kept} 期内的退货也算)" if kept else ""),
+        f'{points} more for each full {each} of "{counter["name"]}", taken back when a return goes below it'
+        + (f", up to {kept} period{'s' if kept > 1 else ''} later" if kept else ""),
     )
 
 

@@ -174,8 +174,8 @@ cdef int decide_one(
     v.spend_fen = head.spend_fen
     v.points_earned = head.points_earned
     v.owed_points = head.owed_points
-    v.owed_fen = 0
-    v.on_card_fen = 0
+    v.owed_fen = v.on_card_fen = v.n_owing = 0
+    v.owing = NULL
     v.tier = head.tier
     v.base_tier = head.base_tier
     v.n_lots = head.n_lots

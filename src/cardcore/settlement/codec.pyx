@@ -12,18 +12,19 @@ from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 from cardcore.settlement.model cimport (
-    Account, Counter, DRAWN, Hold, LineOut, LINES_MAX, Lot, Move, N_TOTALS, Note, OPEN_PAY, Posting, Settlement,
+    Account, Counter, DRAWN, Hold, LineOut, LINES_MAX, Lot, Move, N_TOTALS, Note, OPEN_PAY, Owing, Posting, Settlement,
 )
 from cardcore.settlement.rules cimport COUPONS_MAX, PURSES_MAX
 
 from cardcore.errors import InvalidRecord
 
 cdef enum:
-    # The second form of each is the first with counters behind it, the third of an account has what it owes in fen behind those; what has
-    # none keeps the form before, so old and new bytes are equal.
+    # The second form of each is the first with counters behind it, the third of an account has what it owes in fen behind those, the
+    # fourth what it owes of purses behind that; what has none keeps the form before, so old and new bytes are equal.
     ACCOUNT_FORM = 0x41
     ACCOUNT_COUNTERS = 0x42
     ACCOUNT_OWED = 0x43
+    ACCOUNT_OWING = 0x44
     SETTLEMENT_FORM = 0x53
     SETTLEMENT_MOVES = 0x54
     COUNT_MAX = 100_000
@@ -143,15 +144,20 @@ cdef void* array(int64_t count, size_t size) except? NULL:
 # ------------------------------------------------------------------ accounts
 cdef bytes write_account(Account account):
     cdef Out out
-    cdef int i
+    cdef int i, form
     cdef Lot* lot
     cdef Hold* hold
-    out.cap = 168 + account.v.n_lots * 80 + account.n_holds * 40 + account.n_counters * 20
+    out.cap = 178 + account.v.n_owing * 20 + account.v.n_lots * 80 + account.n_holds * 40 + account.n_counters * 20
     out.length = 1
     out.data = <uint8_t*> malloc(out.cap)
     if out.data == NULL:
         raise MemoryError
-    out.data[0] = ACCOUNT_OWED if account.v.owed_fen else ACCOUNT_COUNTERS if account.n_counters else ACCOUNT_FORM
+    form = ACCOUNT_COUNTERS if account.n_counters else ACCOUNT_FORM
+    if account.v.owed_fen:
+        form = ACCOUNT_OWED
+    if account.v.n_owing:
+        form = ACCOUNT_OWING
+    out.data[0] = <uint8_t> form
     put(&out, account.v.account_id)
     put(&out, account.v.next_lot)
     put(&out, account.v.orders)
@@ -179,14 +185,19 @@ cdef bytes write_account(Account account):
         put(&out, hold.amount_fen)
         put(&out, hold.expires_at)
         put(&out, hold.kind)
-    if account.n_counters or account.v.owed_fen:
+    if form >= ACCOUNT_COUNTERS:
         put(&out, account.n_counters)
     for i in range(account.n_counters):
         put(&out, account.counters_[i].counter)
         put(&out, account.counters_[i].period)
         put(&out, account.counters_[i].value)
-    if account.v.owed_fen:
+    if form >= ACCOUNT_OWED:
         put(&out, account.v.owed_fen)
+    if form == ACCOUNT_OWING:
+        put(&out, account.v.n_owing)
+    for i in range(account.v.n_owing):
+        put(&out, account.v.owing[i].purse)
+        put(&out, account.v.owing[i].amount)
     data = PyBytes_FromStringAndSize(<char*> out.data, out.length)
     free(out.data)
     return data
@@ -208,11 +219,24 @@ cdef int read_counters(Account account, In* source, int least) except -1:
     return 0
 
 
+cdef int read_owing(Account account, In* source) except -1:
+    cdef int i, n = <int> get_within(source, 1, PURSES_MAX + COUPONS_MAX)
+    account.v.owing = <Owing*> array(n, sizeof(Owing))
+    account.v.cap_owing = n
+    for i in range(n):
+        account.v.owing[i].purse = <int32_t> get_within(source, 0, PURSES_MAX + COUPONS_MAX - 1)
+        account.v.owing[i].amount = get_within(source, 1, 1 << 60)
+        if i and account.v.owing[i].purse <= account.v.owing[i - 1].purse:
+            raise InvalidRecord("what an account owes is out of order")
+        account.v.n_owing = i + 1
+    return 0
+
+
 cdef int read_account(Account account, bytes data) except -1:
     cdef In source
     cdef int i, n
     cdef Lot* lot
-    cdef int form = open_record(&source, data, ACCOUNT_FORM, ACCOUNT_OWED)
+    cdef int form = open_record(&source, data, ACCOUNT_FORM, ACCOUNT_OWING)
     account.v.account_id = get(&source)
     account.v.next_lot = get_within(&source, 1, 1 << 60)
     account.v.orders = get(&source)
@@ -243,8 +267,10 @@ cdef int read_account(Account account, bytes data) except -1:
         account._open(get(&source), get(&source), get(&source), get_within(&source, 0, OPEN_PAY))
     if form:
         read_counters(account, &source, 1 if form == 1 else 0)
-    if form == 2:
-        account.v.owed_fen = get_within(&source, 1, 1 << 60)
+    if form >= 2:
+        account.v.owed_fen = get_within(&source, 1 if form == 2 else 0, 1 << 60)
+    if form == 3:
+        read_owing(account, &source)
     if source.at != source.length:
         raise InvalidRecord("bytes follow the record")
     return 0

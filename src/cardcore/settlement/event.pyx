@@ -43,7 +43,7 @@ cdef Settlement decide_event(Snapshot snapshot, object command, int64_t at_us):
         blank_totals(&w.t)
         w.n_postings = w.n_notes = 0
         w.cap_notes = 8192 if command.explain else 0
-        w.next_lot, w.owed_paid_fen, w.fact = v.next_lot, 0, 0
+        w.next_lot, w.fact = v.next_lot, 0
         w.t.after_money_fen = money_after(r, v.lots, v.n_lots, at_s)
         w.t.after_points = points_after(r, v.lots, v.n_lots, at_s)
         know(snapshot.facts, programme, "", command.name, &known)

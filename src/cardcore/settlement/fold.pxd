@@ -4,10 +4,11 @@ Inline, as are `tender`, `earn` and `ticket`: a decision is a chain of small fun
 """
 
 from libc.stdint cimport int64_t
-from libc.string cimport memmove, memset
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memmove, memset
 
 from cardcore.money cimport AMOUNT_LIMIT
-from cardcore.settlement.model cimport CUSTOMER, FEN, HELD, IN_FLIGHT, Lot, ON_CARD, OWED, Posting, R_COVER, Value
+from cardcore.settlement.model cimport CUSTOMER, FEN, HELD, IN_FLIGHT, Lot, ON_CARD, OWED, Owing, POINTS, Posting, R_COVER, Value
 
 
 cdef inline bint owed_to_customers(int kind) noexcept nogil:
@@ -58,9 +59,49 @@ cdef inline int credit_lot(
     return 0
 
 
+cdef inline int64_t owed_of(const Value* v, int unit, int purse) noexcept nogil:
+    """What an account owes of a unit: fen and points in all, others by purse (X03, P2)."""
+    cdef int i
+    if unit == FEN:
+        return v.owed_fen
+    if unit == POINTS:
+        return v.owed_points
+    for i in range(v.n_owing):
+        if v.owing[i].purse == purse:
+            return v.owing[i].amount
+    return 0
+
+
+cdef inline bint owe_more(Value* v, int unit, int purse, int64_t amount) noexcept nogil:
+    """Add to what is owed, or take from it (negative); False where less is owed. Owed purses stay sorted: equal accounts are equal bytes."""
+    cdef int i = 0
+    if unit == FEN:
+        v.owed_fen += amount
+        return v.owed_fen >= 0
+    if unit == POINTS:
+        v.owed_points += amount
+        return v.owed_points >= 0
+    while i < v.n_owing and v.owing[i].purse < purse:
+        i += 1
+    if i == v.n_owing or v.owing[i].purse != purse:
+        if amount <= 0:
+            return amount == 0
+        memmove(&v.owing[i + 1], &v.owing[i], (v.n_owing - i) * sizeof(Owing))
+        v.owing[i].purse, v.owing[i].reserved, v.owing[i].amount = purse, 0, 0
+        v.n_owing += 1
+    v.owing[i].amount += amount
+    if v.owing[i].amount > 0:
+        return True
+    if v.owing[i].amount < 0:
+        return False
+    memmove(&v.owing[i], &v.owing[i + 1], (v.n_owing - i - 1) * sizeof(Owing))
+    v.n_owing -= 1
+    return True
+
+
 cdef inline int fold(Value* v, int64_t account_id, const Posting* postings, int n) noexcept nogil:
     """Fold postings into one account: 0, or the number of the posting (from 1) that cannot be, negative where a lot would
-    pass the largest amount. Room for the lots is the caller's business.
+    pass the largest amount. Room for lots and for what is owed is the caller's business (`Account.make_room`).
     """
     cdef int i, k
     cdef const Posting* p
@@ -84,10 +125,7 @@ cdef inline int fold(Value* v, int64_t account_id, const Posting* postings, int 
                 memmove(lot, lot + 1, (v.n_lots - k - 1) * sizeof(Lot))
                 v.n_lots -= 1
         elif p.source == OWED and p.source_account == account_id:
-            if p.unit == FEN:
-                v.owed_fen += p.amount
-            else:
-                v.owed_points += p.amount
+            owe_more(v, p.unit, p.purse, p.amount)
         elif p.source == ON_CARD and p.source_account == account_id:
             if v.on_card_fen < p.amount:
                 return i + 1
@@ -103,16 +141,31 @@ cdef inline int fold(Value* v, int64_t account_id, const Posting* postings, int 
                             v.lots[k].used_times = 0
                             v.lots[k].used_on = 0
         elif p.target == OWED and p.target_account == account_id:
-            if p.unit == FEN:
-                if v.owed_fen < p.amount:
-                    return i + 1
-                v.owed_fen -= p.amount
-            else:
-                if v.owed_points < p.amount:
-                    return i + 1
-                v.owed_points -= p.amount
+            if not owe_more(v, p.unit, p.purse, -p.amount):
+                return i + 1
         elif p.target == ON_CARD and p.target_account == account_id:
             if p.amount > AMOUNT_LIMIT - v.on_card_fen:
                 return -(i + 1)
             v.on_card_fen += p.amount
     return 0
+
+
+cdef inline int fold_whole(Value* v, const Posting* postings, int n) except? -1:
+    """`fold` of an account's own, or the account as it was: what fails half way leaves nothing behind."""
+    cdef int failed
+    cdef Value saved = v[0]
+    cdef Lot* lots = <Lot*> malloc((saved.n_lots + 1) * sizeof(Lot) + saved.n_owing * sizeof(Owing))
+    cdef Owing* owing = <Owing*> (lots + saved.n_lots + 1)
+    if lots == NULL:
+        raise MemoryError
+    memcpy(lots, v.lots, saved.n_lots * sizeof(Lot))
+    if saved.n_owing:
+        memcpy(owing, v.owing, saved.n_owing * sizeof(Owing))
+    failed = fold(v, v.account_id, postings, n)
+    if failed:
+        v[0] = saved
+        memcpy(v.lots, lots, saved.n_lots * sizeof(Lot))
+        if saved.n_owing:
+            memcpy(v.owing, owing, saved.n_owing * sizeof(Owing))
+    free(lots)
+    return failed

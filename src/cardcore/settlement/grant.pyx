@@ -8,6 +8,7 @@ from libc.stdint cimport int64_t, uint64_t
 from cardcore.money cimport AMOUNT_LIMIT, cc_muldiv
 from cardcore.settlement.counter cimport quota_left, use_quota
 from cardcore.settlement.earn cimport counted_fen, eligible_fen, lapse
+from cardcore.settlement.fold cimport owed_of
 from cardcore.settlement.model cimport (
     AWARD, AWARD_ISSUE, AWARDED, BONUS_COST, CUSTOMER, E_CAP, E_GIFT, E_JUMP, E_OWED, E_REBATE, E_SCORE, ENTITLEMENT_ISSUE, FEN, LOTS_MAX, OWED,
     Posting, R_GRANT, R_REBATE, VISITS,
@@ -77,13 +78,23 @@ cdef int64_t room_in(const Value* v, const Work* w, int64_t lot_id) noexcept nog
     return room
 
 
+cdef int64_t still_owed(const Value* v, const Work* w, int unit, int purse) noexcept nogil:
+    """What the account owes of a unit, less what this decision has paid of it."""
+    cdef int i
+    cdef int64_t owed = owed_of(v, unit, purse)
+    for i in range(w.n_postings if owed else 0):
+        if w.postings[i].target == OWED and w.postings[i].unit == unit and (unit == FEN or w.postings[i].purse == purse):
+            owed -= w.postings[i].amount
+    return owed
+
+
 cdef int give(
     const Rules* r, const Value* v, int purse, int award, int months, int days, int own_end, int64_t amount, int64_t at_s, int role, Work* w
 ) except -1 nogil:
-    """Post what a rule gives: an award, or a lot of a purse; value that is owed is paid first."""
+    """Post what a rule gives: an award, or a lot of a purse; what is owed is paid first (P2)."""
     cdef Posting* p
-    cdef int64_t owed, lot_id = 0, expires_at
-    cdef int unit
+    cdef int64_t owed, paid, lot_id = 0, expires_at
+    cdef int unit, source
     if w.n_postings + 4 > w.cap_postings:
         return X_TOO_MANY_POSTINGS
     if award >= 0:
@@ -93,18 +104,19 @@ cdef int give(
         p.expires_at = expiry(r, at_s, months, days)
         return OK
     unit = r.purses[purse].unit
+    source = BONUS_COST if unit == FEN else ENTITLEMENT_ISSUE
+    owed = still_owed(v, w, unit, purse)
+    paid = min(amount, owed)
+    if paid:
+        p = add(w)
+        p.amount, p.unit, p.source, p.target = paid, unit, source, OWED
+        p.target_account, p.purse, p.role = v.account_id, purse, role
+        if w.cap_notes:
+            note(w, E_OWED, -1, -1, paid, unit, owed, owed - paid)
+        amount -= paid
+        if amount == 0:
+            return OK
     if unit == FEN:
-        owed = min(amount, v.owed_fen - w.owed_paid_fen)
-        if owed:
-            p = add(w)
-            p.amount, p.unit, p.source, p.target = owed, FEN, BONUS_COST, OWED
-            p.target_account, p.purse, p.role = v.account_id, purse, role
-            if w.cap_notes:
-                note(w, E_OWED, -1, -1, owed, FEN, v.owed_fen - w.owed_paid_fen, v.owed_fen - w.owed_paid_fen - owed)
-            w.owed_paid_fen += owed
-            amount -= owed
-            if amount == 0:
-                return OK
         w.t.after_money_fen += amount
     expires_at = expiry(r, at_s, months, days) if own_end else lapse(r, purse, at_s, w)
     # What counts from its first use is a lot each: two in one lot would start, and end, together (C06).
@@ -122,8 +134,7 @@ cdef int give(
         w.fact = AMOUNT_LIMIT
         return D_LIMIT_EXCEEDED
     p = add(w)
-    p.amount, p.unit, p.target = amount, unit, CUSTOMER
-    p.source = BONUS_COST if unit == FEN else ENTITLEMENT_ISSUE
+    p.amount, p.unit, p.source, p.target = amount, unit, source, CUSTOMER
     p.target_account, p.target_lot, p.purse, p.expires_at, p.role = v.account_id, lot_id, purse, expires_at, role
     return OK
 

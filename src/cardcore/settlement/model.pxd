@@ -184,6 +184,12 @@ cdef struct Move:
     int32_t since
     int32_t kind
 
+# Units other than fen and points that were taken back and were not there: of one purse.
+cdef struct Owing:
+    int64_t amount
+    int32_t purse
+    int32_t reserved
+
 # One account. `lots` may point into memory that somebody else owns (a batch record).
 cdef struct Value:
     int64_t account_id
@@ -198,7 +204,10 @@ cdef struct Value:
     int32_t base_tier
     int32_t n_lots
     int32_t cap_lots
+    int32_t n_owing
+    int32_t cap_owing
     Lot* lots
+    Owing* owing
 
 cdef struct Posting:
     int64_t amount
@@ -293,6 +302,7 @@ cdef class Account:
     cdef int n_holds
     cdef int cap_holds
     cdef int reserve(self, int lots) except -1
+    cdef int make_room(self, const Posting* postings, int n) except -1
     cdef Lot* find(self, int64_t lot_id) noexcept
     cdef Hold* find_open(self, int64_t position) noexcept
 

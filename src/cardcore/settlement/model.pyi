@@ -44,6 +44,9 @@ class Account:
     @property
     def owed_points(self) -> int:
         """Points that returns took back and the account no longer had (X03)."""
+    @property
+    def owed_units(self) -> dict[int, int]:
+        """Visits and passes that returns took back and the account no longer had, by purse; paid as `owed_fen` is."""
     @staticmethod
     def unpack(data: bytes) -> Account:
         """Raises InvalidRecord."""

@@ -11,7 +11,7 @@ from cardcore.settlement.codec cimport (
     read_account, read_settlement, write_account, write_settlement,
 )
 from cardcore.settlement.counter cimport fold_moves
-from cardcore.settlement.fold cimport fold
+from cardcore.settlement.fold cimport fold_whole
 
 from cardcore.settlement.facts import Facts
 from cardcore.settlement.views import (
@@ -38,6 +38,7 @@ cdef class Account:
 
     def __dealloc__(self):
         free(self.v.lots)
+        free(self.v.owing)
         free(self.holds_)
         free(self.counters_)
 
@@ -52,6 +53,21 @@ cdef class Account:
                 raise MemoryError
             self.v.lots = grown
             self.v.cap_lots = cap
+        return 0
+
+    cdef int make_room(self, const Posting* postings, int n) except -1:
+        """Room for all that these postings may add: lots, and purses of which something is owed."""
+        cdef int i, more = 0
+        cdef Owing* grown
+        self.reserve(self.v.n_lots + n)
+        for i in range(n):
+            more += postings[i].source == OWED and postings[i].unit > POINTS
+        if more and self.v.n_owing + more > self.v.cap_owing:
+            grown = <Owing*> realloc(self.v.owing, (self.v.n_owing + more) * sizeof(Owing))
+            if grown == NULL:
+                raise MemoryError
+            self.v.owing = grown
+            self.v.cap_owing = self.v.n_owing + more
         return 0
 
     cdef Lot* find(self, int64_t lot_id) noexcept:
@@ -94,6 +110,11 @@ cdef class Account:
         return self.v.owed_fen
 
     @property
+    def owed_units(self):
+        cdef int i
+        return {self.v.owing[i].purse: self.v.owing[i].amount for i in range(self.v.n_owing)}
+
+    @property
     def on_card_fen(self):
         return self.v.on_card_fen
 
@@ -108,13 +129,19 @@ cdef class Account:
 
     def copy(self):
         cdef Account other = Account.__new__(Account)
-        cdef Lot* lots = other.v.lots
         other.v = self.v
-        other.v.lots = lots
-        other.v.cap_lots = 0
+        other.v.lots = NULL
+        other.v.owing = NULL
+        other.v.cap_lots = other.v.cap_owing = 0
         other.reserve(self.v.n_lots)
         if self.v.n_lots:
             memcpy(other.v.lots, self.v.lots, self.v.n_lots * sizeof(Lot))
+        if self.v.n_owing:
+            other.v.owing = <Owing*> malloc(self.v.n_owing * sizeof(Owing))
+            if other.v.owing == NULL:
+                raise MemoryError
+            other.v.cap_owing = self.v.n_owing
+            memcpy(other.v.owing, self.v.owing, self.v.n_owing * sizeof(Owing))
         for i in range(self.n_holds):
             other._open(self.holds_[i].position, self.holds_[i].amount_fen, self.holds_[i].expires_at, self.holds_[i].kind)
         if self.n_counters:
@@ -157,24 +184,12 @@ cdef class Account:
 
     def apply(self, Settlement settlement not None, int64_t position):
         cdef int failed
-        cdef int n_before = self.v.n_lots
         cdef Value* v = &self.v
-        cdef Value saved
-        cdef Lot* kept
         cdef bint own = settlement.account_id == v.account_id
         if own and settlement.t.hold_position and self.find_open(settlement.t.hold_position) == NULL:
             raise AssertionError(f"account {v.account_id} has nothing open at {settlement.t.hold_position}")
-        self.reserve(v.n_lots + settlement.n_postings)
-        saved = v[0]
-        kept = <Lot*> malloc((n_before + 1) * sizeof(Lot))
-        if kept == NULL:
-            raise MemoryError
-        memcpy(kept, v.lots, n_before * sizeof(Lot))
-        failed = fold(v, v.account_id, settlement.postings_, settlement.n_postings)
-        if failed:
-            v[0] = saved
-            memcpy(v.lots, kept, n_before * sizeof(Lot))
-        free(kept)
+        self.make_room(settlement.postings_, settlement.n_postings)
+        failed = fold_whole(v, settlement.postings_, settlement.n_postings)
         if failed:
             raise AssertionError(f"posting {failed} of the entry at {position} does not fit account {v.account_id}")
         if own:
@@ -213,13 +228,11 @@ cdef class Account:
 
     def lots(self):
         cdef int i
-        cdef Lot* lot
-        out = []
-        for i in range(self.v.n_lots):
-            lot = &self.v.lots[i]
-            out.append(LotView(lot.lot_id, lot.purse, lot.amount, lot.expires_at, lot.paid_fen, lot.of_units, lot.used_on,
-                               lot.used_times))
-        return out
+        cdef Lot* all_ = self.v.lots
+        return [
+            LotView(all_[i].lot_id, all_[i].purse, all_[i].amount, all_[i].expires_at, all_[i].paid_fen, all_[i].of_units, all_[i].used_on,
+                    all_[i].used_times) for i in range(self.v.n_lots)
+        ]
 
     def holds(self):
         cdef int i
@@ -404,13 +417,11 @@ cdef class Settlement:
 
     def lines(self):
         cdef int i
-        cdef LineOut* line
-        out = []
-        for i in range(self.n_lines):
-            line = &self.lines_[i]
-            out.append(LineView(line.index, line.amount_fen, line.quantity, line.flags, line.discount_fen, line.coupon_fen,
-                                line.covered_fen, line.net_fen, line.category))
-        return out
+        cdef LineOut* each = self.lines_
+        return [
+            LineView(each[i].index, each[i].amount_fen, each[i].quantity, each[i].flags, each[i].discount_fen, each[i].coupon_fen,
+                     each[i].covered_fen, each[i].net_fen, each[i].category) for i in range(self.n_lines)
+        ]
 
     def postings(self):
         cdef int i

@@ -25,6 +25,7 @@ BASES: Final = ("principal", "bonus", "outside", "further")
 VERBS: Final = ("settle", "topup", "event")
 PRIZES_MAX: Final = 32
 WEIGHT_MAX: Final = 10**6
+STEPS_KEPT: Final = 12  # periods after its own in which a return still takes steps back
 _OF_VERB: Final[dict[str, tuple[str, ...]]] = {
     "topup": ("bonus", "promote"),
     "event": ("accrue", "milestone", "gift", "cap", "promote", "score", "period", "draw"),
@@ -205,6 +206,9 @@ def _step(then: Table, context: Context, purse: int) -> Normalised:
     known = context.counters.out[counter] if counter < len(context.counters.out) else None
     if known and (known["counts"] not in ("tickets", "paid", "quantity") or known["last"] > 1):
         then.wrong("counter", "steps are of a counter of tickets, money paid or quantity in one period")
+    kept = then.integer("returns", 1, LAST_MAX, STEPS_KEPT)
+    if known and known["per"] != "life":
+        known["kept"] = max(known.get("kept", 1), kept + 1)
     return {
         "effect": "step", "purse": purse, "counter": counter, "amount": then.integer("amount", 1, COUNT_MAX),
         "per_fen": then.integer("each", 1, AMOUNT_MAX),

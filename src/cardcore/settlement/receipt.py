@@ -74,7 +74,7 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "earn": ("积分累积", "Points earned"),
     "milestone": ("加赠积分", "Extra points"),
     "promote": ("等级变化", "Tier change"),
-    "owed": ("欠扣积分", "Owed points"),
+    "owed": ("欠扣", "Owed"),
     "claw": ("扣回积分", "Points taken back"),
     "terminal": ("收银折让", "Till's discount"),
     "rebate": ("返利", "Rebate"),

@@ -67,9 +67,8 @@ cdef struct Work:
     int64_t memo_at_s
     int64_t memo_expiry
     int64_t fact
-    # The lot that is made next, and what this decision has paid of value that is owed.
+    # The lot that is made next.
     int64_t next_lot
-    int64_t owed_paid_fen
     # What is true of the whole ticket (predicate.answer); the doorway sets it.
     uint64_t truth[PREDICATE_WORDS]
     # Where the account's counters stand; read only where the programme counts.

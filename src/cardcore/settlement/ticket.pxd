@@ -142,7 +142,6 @@ cdef inline int price_own(const Rules* r, const Value* v, const SaleIn* sale, in
     w.n_notes = 0
     w.fact = 0
     w.next_lot = v.next_lot
-    w.owed_paid_fen = 0
     w.fault_line = -1
     open_lots(r, v, at_s, w)
     return price_lines(r, v, sale, w)

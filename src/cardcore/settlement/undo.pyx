@@ -9,7 +9,7 @@ from libc.stdlib cimport malloc
 from libc.string cimport memcpy
 
 from cardcore.money cimport cc_muldiv
-from cardcore.settlement.claw cimport as_returned, claw_back, claw_granted, undo
+from cardcore.settlement.claw cimport claw_back, claw_granted, collect_owed, undo
 from cardcore.settlement.counter cimport (
     answer_had, answer_reached, move_back, move_points_back, open_tally, put_moves, stepped, tally_amount, tally_ticket,
     tier_after_return, tier_by_counters,
@@ -66,6 +66,7 @@ cdef Settlement release_all(Snapshot snapshot, int verb, command):
     s.further_accounts = hold.further_accounts
     s.memo = command.memo
     move_back(s, &(<Programme> snapshot.programme).r, snapshot.account, hold, 0, 0, True, [])
+    collect_owed(s, snapshot, False)
     return s
 
 
@@ -113,6 +114,7 @@ cdef Settlement decide_capture(Snapshot snapshot, object command, int64_t at_us)
     if s.t.outside_fen:
         s.outside_tender = hold.outside_tender
     capture_earnings(s, snapshot, hold, at_s, command.explain)
+    collect_owed(s, snapshot, command.explain)
     settle_all(snapshot, s, at_s)
     return s
 
@@ -192,7 +194,6 @@ cdef int capture_earnings(Settlement s, Snapshot snapshot, Settlement hold, int6
             tally_ticket(r, hold.lines_, hold.n_lines, hold.t.net_fen, s.t.net_fen - s.t.points_fen, &w.tally)
             answer_reached(r, &w.tally, w.truth)
         w.next_lot = v.next_lot
-        w.owed_paid_fen = 0
         if earn(r, v, 0, hold.lines_, hold.n_lines, hold.t.net_fen, hold.t.gross_fen, at_s, w) or (
                 r.gives and give_all(r, v, 0, hold.lines_, hold.n_lines, hold.t.net_fen, hold.t.gross_fen, at_s, w)):
             raise Declined("limit_exceeded", limit=w.fact)
@@ -299,7 +300,7 @@ cdef Settlement give_back(Snapshot snapshot, int verb, int64_t amount, lines, in
     return_coupons(s, &programme.r, ticket, undone, remaining - refund, whole, explain)
     lost_value = []
     lost = move_back(s, &programme.r, snapshot.account, ticket, refunded_before, refund, whole, lost_value)
-    scratch = as_returned(s, snapshot)
+    scratch = collect_owed(s, snapshot, explain)
     claw_back(s, snapshot, scratch, clawed_before, remaining - refund, lost, at_s, explain)
     value = claw_granted(s, snapshot, scratch, remaining - refund, paid_back, undone, lost_value, at_s, explain)
     move_points_back(s, &programme.r, ticket, s.t.points_earned, lost, value)
@@ -428,7 +429,7 @@ cdef Settlement reverse_event(Snapshot snapshot, object command, int64_t at_s):
             s.t.points_used += done.postings_[i].amount
     lost_value = []
     lost = move_back(s, &programme.r, snapshot.account, done, 0, 0, True, lost_value)
-    scratch = as_returned(s, snapshot)
+    scratch = collect_owed(s, snapshot, False)
     claw_back(s, snapshot, scratch, 0, 0, lost, at_s, False)
     value = claw_granted(s, snapshot, scratch, 0, True, [0] * done.n_postings, lost_value, at_s, False)
     move_points_back(s, &programme.r, done, s.t.points_earned, lost, value)
@@ -479,6 +480,7 @@ cdef Settlement decide_reverse(Snapshot snapshot, object command, int64_t at_us)
             p.purse = done.postings_[i].line
     if s.n_postings == 0:
         raise Declined("value_spent")
+    collect_owed(s, snapshot, False)
     s.t.gross_fen, s.t.net_fen, s.t.outside_fen = done.t.gross_fen, done.t.net_fen, done.t.outside_fen
     s.t.principal_fen, s.t.bonus_fen, s.t.points_used = done.t.principal_fen, done.t.bonus_fen, done.t.points_used
     move_back(s, &(<Programme> snapshot.programme).r, snapshot.account, done, 0, done.t.net_fen, True, [])

@@ -75,7 +75,7 @@ cdef int settle_balances(const Rules* r, Settlement s, Account account, int64_t 
     after = account.copy()
     cdef Account a = after
     cdef int failed
-    a.reserve(a.v.n_lots + s.n_postings)
+    a.make_room(s.postings_, s.n_postings)
     failed = fold(&a.v, a.v.account_id, s.postings_, s.n_postings)
     assert failed <= 0, f"posting {failed} does not fit the account it was decided on"
     if failed:
@@ -107,7 +107,7 @@ cdef int settle_all(Snapshot snapshot, Settlement s, int64_t at_s) except -1:
     settle_balances(&(<Programme> snapshot.programme).r, s, snapshot.account, at_s)
     for other in snapshot.others:
         after = other.account.copy()
-        after.reserve(after.v.n_lots + s.n_postings)
+        after.make_room(s.postings_, s.n_postings)
         failed = fold(&after.v, after.v.account_id, s.postings_, s.n_postings)
         assert failed <= 0, f"posting {failed} does not fit the further account it was decided on"
         if failed:
