@@ -2,7 +2,8 @@
 
 The journal is copied entry by entry as it is: the same partitions, positions and macs, so the chain proves the copy. Projections
 are made from it again. The shop changes its store in one rename of its settings, after everything was compared; until then it is
-what it was, and a second call goes on where the first one ended.
+what it was, and a second call goes on where the first one ended. From the rename on the server's journal is the shop's: its next
+entry says so and is signed in the checkpoint file, so the old file, or a copy of it, is behind a checkpoint and does not serve.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from cardapi import stores
-from cardapi.app import Lock, ShopError, checkpoint_path, read_settings, write_store
+from cardapi.app import Lock, ShopError, checkpoint_path, open_shop, read_settings, write_store
 from cardapi.custody import Custody
+from cardapi.desk import Request
 from cardapi.store import backup, sqlite, verify
 from cardapi.store.checkpoint import Checkpoint, CheckpointFile
 from cardapi.store.port import Batch, Head, Store
@@ -31,22 +33,42 @@ def move_shop(directory: Path | str, store: str, owner: str = "", progress: Prog
     """
     directory = Path(directory)
     settings = read_settings(directory)
-    if not stores.is_embedded(settings.store):
-        raise ShopError("settings", f"{directory} is on a server already")
+    there = (directory / DATABASE).is_file()
     if stores.is_embedded(store):
         raise ShopError("settings", "name the server to move to: --store postgresql://... or local-postgres")
-    if not (directory / DATABASE).is_file():
+    if not stores.is_embedded(settings.store) and not (there and settings.store == store):
+        raise ShopError("settings", f"{directory} is on a server already")
+    if not there:
         raise ShopError("absent", f"{directory} holds no shop")
-    lock = Lock(directory)
+    if stores.is_embedded(settings.store):
+        lock = Lock(directory)
+        try:
+            custody = Custody.load(directory / "secrets")
+            marks = list(CheckpointFile(checkpoint_path(directory, settings), custody.checkpoint_signer()).read())
+            put_on_server(directory, store, owner, directory / DATABASE, custody, progress, marks)
+            write_store(directory, store)
+        finally:
+            lock.release()
+    moved = _totals_of(directory)
+    _leave(directory, f"server-{moved['entries']}")
+    aside = backup.set_aside(directory / DATABASE)
+    return {"store": store.rsplit("@", maxsplit=1)[-1], **moved, "set_aside": str(aside or "")}
+
+
+def _totals_of(directory: Path) -> dict[str, object]:
+    """What the file holds that the shop has left."""
+    source: Store = sqlite.SqliteStore(directory / DATABASE, read_only=True)
     try:
-        custody = Custody.load(directory / "secrets")
-        marks = list(CheckpointFile(checkpoint_path(directory, settings), custody.checkpoint_signer()).read())
-        after = put_on_server(directory, store, owner, directory / DATABASE, custody, progress, marks)
-        write_store(directory, store)
-        aside = backup.set_aside(directory / DATABASE)
+        return _totals(source)
     finally:
-        lock.release()
-    return {"store": store.rsplit("@", maxsplit=1)[-1], **after, "set_aside": str(aside or "")}
+        source.close()
+
+
+def _leave(directory: Path, name: str) -> None:
+    """Say in the moved journal that it has left the file. Closing the shop signs that entry. Done again it changes nothing."""
+    with open_shop(directory) as shop:
+        payload = {"kind": "move", "id": name, "document": {"id": name}}
+        shop.desk.call(Request("change", "system", f"move:{name}", bytes(16), reason="migrate-store", payload=payload))
 
 
 def put_on_server(
@@ -65,7 +87,7 @@ def put_on_server(
             report = verify.rebuild(target, custody.chain_key, checkpoints=marks)
             if report.first_bad is not None:
                 raise ShopError("bad_chain", f"the copy is not the journal: {report.first_bad.text()}")
-            after = _totals(target, report)
+            after = _totals(target)
         finally:
             target.close()
     finally:
@@ -75,16 +97,18 @@ def put_on_server(
     return after
 
 
-def _totals(store: Store, report: verify.Report) -> dict[str, object]:
-    heads = [f"{head.partition}:{head.position}:{head.mac.hex()[:16]}" for head in store.heads()]
-    return {**store.counts(), "liability_fen": report.liability_fen, "heads": heads}
+def _totals(store: Store) -> dict[str, object]:
+    """What both sides must have in common; `verify` has proved that the heads carry the sum of customers' money."""
+    heads = store.heads()
+    ends = [f"{head.partition}:{head.position}:{head.mac.hex()[:16]}" for head in heads]
+    return {**store.counts(), "liability_fen": sum(head.liability_fen for head in heads), "heads": ends}
 
 
 def _proved(store: Store, custody: Custody, marks: Sequence[Checkpoint], what: str) -> dict[str, object]:
     report = verify.verify(store, custody.chain_key, checkpoints=marks)
     if report.first_bad is not None:
         raise ShopError("bad_chain", f"{what} is damaged: {report.first_bad.text()}")
-    return _totals(store, report)
+    return _totals(store)
 
 
 def _target(directory: Path, store: str, owner: str, source: Store) -> Store:

@@ -21,9 +21,11 @@ from cardapi.ids import parse_ticket_id
 from firmware_sim.card import Card
 from tests.desk.history import Asked
 from tests.soak.service import Service
+from tests.support import sized
 
 PATIENCE_S = 180
 PAUSE_S = 0.02
+PACE_S = sized(1, 30) / 1_000  # between two things a client does, so that the long run is long and not only large
 AGAIN = {429, 500, 502, 503, 504}  # not answered: what came of it is not known, or it was not taken
 TERMINAL = "till-1"
 
@@ -57,7 +59,7 @@ class Client(threading.Thread):
     def run(self) -> None:
         """Until the stage says stop; then what is under way is brought to its end."""
         try:
-            while not self.stage.stop.is_set():
+            while not self.stage.stop.wait(PACE_S):
                 self.step()
             self.finish()
         except BaseException as error:

@@ -23,7 +23,7 @@ from cardcore.errors import CardcoreError
 from cardcore.settlement import Programme
 
 KINDS = ("unit", "terminal", "operator", "programme", "approval", "close", "session", "reconciliation", "law", "key", "card_batch",
-         "sam", "suspension", "strays", "import")  # fmt: skip
+         "sam", "suspension", "strays", "import", "move")  # fmt: skip
 UNIT_KINDS = ("issuer", "hq", "region", "store", "counter")
 
 
