@@ -135,10 +135,15 @@ def move(account: Account, moves: list[Movement]) -> None:
             account.counters[one.number, one.period] = value
 
 
-def take_back(programme: Programme, account: Account, moves: list[Movement], share: tuple[int, int, int], *, whole: bool) -> int:
-    """A refund of `share` = (before, now, net) of a ticket; answers the points of the steps that its counters fall below."""
+def take_back(
+    programme: Programme, account: Account, moves: list[Movement], share: tuple[int, int, int], *, whole: bool
+) -> tuple[int, list[tuple[int, int]]]:
+    """A refund of `share` = (before, now, net) of a ticket.
+
+    Answers the points of the steps that its counters fall below, and what rebates of a period gave too much by now: (purse, fen).
+    """
     before, now, net = share
-    lost = 0
+    lost, value = 0, []
     for one in moves:
         back = one.amount if one.back == "whole" and whole else 0
         if one.back == "money":
@@ -149,8 +154,15 @@ def take_back(programme: Programme, account: Account, moves: list[Movement], sha
         for rule in programme["rules"]:
             if rule["effect"] == "step" and programme["counters"][rule["counter"]]["number"] == one.number:
                 lost += (stood // rule["per_fen"] - max(0, stood - back) // rule["per_fen"]) * rule["amount"]
+            if rule["effect"] == "period" and programme["counters"][rule["counter"]]["number"] == one.number:
+                given_by = programme["counters"][rule["given"]]["number"]
+                due = min(max(0, stood - back) * rule["max_share"][0] // rule["max_share"][1], rule["max_fen"])
+                over = account.counters.get((given_by, one.period), 0) - due
+                if over > 0:
+                    move(account, [Movement(given_by, one.period, -(10**9), -over, "never")])
+                    value.append((rule["purse"], over))
         move(account, [Movement(one.number, one.period, -(10**9), -back, "never")])
-    return lost
+    return lost, value
 
 
 def given_back(programme: Programme, account: Account, moves: list[Movement], points: int, base: int, value: dict[int, int]) -> None:

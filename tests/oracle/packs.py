@@ -49,7 +49,8 @@ def random_pack(choose: Random) -> str:
     second = "gift" if '"gift"' in value else "extra"
     counted = choose.random() < 0.6
     middle = (counters(choose) if counted else "") + tier_tables(choose, tiers, counted)
-    return text + value + AWARDS + middle + benefits(choose, tiers, counted).replace('"gift"', f'"{second}"') + PRODUCTS
+    rules = benefits(choose, tiers, counted) + (happenings(choose, tiers, counted) if choose.random() < 0.7 else "")
+    return text + value + AWARDS + middle + rules.replace('"gift"', f'"{second}"') + PRODUCTS
 
 
 def purses(choose: Random) -> str:
@@ -75,6 +76,9 @@ def purses(choose: Random) -> str:
 
 def tier_tables(choose: Random, tiers: list[str], counted: bool) -> str:
     text = ""
+    if len(tiers) > 1 and choose.random() < 0.5:
+        per, fall = choose.choice(("month", "quarter", "year")), choose.choice(("one", "balance"))
+        text += f'[review]\nper = "{per}"\nfall = "{fall}"\nreturns = "{choose.choice(("at-once", "at-review"))}"\n'
     for index, name in enumerate(tiers):
         text += f'[[tier]]\nname = "{name}"\n'
         if index:
@@ -190,6 +194,55 @@ def gives(choose: Random, tiers: list[str], counted: bool, category: Callable[[]
     return out
 
 
+EVENTS = ("check-in", "task", "friend", "month")
+
+
+def happenings(choose: Random, tiers: list[str], counted: bool) -> str:
+    """Rules for what happens without a sale, and draws."""
+
+    def when(**more: object) -> str:
+        parts = {"event": repr(choose.sample(EVENTS, choose.randint(1, 3)))} | more
+        if choose.random() < 0.3:
+            parts["tier"] = repr(choose.sample(tiers, choose.randint(1, len(tiers))))
+        if choose.random() < 0.2:
+            parts |= condition_of_event(choose)
+        if counted and choose.random() < 0.25:
+            parts |= {"nth": '{ counter = "visits-run", every = 2 }'}
+        return "when = { " + ", ".join(f"{key} = {value}" for key, value in parts.items()) + " }\n"
+
+    purse = choose.choice(("bonus", "gift"))
+    some = [
+        when() + f'then = {{ accrue = "points", amount = {choose.choice((1, 10))}, per_fen = 10_00 }}\n',
+        when() + 'then = { grant = "points", amount = 7 }\n',
+        when() + f'then = {{ grant = "{choose.choice(("points", "massage", "tea", purse))}", amount = {choose.randint(1, 50)} }}\n',
+        when() + f'then = {{ grant = "{purse}", amount = 1_00, per_fen = 33_33 }}\n',
+        when() + 'then = { draw = "points", units = 50, prizes = [{ weight = 1, grant = "bonus", amount = 5_00 }, '
+        '{ weight = 2, grant = "tea", amount = 1 }, { weight = 3 }] }\n',
+        when(verb='"event"') + f'then = {{ cap = "{choose.choice(("points", purse))}", amount = 60, per = "month" }}\n',
+    ]
+    if len(tiers) > 1:
+        some.append(when() + f'then = {{ promote = "{choose.choice(tiers[1:])}", per = "year" }}\n')
+    if counted:
+        some.append(when() + f'then = {{ score = "score", amount = {choose.randint(1, 20)} }}\n')
+        some.append(f'then = {{ rebate = "{purse}", share = "1/50", counter = "quarter", returns = 1 }}\n')
+    text = ""
+    for index, rule in enumerate(choose.sample(some, choose.randint(1, 5))):
+        bare = any(word in rule for word in (" cap = ", " draw = ", " returns = "))
+        bound = "" if bare else quota(choose, counted, units=False)
+        text += f'[[benefit]]\nname = "event {index}"\n' + ranked(choose, group=not bare) + bound + rule
+    return text
+
+
+def condition_of_event(choose: Random) -> dict[str, object]:
+    """Conditions that hold of events, too."""
+    some: dict[str, object] = {
+        "points_end": choose.choice((0, 5)), "birthday": '"month"', "tag": repr(choose.sample(TAGS, 2)),
+        "day": repr(choose.sample(range(1, 32), 20)), "amount_min_fen": 50_00,
+    }  # fmt: skip
+    key = choose.choice(sorted(some))
+    return {key: some[key]}
+
+
 AWARDS = """[[award]]
 name = "tea"
 expires_after = "P30D"
@@ -235,6 +288,21 @@ per = "month"
 name = "score"
 counts = "score"
 per = "year"
+[[counter]]
+name = "visits-run"
+counts = "events"
+event = ["check-in", "task"]
+per = "day"
+streak = true
+[[counter]]
+name = "quarter"
+counts = "paid"
+per = "quarter"
+[[counter]]
+name = "happened"
+counts = "events"
+event = ["friend"]
+per = "month"
 """
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from cardcore import settlement as core
 from cardcore.errors import AmountOutOfRange, Declined, InvalidCommand
-from tests.oracle import medium, sale, undo, value
+from tests.oracle import happened, medium, sale, undo, value
+from tests.oracle.counters import Tally
 from tests.oracle.model import Account, Nonsense, Programme, Refused, Ticket
 from tests.oracle.moment import Moment
 
@@ -119,6 +120,10 @@ class Pair:
             for posting in settlement.postings()
             if "owed" in (posting.source, posting.target)
         }
+        if settlement.verb == "event" and settlement.points_used:
+            met.add("a draw")
+        if settlement.verb == "review" and settlement.tier_after < settlement.tier_before:
+            met.add("a tier fell")
         for what in met:
             self.outcomes[what] = self.outcomes.get(what, 0) + 1
 
@@ -245,11 +250,35 @@ class Pair:
         def oracle(accounts: dict[int, Account]) -> Any:
             if entry.reversed:
                 raise Refused("already_reversed")
+            if entry.ticket is not None:
+                return happened.never_happened(self.rules[entry.own], accounts[entry.own + 1], entry.ticket, self.now), None
             return undo.reverse(self.rules[entry.own], accounts, entry.own + 1, entry.moves, self.now), None
 
         got, made = self._undo("reverse", entry, core.Reverse(), oracle)
         entry.reversed = entry.reversed or made is not None
         return got, made
+
+    # ------------------------------------------------------------------ what happens without a sale
+    def event(self, card: int, name: str, amount: int, random: int) -> tuple[str, Entry | None]:
+        def oracle(accounts: dict[int, Account]) -> Any:
+            return happened.event(self.rules[card], accounts[card + 1], name, amount, random, self.moment(), self.position + 1)
+
+        return self.decide("event", self.snapshot(card), core.Event(name, amount_fen=amount, random=random, explain=True), oracle)
+
+    def review(self, card: int) -> tuple[str, Entry | None]:
+        self.compare_ended(card)
+        return self.decide(
+            "review", self.snapshot(card), core.Review(), lambda accounts: happened.review(self.rules[card], accounts[card + 1], self.now)
+        )
+
+    def compare_ended(self, card: int) -> None:
+        """What each counter had when its last period ended: what a ranking goes by (E14)."""
+        mine = self.mine[card + 1]
+        for index, counter in enumerate(self.rules[card]["counters"]):
+            ended = happened.last_moment(self.rules[card], counter["per"], self.now)
+            had = Tally.of(self.rules[card], mine, ended).had[index]
+            assert core.ended_value(self.programmes[card], self.core[card], index, self.now) == had, f"ended value of {counter['name']}"
+            self.outcomes["ended value"] = self.outcomes.get("ended value", 0) + (had > 0)
 
     # ------------------------------------------------------------------ the card's own memory
     def load(self, card: int, amount: int, tender: str) -> tuple[str, Entry | None]:

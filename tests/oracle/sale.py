@@ -219,16 +219,17 @@ def spend(programme: Programme, account: Account, want: int, kind: str, now: int
 
 
 def accrue(
-    programme: Programme, tier: int, gross: int, items: list[tuple[str, int, int]], net: int, paid: dict[str, int], moment: Moment
-) -> int:
+    programme: Programme, tier: int, gross: int, items: list[tuple[str, int, int]], net: int, paid: dict[str, int], moment: Moment,
+    verb: str = "settle",
+) -> int:  # fmt: skip
     """Step 7: points for what was paid in money. `items`: category, flags and net of each line; `paid`: fen by kind of tender."""
     if not programme["card"]["member"] or not purses_of(programme, "points"):
         return 0
     total = 0
     about: dict[str, int] = {}
-    for rule in matching(programme, "accrue", tier, gross, moment):
+    for rule in matching(programme, "accrue", tier, gross, moment, verb):
         about[rule["name"]] = sum(fen for category, flags, fen in items if speaks_of(programme, rule, category, flags))
-    acting = [rule for rule in matching(programme, "accrue", tier, gross, moment) if about[rule["name"]]]
+    acting = [rule for rule in matching(programme, "accrue", tier, gross, moment, verb) if about[rule["name"]]]
     for rule in one_of_group(acting):
         counted = sum(paid[kind] for kind in rule["base"])
         base = about[rule["name"]] * counted // net
@@ -237,13 +238,13 @@ def accrue(
             moment.tally.use(rule, points)
         total += points
     done: list[str] = []
-    for rule in matching(programme, "milestone", tier, gross, moment):  # after all accruals, wherever the pack lists them
+    for rule in matching(programme, "milestone", tier, gross, moment, verb):  # after all accruals, wherever the pack lists them
         if total >= rule["earned_min"] and (not rule["exclusive"] or rule["exclusive"] not in done):
             points = min(rule["amount"], moment.tally.left(rule))
             moment.tally.use(rule, points)
             total += points
             done.append(rule["exclusive"])
-    return capped(programme, purses_of(programme, "points")[0], "settle", tier, gross, moment, total)
+    return capped(programme, purses_of(programme, "points")[0], verb, tier, gross, moment, total)
 
 
 def steps(programme: Programme, moment: Moment) -> int:

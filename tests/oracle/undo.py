@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.oracle.counters import Movement, Tally, given_back
 from tests.oracle.counters import take_back as take_counters_back
-from tests.oracle.given import Gave, awarded, money_of, take_given
+from tests.oracle.given import Gave, awarded, money_of, take_given, take_value
 from tests.oracle.model import Account, Nonsense, Part, Programme, Refused, Ticket, allot, in_order, purses_of, reached_tier
 from tests.oracle.moment import Moment
 from tests.oracle.sale import complete, paid_by
@@ -144,11 +144,13 @@ def refund(
         ticket.closed = True
         account.orders -= 1
     share = (ticket.returned - amount, amount, ticket.net)
-    steps = take_counters_back(programme, account, ticket.moves, share, whole=ticket.closed)
+    steps, too_much = take_counters_back(programme, account, ticket.moves, share, whole=ticket.closed)
     base, clawed = clawed, clawed + steps
     take_back(programme, account, ticket, clawed, now)
     left = money_of(programme, account)
     awards, value = take_given(programme, account, ticket.gave, ticket.returned, ticket.net, now, whole=paid_back)
+    for purse, fen in too_much:
+        take_value(programme, account, purse, 0, fen, now)
     left -= money_of(programme, account)
     given_back(programme, account, ticket.moves, clawed, base, value)
     account.points_earned -= clawed

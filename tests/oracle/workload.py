@@ -90,6 +90,8 @@ def step(choose: Random, pair: Pair) -> str:
     dice = choose.random()
     if choose.random() < 0.12:
         return step_card(choose, pair, card)
+    if pair.position >= 3 * cards and choose.random() < 0.12:
+        return step_event(choose, pair, card)
     if pair.position < 3 * cards:  # first some value on the cards
         dice = choose.choice((0.5, 0.5, 0.61))
     if dice < 0.40:
@@ -114,6 +116,19 @@ def step(choose: Random, pair: Pair) -> str:
     if dice < 0.70:
         return pair.expire(card)[0]
     return step_back(choose, pair, dice)
+
+
+def step_event(choose: Random, pair: Pair, card: int) -> str:
+    """Something that happens without a sale: what the pack asks for, mostly."""
+    if choose.random() < 0.2:
+        return pair.review(card)[0]
+    if choose.random() < 0.15 and (entry := earlier(choose, pair, ("event",))):
+        return pair.reverse(entry)[0]
+    rules = pair.rules[card]
+    names = [word for predicate in rules["predicates"] if predicate["kind"] == "event" for word in predicate["values"]]
+    names += [word for counter in rules["counters"] for word in counter.get("events", ())]
+    name = choose.choice(names) if names and choose.random() < 0.95 else "unheard of"
+    return pair.event(card, name, choose.choice((0, 0, amount(choose))), choose.choice((0, choose.getrandbits(62), (1 << 62) - 1)))[0]
 
 
 def step_card(choose: Random, pair: Pair, card: int) -> str:

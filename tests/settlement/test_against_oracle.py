@@ -25,11 +25,13 @@ MUST_MEET = [
     "arrive applied", "arrive declined:not_in_flight", "return applied", "clear applied", "clear declined:card_overdrawn",
     "gave fen", "gave visits", "gave pass", "gave awards", "awards back",
     "fen owed", "points owed", "visits owed", "fen from bonus_cost paid to what is owed",
+    "event applied", "event declined:nothing_to_do", "event declined:insufficient_points", "a draw", "review applied",
+    "review declined:nothing_to_do", "a tier fell", "ended value",
 ]  # fmt: skip
 
 
 LEFT_OUT: set[str] = set()
-"""Shipped packs with a word for sales or top-ups that the oracle does not know: a pack that comes here needs a reason."""
+"""Shipped packs with a word that the oracle does not know: a pack that comes here needs a reason."""
 
 
 def test_every_shipped_pack_lives_under_the_oracle() -> None:
