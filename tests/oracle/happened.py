@@ -125,6 +125,7 @@ def never_happened(programme: Programme, account: Account, ticket: Ticket, now: 
     for part in ticket.parts:
         assert part.lot is not None
         account.give_back(part.lot, part.units)
+    account.collect()
     steps, too_much = take_counters_back(programme, account, ticket.moves, (0, 0, 0), whole=True)
     take_back(programme, account, ticket, ticket.earned + steps, now)
     awards, value = take_given(programme, account, ticket.gave, 0, 0, now, whole=True)
