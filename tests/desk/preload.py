@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 import subprocess
+import sys
+import sysconfig
 from pathlib import Path
+
+import pytest
 
 from tests.support import needs
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+on_linux = pytest.mark.skipif(not sysconfig.get_platform().startswith("linux"), reason="needs Linux: LD_PRELOAD and /proc")
 
 
 def compiled(name: str, room: Path) -> Path:
@@ -19,6 +27,15 @@ def compiled(name: str, room: Path) -> Path:
     words = ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(target), str(HERE / f"{name}.c"), "-ldl", "-lpthread"]
     subprocess.run(words, check=True)
     return target
+
+
+def run(library: Path, module: str, *arguments: str, seconds: int) -> str:
+    """What a module of the tests printed that ran with the library before it."""
+    environment = os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 class Faults:

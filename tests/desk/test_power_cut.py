@@ -7,30 +7,25 @@ sectors. The canary is a shop with `synchronous = NORMAL`, which acknowledges be
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import struct
-import subprocess
-import sys
-import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from tests.desk.preload import compiled
+from tests.desk.preload import compiled, on_linux, run
 from tests.desk.till import Till
 from tests.support import sized
 
-HERE = Path(__file__).parent
 CUTS = sized(24, 600)
 SECTOR = 512
 MONEY_FEN = 1_000_000
 FILES = {"d": "cardcore.db", "w": "cardcore.db-wal", "c": "checkpoints/checkpoints.jsonl"}
 
-pytestmark = pytest.mark.skipif(not sysconfig.get_platform().startswith("linux"), reason="needs Linux: LD_PRELOAD and /proc")
+pytestmark = on_linux
 
 
 @dataclass
@@ -96,12 +91,9 @@ class Recorded:
         till = Till(self.base)
         self.card = till.card(MONEY_FEN)
         till.shop.close()
-        ran, record, root = room / "ran", room / "record", HERE.parents[1]
+        ran, record = room / "ran", room / "record"
         shutil.copytree(self.base, ran)
-        environment = os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": f"{root / 'src'}:{root}"}
-        command = [sys.executable, "-m", "tests.desk.power_child", str(ran), str(record), synchronous, self.card]
-        done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == 0, done.stderr
+        run(library, "tests.desk.power_child", str(ran), str(record), synchronous, self.card, seconds=300)
         self.events = list(events(record.read_bytes()))
         self.told = [place for place, event in enumerate(self.events) if event[0] == "A"]
 

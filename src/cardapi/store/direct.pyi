@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 
 available: bool
+gathers: bool
+"""Whether the connections made here hand each transaction to the log in one write (`wal_file`)."""
 
 class DirectError(Exception):
     """What SQLite says of a failed call: its message, and its extended result code."""

@@ -15,6 +15,8 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8
 
 from msgspec.structs import astuple
 
+from cardapi.store.wal_file cimport register_vfs
+
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
 
@@ -30,8 +32,6 @@ cdef enum:
     STATEMENTS_MAX = 32
     STEPS_MAX = 16
     CELLS_KEPT = 262_144  # 8 MB, twice what the largest batch of a desk takes: beyond that the memory is given back
-
-available = bool(load())
 
 
 class DirectError(Exception):
@@ -256,7 +256,7 @@ cdef class Connection:
     def __init__(self, bytes path not None, setup=()):
         if not available:
             raise DirectError("SQLite's library is not within reach", 0)
-        if open_v2(path, &self.database, OPEN_READWRITE | OPEN_NOMUTEX, NULL) != SQLITE_OK:
+        if open_v2(path, &self.database, OPEN_READWRITE | OPEN_NOMUTEX, vfs) != SQLITE_OK:
             error = self.error()
             self.close()
             raise error

@@ -41,9 +41,12 @@ cdef int64_t (*column_int64)(Statement, int) noexcept nogil
 cdef const void* (*column_blob)(Statement, int) noexcept nogil
 cdef int (*column_bytes)(Statement, int) noexcept nogil
 
+cdef const char* vfs = NULL  # of every connection made here; NULL: the system's own
+
 
 cdef bint load():
     """Find SQLite where the sqlite3 module has it. False when any of it is not there."""
+    global vfs
     global open_v2, close_v2, errmsg, extended_errcode, get_autocommit, busy_timeout, threadsafe, prepare_v2, finalize, parameter_count
     global bind_int64, bind_text, bind_blob, step, reset, column_count, column_type, column_int64, column_blob, column_bytes
     cdef void** places[20]
@@ -73,4 +76,11 @@ cdef bint load():
         places[i][0] = dlsym(handle, symbol)
         if places[i][0] == NULL:
             return False
-    return threadsafe() != 0
+    if threadsafe() == 0:
+        return False
+    vfs = register_vfs(handle)
+    return True
+
+
+available = bool(load())
+gathers = vfs != NULL

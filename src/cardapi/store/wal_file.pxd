@@ -1,0 +1,1 @@
+cdef const char* register_vfs(void* library)
