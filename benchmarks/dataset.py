@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from cardapi.app import Shop, create_shop, open_shop
@@ -28,8 +29,6 @@ TERMINAL = "till-1"
 CLIENT = f"terminal:{TERMINAL}"
 BULK = 20_000
 """Cards that one bulk commit takes."""
-STRETCH = 20_000
-"""Card numbers made at a time."""
 
 
 def programme() -> Programme:
@@ -69,10 +68,12 @@ class Dataset:
             yield draw(self.cards)
 
     def numbers(self, seed: int) -> Iterator[str]:
-        """Endless card numbers, drawn evenly; made beforehand in stretches, so that no timed call pays for a Luhn digit."""
-        places = self.places(seed)
-        while True:
-            yield from [card_number(next(places) + 1) for _ in range(STRETCH)]
+        """Endless card numbers, drawn evenly; made beforehand, so that no timed call pays for a Luhn digit."""
+        return map(self._numbers.__getitem__, self.places(seed))
+
+    @cached_property
+    def _numbers(self) -> list[str]:
+        return [card_number(number) for number in range(1, self.cards + 1)]
 
 
 def build(directory: Path, cards: int, *, store: str = "", owner: str = "", partitions: int = 0) -> Dataset:

@@ -18,7 +18,7 @@ from cardapi.people.registry import Registry
 from cardapi.store import media
 from cardapi.store.chain import start_head
 from cardapi.store.fold import MONEY_VERBS
-from cardapi.store.port import Batch, Found, Head, Store
+from cardapi.store.port import AccountRow, Batch, Entry, Found, Head, Store
 
 ROWS_MAX = 131_072  # accounts kept, over all partitions
 
@@ -149,6 +149,19 @@ class Sides:
             self._store, self._registry, self._custody, side.rows, place, side.chain_key, self._pin_tries_max, len(self._sides)
         )
         return side.work
+
+    def feed(self, works: Iterable[Work]) -> None:
+        """Let the store write what is decided by now, while more is."""
+        entries: list[Entry] = []
+        accounts: list[AccountRow] = []
+        parts = list(works)
+        for work in parts:
+            added, changed = work.unfed()
+            entries += added
+            accounts += changed
+        if entries and self._store.feed(entries, accounts):
+            for work in parts:
+                work.fed()
 
     def commit(self, works: Iterable[Work]) -> list[Head]:
         """Write what these working sets added, in one transaction. Returns the new ends; none when there was nothing."""

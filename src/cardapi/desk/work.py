@@ -445,24 +445,24 @@ class Work(Fold):
         self.next_account += 1
         return self.partition << 40 | number
 
-    def feed(self) -> None:
-        """Let the store write what is decided by now, while more is."""
-        entries = self._unfed()
-        if entries and self.store.feed(entries, list(self._touched.values())):
-            self._fed = len(self.entries)
-            self._touched.clear()
+    def unfed(self) -> tuple[list[Entry], list[AccountRow]]:
+        """What was added since the store last took something."""
+        return (self.entries[self._fed :] if self._fed else self.entries), list(self._touched.values())
 
-    def _unfed(self) -> list[Entry]:
-        return self.entries[self._fed :] if self._fed else self.entries
+    def fed(self) -> None:
+        """The store has taken all that was added."""
+        self._fed = len(self.entries)
+        self._touched.clear()
 
     def batch(self) -> Batch:
         """What to commit, but for what the store has taken."""
+        entries, accounts = self.unfed()
         if not any(self._rare):
-            return Batch(self._unfed(), [], list(self._touched.values()), [])
+            return Batch(entries, [], accounts, [])
         return Batch(
-            self._unfed(),
+            entries,
             [self.cards[number] for number in self.cards_touched],
-            list(self._touched.values()),
+            accounts,
             [(kind, name, self.documents[kind, name]) for kind, name in self.documents],
             [self.media[name] for name in self.media_touched],
             [*(self.records[name] for name in sorted(self._records_touched)), *self.kept.values()],

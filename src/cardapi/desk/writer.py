@@ -414,8 +414,7 @@ class Desk:
                     if work.documents:
                         break
                     if not len(answers) % PART:
-                        for each in work.works.values():
-                            each.feed()
+                        self._sides.feed(works[0].works.values())
             except (Elsewhere, Spoilt):
                 self._sides.forget(works[0].works.values())
                 raise

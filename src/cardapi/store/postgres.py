@@ -7,7 +7,7 @@ lock, and only while the token is its own.
 
 A batch is one round trip where nobody else writes its partitions and its cards are remembered: lock, look at the tokens, write
 and commit. Where others write too, or rows have to be read, it is two: one that locks, finds client keys and reads cards, one
-that writes and commits.
+that writes and commits. The server begins to write a large batch while the rest of it is decided (`feed`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import secrets
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
 from time import perf_counter_ns
+from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -79,7 +80,10 @@ class PostgresStore(PostgresReads):
         self._holder = arrays.text(f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}")
         self._tokens: dict[int, int] = {}  # partition -> its token when we wrote last
         self._taken: list[int] = []  # partitions taken over since the last commit
-        self._trusted: frozenset[int] = frozenset()  # partitions of a batch that was begun without asking the server
+        self._begun: frozenset[int] = frozenset()  # partitions of the batch
+        self._trusting = False  # it was begun without waiting for the server
+        self._steps: list[Step] = []  # what of it was sent
+        self._aside: PostgresStore | None = None  # answers questions while the server works on a batch
         self._disputed = True  # somebody else wrote what we had, when we last asked
         self._warnings: list[str] = []
         self._standby = standby
@@ -109,6 +113,7 @@ class PostgresStore(PostgresReads):
             raise
         self._connection = connection
         self._wire = Wire(connection)
+        self._close_aside()  # it may have been another server's
 
     def _noticed(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         self._warnings.append(diagnostic.message_primary or "")
@@ -116,20 +121,37 @@ class PostgresStore(PostgresReads):
     def reader(self) -> PostgresStore:
         return PostgresStore(self._url, read_only=True)
 
+    def _rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """While a batch is being written: over a connection of its own, which sees what is committed and nothing of the batch."""
+        if not self._wire.busy:
+            return super()._rows(statement, parameters)
+        if self._aside is None:
+            self._aside = self.reader()
+        try:
+            return self._aside._rows(statement, parameters)
+        except StoreError:
+            self._close_aside()
+            raise
+
+    def _close_aside(self) -> None:
+        if self._aside is not None:
+            self._aside.close()
+            self._aside = None
+
     # ------------------------------------------------------------ begin
     def begin(
         self, partitions: Collection[int], keys: Sequence[tuple[str, str]], numbers: Sequence[str], *, trusting: bool = False
     ) -> Begun:
         """Lock, find and read in one round trip. When it is `trusting`, and nobody else wrote these when we last asked, only read
-        what is named, and that without a lock: a token that is the same at the commit says that nobody wrote in between.
+        what is named, and that without a lock: a token that is the same when we write says that nobody wrote in between.
 
         Raises StoreError; then nothing is locked.
         """
-        self._trusted = frozenset()
+        self._begun, self._trusting, self._steps = frozenset(partitions), False, []
         try:
-            if trusting and not self._disputed and self._tokens.keys() >= set(partitions) and not self._connection.closed:
+            if trusting and not self._disputed and self._tokens.keys() >= self._begun and not self._connection.closed:
                 (cards,) = self._wire.run([(sql.READ_CARDS, self._card_columns(numbers))]) if numbers else ([],)
-                self._trusted = frozenset(partitions)
+                self._trusting = True
                 return Begun({}, {}, {row[0]: found_of(row) for row in cards}, asked=False)
             if self._connection.closed:
                 self._open()
@@ -171,7 +193,6 @@ class PostgresStore(PostgresReads):
 
     def abandon(self) -> None:
         """End what `begin` began without writing. What was taken over in it stays ours: the caller was told where it ends."""
-        self._trusted = frozenset()
         if self._connection.info.transaction_status != TransactionStatus.INTRANS:
             self._undo()
             return
@@ -185,13 +206,13 @@ class PostgresStore(PostgresReads):
         """After an error: forget what was taken over, and the connection too when it cannot be brought to rest."""
         for number in self._taken:
             self._tokens.pop(number, None)
-        self._taken = []
+        self._taken, self._steps, self._trusting = [], [], False
         connection = self._connection
-        if connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+        if self._wire.busy or connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
             try:
                 self._wire.run([ROLLBACK])
-            except psycopg.Error:
-                connection.close()
+            except psycopg.Error:  # of this, or of what was sent before it: what state the connection is in says which
+                pass
         if connection.closed or connection.info.transaction_status != TransactionStatus.IDLE:
             connection.close()  # which ends its transaction
             try:
@@ -201,44 +222,50 @@ class PostgresStore(PostgresReads):
 
     # ------------------------------------------------------------ commit
     def feed(self, entries: Sequence[Entry], accounts: Sequence[AccountRow]) -> bool:
-        """A commit is one exchange with the server, whole batch and all."""
-        del entries, accounts
-        return False
+        """The server writes these while the caller goes on; whether it could is known at the commit."""
+        part = Batch(list(entries), [], list(accounts), [])
+        assert self._begun.issuperset(rows.partitions_of(part)), "a batch writes where it was begun"
+        steps = [*self._lock(), *rows.columns_of(part)]
+        self._steps += steps
+        try:
+            self._wire.send(steps)
+        except (psycopg.Error, OSError) as error:
+            raise self._failed(error) from error
+        return True
 
     def commit(self, batch: Batch) -> None:
         """Raises KeyTaken and Overtaken when nothing was written and it has to be decided again; any other StoreError means
         nothing was written, or it is unknown (F2)."""
-        trusted, self._trusted = self._trusted, frozenset()
         unasked: list[int] = []
-        steps: list[Step] = [*rows.columns_of(batch), COMMIT]
-        if trusted:
-            assert trusted.issuperset(rows.partitions_of(batch)), "a batch writes where it was begun"
-            steps = [BEGIN, (sql.HOLD, self._held(trusted)), *steps]
-        elif self._connection.info.transaction_status == TransactionStatus.IDLE:
+        written = rows.columns_of(batch)
+        steps = [*self._lock(), *written, COMMIT]
+        if not self._trusting and self._connection.info.transaction_status == TransactionStatus.IDLE:
             self.begin(rows.partitions_of(batch), (), ())
             unasked = self._taken  # nobody was told what others wrote there: the next `begin` has to
+        assert not written or self._begun.issuperset(rows.partitions_of(batch)), "a batch writes where it was begun"
         self._warnings.clear()
         try:
-            self._write(batch, steps, again=bool(trusted))
+            self._write(steps)
         except (psycopg.Error, OSError) as error:
             raise self._failed(error) from error
-        self._taken = []
+        self._taken, self._steps, self._trusting = [], [], False
         for number in unasked:
             self._tokens.pop(number, None)
         if self._warnings:
             # A wait for the synchronous standby that was cancelled is a warning and no error: written here, perhaps not there (O3, O4).
             raise StoreError(f"the outcome of a commit is unknown: {self._warnings[0]}")
 
-    def _held(self, partitions: Iterable[int]) -> tuple[arrays.Int8s, ...]:
-        numbers = sorted(partitions)
+    def _lock(self) -> list[Step]:
+        """What has to come before the first write of a batch that was begun without a lock."""
+        if not self._trusting or self._steps:
+            return []
+        numbers = sorted(self._begun)
         column = arrays.int8s(numbers)
-        return column, column, arrays.int8s([self._tokens[number] for number in numbers])
+        return [BEGIN, (sql.HOLD, (column, column, arrays.int8s([self._tokens[number] for number in numbers])))]
 
-    def _write(self, batch: Batch, steps: Sequence[Step], *, again: bool) -> None:
-        """Run the steps; what the server rolled back to let others pass is run again. Raises psycopg.Error.
-
-        again: the steps hold their partitions by themselves, so they can be run again as they are.
-        """
+    def _write(self, steps: list[Step]) -> None:
+        """Run the last steps of a batch; what the server rolled back to let others pass is run again, whole. Raises psycopg.Error."""
+        trusting, again = self._trusting, [*self._steps, *steps]
         for left in reversed(range(TRIES)):
             try:
                 began = perf_counter_ns()
@@ -251,8 +278,10 @@ class PostgresStore(PostgresReads):
                 held = dict(self._tokens)
                 self._undo()
                 self._tokens = held
-                if not again and self.begin(rows.partitions_of(batch), (), ()).heads:  # somebody else wrote: decided in vain
-                    raise
+                # Begun without waiting, its steps lock by themselves; else the locks come first, and tell whether somebody else wrote.
+                if not trusting and self.begin(self._begun, (), ()).heads:
+                    raise  # decided in vain
+                steps = again
 
     def _failed(self, error: BaseException) -> StoreError:
         """What an error at a commit means."""
@@ -296,4 +325,5 @@ class PostgresStore(PostgresReads):
         self._tokens.clear()
 
     def close(self) -> None:
+        self._close_aside()
         self._connection.close()

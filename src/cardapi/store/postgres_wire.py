@@ -7,6 +7,7 @@ statements of a batch, and what the client spends under the interpreter lock is 
 
 from __future__ import annotations
 
+import itertools
 import re
 import select
 from collections.abc import Sequence
@@ -36,6 +37,17 @@ def _numbered(statement: str) -> bytes:
     return (parts[0] + "".join(f"${place}{part}" for place, part in enumerate(parts[1:], 1))).encode()
 
 
+class _Flush:
+    """What was sent at once."""
+
+    __slots__ = ("answering", "count", "prepared")
+
+    def __init__(self) -> None:
+        self.count = 0  # of results to come
+        self.answering: list[int] = []  # places of the statements' own results
+        self.prepared: dict[int, tuple[str, bytes]] = {}  # place among the results -> what is known by this name if it went well
+
+
 class Wire:
     """Runs statements on a connection that nobody else uses meanwhile."""
 
@@ -43,42 +55,61 @@ class Wire:
         self._connection = connection
         self._pgconn = connection.pgconn
         self._names: dict[str, bytes] = {}  # statement -> what it was prepared as
+        self._numbers = itertools.count()
+        self._sent: list[_Flush] = []  # whose results were not taken yet
         self._poll = select.poll()
         self._poll.register(self._pgconn.socket, select.POLLIN)
 
-    def run(self, steps: Sequence[Step]) -> list[list[Row]]:
-        """Run these in order, in one round trip; the rows that each returned.
+    @property
+    def busy(self) -> bool:
+        """Whether statements were sent whose results `run` has to take first."""
+        return bool(self._sent)
 
-        Raises psycopg.Error of the first that failed, after which none was run; a transaction they began is then to be rolled
-        back. Raises psycopg.OperationalError when the server is gone: what came of them is not known then.
+    def run(self, steps: Sequence[Step]) -> list[list[Row]]:
+        """Run these in order, after what was sent before; the rows that each of these returned.
+
+        Raises psycopg.Error of the first that failed of all, after which none of its flush was run; a transaction they began is then to
+        be rolled back. Raises psycopg.OperationalError when the server is gone: what came of them is not known then.
         """
+        self.send(steps)
+        sent, self._sent = self._sent, []
+        error: pq.abc.PGresult | None = None
+        for flush in sent:
+            results = [self._result() for _ in range(flush.count)]
+            self._result()  # of the synchronisation
+            for place, known in flush.prepared.items():
+                if results[place].status == pq.ExecStatus.COMMAND_OK:
+                    self._names[known[0]] = known[1]
+            if error is None:
+                error = next((result for result in results if result.status == pq.ExecStatus.FATAL_ERROR), None)
+        self._pgconn.exit_pipeline_mode()
+        if error is not None:
+            raise psycopg.errors.error_from_result(error)
+        return [self._rows(results[place]) for place in flush.answering]
+
+    def send(self, steps: Sequence[Step]) -> None:
+        """Let the server begin with these, and go on; the next `run` says what became of them. Raises psycopg.OperationalError."""
         pgconn = self._pgconn
-        prepared: dict[int, tuple[str, bytes]] = {}  # place among the results -> what is known by this name if it went well
-        answering: list[int] = []  # places of the statements' own results
-        count = 0
-        pgconn.enter_pipeline_mode()
+        flush = _Flush()
+        names = self._names
+        if not self._sent:
+            pgconn.enter_pipeline_mode()
+        elif any(earlier.prepared for earlier in self._sent):
+            names = names | {statement: name for earlier in self._sent for statement, name in earlier.prepared.values()}
         for statement, parameters in steps:
-            name = self._names.get(statement)
+            name = names.get(statement)
             if name is None:
-                name = f"cardcore_{len(self._names) + len(prepared)}".encode()
+                name = f"cardcore_{next(self._numbers)}".encode()
                 pgconn.send_prepare(name, _numbered(statement), [arrays.OIDS[type(value)] for value in parameters])
-                prepared[count] = (statement, name)
-                count += 1
+                flush.prepared[flush.count] = (statement, name)
+                flush.count += 1
             pgconn.send_query_prepared(name, parameters, [_BINARY] * len(parameters), result_format=_BINARY)
-            answering.append(count)
-            count += 1
+            flush.answering.append(flush.count)
+            flush.count += 1
+        # Each flush ends so that the server waits for the next one within a transaction, where it has a limit, not within a statement.
         pgconn.pipeline_sync()
+        self._sent.append(flush)
         self._flush()
-        results = [self._result() for _ in range(count)]
-        self._result()  # of the synchronisation
-        pgconn.exit_pipeline_mode()
-        for place, known in prepared.items():
-            if results[place].status == pq.ExecStatus.COMMAND_OK:
-                self._names[known[0]] = known[1]
-        for result in results:
-            if result.status == pq.ExecStatus.FATAL_ERROR:
-                raise psycopg.errors.error_from_result(result)
-        return [self._rows(results[place]) for place in answering]
 
     def _rows(self, result: pq.abc.PGresult) -> list[Row]:
         if result.status != pq.ExecStatus.TUPLES_OK or not result.ntuples:
