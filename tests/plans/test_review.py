@@ -101,3 +101,42 @@ def test_check_tells_them(tmp_path: Path) -> None:
     assert "0.63 % of the sales that earn them, above the budget of 0.60 %" in shown
     assert "warning" not in call("scheme", "check", "supermarket", "--budget", "1").stdout
     assert "[bad_budget]" in call("scheme", "check", "supermarket", "--budget", "much", check=False).stderr
+
+
+GIFTS = """
+[[coupon]]
+name = "five"
+title = { zh = "5元券", en = "5 yuan" }
+off_fen = 5_00
+[[gift]]
+name = "voucher"
+title = { zh = "换券", en = "Voucher" }
+points = 80
+coupon = "five"
+[[gift]]
+name = "towel"
+title = { zh = "毛巾", en = "Towel" }
+points = 1_000
+items = ["white"]
+cost_fen = 50_00
+"""
+
+
+def test_a_pack_declares_its_own_budget_and_gifts_have_a_cost(tmp_path: Path) -> None:
+    """R06: without an option, check warns by what the pack says; 80 points are 800 yuan of sales, 1000 are 10,000."""
+    text = TEXTS["supermarket"] + GIFTS
+    assert text.count('points = "6/1000"') == 1
+    for share, over in (("6/1000", ["voucher"]), ("63/10000", []), ("49/10000", ["towel", "voucher"])):
+        normal = pack.normalise(text.replace('points = "6/1000"', f'points = "{share}"'))
+        gifts = [cost for cost in costs(normal) if cost.rule in ("voucher", "towel")]
+        assert [(cost.rule, cost.worth_fen, cost.high) for cost in gifts] == [
+            ("voucher", 5_00, Fraction(5, 800)), ("towel", 50_00, Fraction(50, 10_000)),
+        ]  # fmt: skip
+        assert sorted(cost.rule for cost in gifts if cost.over) == over
+        assert not any(cost.over for cost in costs(normal, Fraction(1)))
+    for wrong in ('points = "0/1"', 'points = "2/1"', "points = 6", 'gifts = "1/1"'):
+        problems = pack.check(text.replace('points = "6/1000"', wrong))
+        assert [problem.line for problem in problems] == [text[: text.index('points = "6/1000"')].count("\n") + 1], wrong
+    file = tmp_path / "wide.toml"
+    file.write_text(text.replace('points = "6/1000"', 'points = "1/100"'), encoding="utf-8")
+    assert "warning" not in call("scheme", "check", file).stdout

@@ -17,7 +17,9 @@ from cardcore.settlement import (
     Capture,
     Event,
     Expire,
+    Give,
     Line,
+    Redeem,
     Refund,
     Reverse,
     Sale,
@@ -25,10 +27,15 @@ from cardcore.settlement import (
     Transfer,
     Void,
 )
+from tests.coupons.desk import AWARDING
 from tests.desk.till import Problem, Till
 
 START_S = 1_767_312_000  # 2026-01-02 00:00:00 UTC
-PACKS = ("mall-vip", "spa", "four-tiers", "rebate-card", "e-commerce", "lottery-shop")
+# Points buy sooner, nothing runs out, and articles, which the journal does not have, are not asked for.
+COUPON_SHOP = (
+    AWARDING.replace("points = 1_000", "points = 100").replace("stock = ", "# ").replace('when = { sku = ["latte", "mocha"] }', "")
+)
+PACKS = ("mall-vip", "spa", "four-tiers", "rebate-card", "e-commerce", "lottery-shop", "coupon-shop")
 EVENTS = ("check-in", "referral", "registration", "draw", "quarter", "unheard-of")
 CATEGORIES = {"mall-vip": ("", "shoes"), "spa": ("massage", "gym", "facial", "foot-bath"), "four-tiers": ("shipping", "", "tea")}
 PRODUCTS = (("massage-10", 1280_00), ("gym-year", 2980_00), ("care-package", 680_00), ("back-course-12", 2400_00))
@@ -42,7 +49,8 @@ class LivedIn:
         self.now_us = START_S * 1_000_000
         self.till = Till(directory, clock=lambda: self.now_us)
         for name in PACKS:
-            payload = {"kind": "programme", "id": f"{name}@1", "document": {"valid_from": 0, "pack": pack_text(name)}}
+            text = COUPON_SHOP if name == "coupon-shop" else pack_text(name)
+            payload = {"kind": "programme", "id": f"{name}@1", "document": {"valid_from": 0, "pack": text}}
             self.till.ask("change", key=f"publish {name}", payload=payload)
         self.cards = [(self.till.card(0, name), name) for name in PACKS for _ in range(2)]
         self.entries: list[Entry] = []
@@ -57,6 +65,8 @@ class LivedIn:
         """One request; what the desk refuses is part of the life."""
         number, name = self.choose.choice(self.cards)
         dice = self.choose.random()
+        if name == "coupon-shop" and dice < 0.45:
+            return self.coupons(number, dice)
         if dice < 0.25:
             return self.top_up(number, name)
         if dice < 0.75:
@@ -79,6 +89,18 @@ class LivedIn:
             case _:
                 purse = self.choose.choice(("principal", "points", "bonus"))
                 return self.till.ask("adjust", card=number, command=Adjust(purse, self.choose.choice((2_000, 50_00, -5))), approver="boss")
+
+    def coupons(self, number: str, dice: float) -> Entry:
+        """Coupons are given, used and bought with points."""
+        if dice < 0.1:
+            kind = self.choose.choice(("off-20", "eighty", "cup", "voucher-5"))
+            return self.till.ask("give", card=number, command=Give(kind, self.choose.choice((1, 2))))
+        if dice < 0.26:
+            gift = self.choose.choice((Redeem("voucher"), Redeem("towel", item=self.choose.choice(("white", "blue")))))
+            return self.till.ask("redeem", card=number, command=gift)
+        words = self.choose.choice((("off-20",), ("eighty", "voucher-5"), ("cup",), ("each-50",), ("eighty",)))
+        sale = Sale("settle", [Line(self.choose.choice((120_00, 560_00))), Line(30_00)], shortfall_tender="cash", coupons=words)
+        return self.till.ask("settle", card=number, command=sale)
 
     def other(self, number: str) -> str:
         return self.choose.choice([other for other, _ in self.cards[:4] if other != number])  # of packs that allow transfers
@@ -126,7 +148,7 @@ class LivedIn:
                 return self.choose.choice(
                     (("refund", part), ("refund", part), ("refund", Refund(lines=(0,))), ("refund", Refund()), ("void", Void()))
                 )
-            case "topup" | "transfer" | "adjust":
+            case "topup" | "transfer" | "adjust" | "give" | "redeem":
                 return "reverse", Reverse()
             case _:
                 return None

@@ -45,14 +45,17 @@ def list_packs(lang: Lang = "en", as_json: Json = False) -> None:
 @app.command()
 def check(
     file: Pack,
-    budget: Annotated[str, typer.Option("--budget", help="What spent points may cost, in percent of the sales that earned them.")] = "0.6",
+    budget: Annotated[
+        str, typer.Option("--budget", help="What spent points may cost, in percent of sales; the pack's own, or 0.6, when absent.")
+    ] = "",
     lang: Lang = "en",
     as_json: Json = False,
 ) -> None:
     """Check a pack: every problem with its line and reason; exit code 1 when there is one.
 
     A valid pack is told what it lets customers gain by dividing or joining tickets (a rule that states a step for each ticket bounds
-    it), and what points cost that are spent, with a warning above the budget.
+    it), and what points cost that are spent, with a warning above the budget: the one that the pack
+    declares in `[budget]`, else 0.6 percent of the sales that earned them.
 
     Example: cardcore scheme check my-cards.toml
     """
@@ -61,7 +64,7 @@ def check(
     from cardapi.plans.words import Words
     from cardcore.settlement import pack
 
-    words, bound = Words(_language(lang)), _share(budget)
+    words, bound = Words(_language(lang)), _share(budget) if budget else None
     text = read_pack(file)
     problems = [problem._asdict() for problem in pack.check(text)]
     normal = {} if problems else pack.normalise(text)

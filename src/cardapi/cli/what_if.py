@@ -159,13 +159,14 @@ def _journal_notes(past: Journal, programmes: list[Programme], asks: frozenset[s
     if lines and any(rule["categories"] is not None for programme in programmes for rule in programme.rules):
         notes.append(f"{lines:,} lines ({yuan(fen)}) have no category in the journal: rules that ask for one did not apply to them")
     notes += _unheard(programmes, past.events)
-    for verb, times in sorted(past.left_out.items()):
-        if times:
-            notes.append(f"{times:,} entries of verb {verb} are not done again under the packs")
     if past.refused:
         notes.append(f"{past.refused:,} requests were refused then and are not asked again")
     if asks & {"tag", "tag_not", "birthday"}:
         notes.append("tags and birthdays of members are today's")
+    if any(terms["stock"] for programme in programmes for terms in (*programme.coupons, *programme.gifts)):
+        notes.append("coupons and gifts were never out of stock here")
+    if any(terms["skus"] for programme in programmes for terms in programme.coupons):
+        notes.append("what was bought is not in the journal by article: coupons for some articles were not taken")
     if "stock" in asks:
         notes.append("what campaigns had in stock is not in the journal: rules that ask for it did not apply")
     return notes

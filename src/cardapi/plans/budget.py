@@ -27,12 +27,21 @@ class Cost(NamedTuple):
         return self.high > self.budget
 
 
-def costs(pack: Normalised, budget: Fraction = BUDGET) -> list[Cost]:
-    """Every step of every ladder, and points that pay; none where no points are earned by sales."""
+def costs(pack: Normalised, budget: Fraction | None = None) -> list[Cost]:
+    """Every step of every ladder, every gift, and points that pay; none where no points are earned by sales.
+
+    `budget` None is the pack's own (`[budget]`), or R06's where it declares none.
+    """
+    if budget is None:
+        budget = Fraction(*pack["points_budget"]) if pack["points_budget"] else BUDGET
     rates = [rate for tier in range(len(pack["tiers"])) for rate in _points_per_fen(pack, tier) if rate]
     if not rates:
         return []
     found = []
+
+    def add(name: str, units: int, worth_fen: int) -> None:
+        found.append(Cost(name, units, worth_fen, worth_fen * min(rates) / units, worth_fen * max(rates) / units, budget))
+
     for rule in pack["rules"]:
         uses = (
             [(rule["units"], rule["worth_fen"])]
@@ -42,8 +51,17 @@ def costs(pack: Normalised, budget: Fraction = BUDGET) -> list[Cost]:
             else ()
         )
         for units, worth_fen in uses:
-            found.append(Cost(rule["name"], units, worth_fen, worth_fen * min(rates) / units, worth_fen * max(rates) / units, budget))
+            add(rule["name"], units, worth_fen)
+    for gift in pack["gifts"]:
+        if worth_fen := gift["cost_fen"] or _coupon_fen(pack, gift["coupon"]):
+            add(gift["name"], gift["points"], worth_fen)
     return found
+
+
+def _coupon_fen(pack: Normalised, place: int) -> int:
+    """What a coupon takes off where its pack says so in fen; 0 for a share of a price, and for none."""
+    coupon = pack["coupons"][place] if place >= 0 else None
+    return coupon["off_fen"] * coupon["uses"] if coupon is not None else 0
 
 
 def _points_per_fen(pack: Normalised, tier: int) -> tuple[Fraction, Fraction]:

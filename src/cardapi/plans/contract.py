@@ -50,7 +50,7 @@ def contract(text: str | bytes, language: str) -> Contract:
         Section(words("奖励与排名", "Awards and rankings"), _awards(pack, words)),
         Section(words("优惠", "Benefits"), [_benefit(pack, rule, words) for rule in pack["rules"]]),
         Section(words("优惠券", "Coupons"), coupon_sentences(pack, words)),
-        Section(words("积分兑换的礼品", "What points buy"), gift_sentences(pack, words)),
+        Section(words("积分兑换的礼品", "What points buy"), [*gift_sentences(pack, words), *_points_budget(pack, words)]),
         Section(words("价格怎么算", "How prices are made"), _pricing(pack, words)),
         Section(words("出售的次卡、套餐与期卡", "What is sold"), [_product(pack, product, words) for product in pack["products"]]),
     ]
@@ -138,6 +138,18 @@ def _limits(pack: Normalised, words: Words) -> list[str]:
             else ("按上列次序用钱,同一钱包先用最早到期的。", "Money is spent in the order above, in each what expires soonest first.")
         )))  # fmt: skip
     return said
+
+
+def _points_budget(pack: Normalised, words: Words) -> list[str]:
+    if not pack["points_budget"]:
+        return []
+    share = words.share(*pack["points_budget"])
+    return [
+        words(
+            f"店方预算:花掉的积分成本不超过其来源销售额的 {share}。",
+            f"The shop's budget for points that are spent is {share} of the sales that earned them.",
+        )
+    ]
 
 
 def _membership(policy: MembershipPolicy, words: Words) -> list[str]:

@@ -26,6 +26,7 @@ class Sold(NamedTuple):
     further: tuple[int, ...] = ()
     hold_seconds: int = 0
     facts: Facts | None = None
+    coupons: tuple[str, ...] = ()  # kinds, in the order they were used
 
 
 class ToppedUp(NamedTuple):
@@ -49,6 +50,30 @@ class Occurred(NamedTuple):
     name: str
     amount_fen: int = 0
     random: int = 0
+    facts: Facts | None = None
+
+
+class Given(NamedTuple):
+    """Coupons of one kind that somebody gave, or that a bearer's code became. What rules award follows from their own entries."""
+
+    key: Key
+    at_us: int
+    account: int
+    coupon: str
+    quantity: int
+    expires_at: int = 0
+
+
+class Redeemed(NamedTuple):
+    """Points exchanged for `quantity` of a gift, or of the thing `item` of it. `cost_fen`: what they cost the shop then."""
+
+    key: Key
+    at_us: int
+    account: int
+    gift: str
+    item: str
+    quantity: int
+    cost_fen: int
     facts: Facts | None = None
 
 
@@ -89,4 +114,4 @@ class SpentOnCard(NamedTuple):
     paid: tuple[tuple[int, int], ...]  # account, fen
 
 
-Happening = Sold | ToppedUp | Occurred | Followed | Moved | SpentOnCard
+Happening = Sold | ToppedUp | Occurred | Given | Redeemed | Followed | Moved | SpentOnCard

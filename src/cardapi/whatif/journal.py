@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -24,14 +23,15 @@ from cardapi.people.registry import Registry
 from cardapi.reports.figures import Progress, cleared
 from cardapi.store.fold import accounts_in, is_settlement
 from cardapi.store.port import CardRow, Entry, Head, Record
-from cardapi.whatif.happening import Followed, Happening, Key, Moved, Occurred, Sold, SpentOnCard, ToppedUp
+from cardapi.whatif.happening import Followed, Given, Happening, Key, Moved, Occurred, Redeemed, Sold, SpentOnCard, ToppedUp
 from cardapi.whatif.tally import Tally
 from cardapi.whatif.world import Made, share_given_back
 from cardcore.errors import CardcoreError
-from cardcore.settlement import Account, Facts, Line, LineView, Programme, Sale, Settlement, Snapshot, Void, decide
+from cardcore.settlement import Account, Facts, Line, LineView, Programme, Sale, Settlement, Snapshot, Void, coupon_purse, decide
 
 STEP = 1_000
 MOVING = frozenset({"transfer", "adjust", "expire", "review", "load", "unload", "pay", "clear"})
+SYSTEM, OF_AWARDS = "system", ("award:", "due:")  # whose entries give and take back what rules award, and how their keys begin
 FOLLOWING = frozenset({"capture", "void", "refund", "reverse", "arrive", "return"})
 
 
@@ -69,7 +69,6 @@ class Journal:
         self.accounts: dict[int, Account] = {}
         self.tally = Tally()
         self.refused = 0
-        self.left_out: Counter[str] = Counter()  # verbs that no supposed shop can do again
         self.events: set[str] = set()  # names of those that happened
         self.uncategorised = [0, 0]  # lines, fen
         self.ended_at = 0  # epoch second of the last entry taken in
@@ -144,12 +143,18 @@ class Journal:
         happening: Happening | None
         if done.verb in ("settle", "hold"):
             told = self._facts(entry, done)
-            lines = self._lines(programme, done, told, key, entry.at_us)
+            lines, coupons = self._lines(programme, done, told, entry.at_us)
             discount = done.discount_fen - sum(line.discount_fen for line in lines)
-            happening = _sold(entry, done, key, lines, told)
+            happening = _sold(entry, done, key, lines, told)._replace(coupons=coupons)
         elif done.verb == "topup":
             told, product = self._facts(entry, done), _product(programme, done)
             happening = ToppedUp(key, entry.at_us, done.account_id, done.outside_fen, done.outside_tender, product, told)
+        elif done.verb == "redeem":
+            happening = _redeemed(entry, done, key, programme, self._facts(entry, done))
+        elif entry.client == SYSTEM and entry.client_key.startswith(OF_AWARDS):
+            happening = None  # a supposed shop awards and takes back what its own pack says
+        elif done.verb == "give":
+            happening = _given(entry, done, key, programme)
         elif done.verb in FOLLOWING or (done.verb == "expire" and entry.ref):
             named = self._made.get((entry.partition, entry.ref))
             discount = share_given_back(named, done)
@@ -159,11 +164,9 @@ class Journal:
         elif done.verb == "event":
             self.events.add(done.outside_tender)
             happening = _occurred(entry, done, key, self._facts(entry, done))
-        elif done.verb in MOVING:
-            happening = _moved(entry, done, key, programme)
         else:
-            happening = None
-            self.left_out[done.verb] += self._counted(done.account_id, entry.at_us)
+            assert done.verb in MOVING, f"nobody says what the verb {done.verb} asks for"
+            happening = _moved(entry, done, key, programme)
         if key in self.named:
             self._made[key] = Made(done, programme, discount, [])
         if self._counted(done.account_id, entry.at_us):
@@ -176,8 +179,9 @@ class Journal:
                 return version.programme
         return self.programme_of(done.account_id, entry.at_us // 1_000_000)
 
-    def _lines(self, programme: Programme, done: Settlement, told: Facts | None, key: Key, at_us: int) -> tuple[Line, ...]:
-        """The lines as the till sent them: what the pack took off is told apart from what the till did."""
+    def _lines(self, programme: Programme, done: Settlement, told: Facts | None, at_us: int) -> tuple[tuple[Line, ...], tuple[str, ...]]:
+        """The lines as the till sent them, and the coupons of the pack that it named: what the pack took off is told apart from what the
+        till did."""
         views = done.lines()
         names = list(programme.categories)
         bare = [
@@ -187,22 +191,36 @@ class Journal:
             unknown = [line.amount_fen for line in views if line.category < 0]
             self.uncategorised[0] += len(unknown)
             self.uncategorised[1] += sum(unknown)
-        own = self._own_discounts(programme, done, bare, told, at_us) if done.discount_fen else [0] * len(views)
-        return tuple(
-            line._replace(discount_fen=max(view.discount_fen - given, 0), coupon_fen=view.coupon_fen)
-            for line, view, given in zip(bare, views, own, strict=True)
+        if done.discount_fen:
+            gives = any(rule["effect"] in ("discount", "waive") for rule in programme.rules)
+            own = self._quoted(programme, done, bare, (), told, at_us) if gives else None
+            given = [line.discount_fen for line in own or ()] or [0] * len(views)  # where it cannot be told, all is the till's
+            bare = [
+                line._replace(discount_fen=max(view.discount_fen - less, 0)) for line, view, less in zip(bare, views, given, strict=True)
+            ]
+        coupons = tuple(
+            programme.coupons[posting.purse - coupon_purse(0)]["name"]
+            for posting in done.postings()
+            if posting.unit == "coupon" and posting.source == "customer"
         )
+        took = self._quoted(programme, done, bare, coupons, told, at_us) if coupons else []
+        if took is None:
+            took, coupons = [], ()
+        off = [line.coupon_fen for line in took] or [0] * len(views)
+        lines = (
+            line._replace(coupon_fen=max(view.coupon_fen - less, 0)) for line, view, less in zip(bare, views, off, strict=True)
+        )
+        return tuple(lines), coupons
 
-    def _own_discounts(self, programme: Programme, done: Settlement, bare: list[Line], told: Facts | None, at_us: int) -> list[int]:
-        """What the pack alone takes off each line, on the card as it stood before."""
-        if not any(rule["effect"] in ("discount", "waive") for rule in programme.rules):
-            return [0] * len(bare)
-        sale = Sale("quote", bare, shortfall_tender=done.outside_tender or "cash")
+    def _quoted(
+        self, programme: Programme, done: Settlement, lines: list[Line], coupons: tuple[str, ...], told: Facts | None, at_us: int
+    ) -> list[LineView] | None:
+        """What the pack makes of these lines on the card as it stood before; None where it cannot."""
+        sale = Sale("quote", lines, shortfall_tender=done.outside_tender or "cash", coupons=coupons)
         try:
-            priced = decide(Snapshot(programme, self._account(done.account_id), facts=told), sale, at_us)
-        except CardcoreError:  # it used what it no longer has: everything off is taken for the till's
-            return [0] * len(bare)
-        return [line.discount_fen for line in priced.lines()]
+            return decide(Snapshot(programme, self._account(done.account_id), facts=told), sale, at_us).lines()
+        except CardcoreError:
+            return None
 
     # ------------------------------------------------------------ member and place
     def _facts(self, entry: Entry, done: Settlement) -> Facts | None:
@@ -233,6 +251,19 @@ def _occurred(entry: Entry, done: Settlement, key: Key, told: Facts | None) -> O
     drawn = [move.amount for move in done.moves() if move.counter == 0]
     number = drawn[0] if drawn else int.from_bytes(hashlib.blake2b(b"%d:%d" % key, digest_size=8).digest(), "big") >> 2
     return Occurred(key, entry.at_us, done.account_id, done.outside_tender, done.gross_fen, number, told)
+
+
+def _given(entry: Entry, done: Settlement, key: Key, programme: Programme) -> Given:
+    given = [posting for posting in done.postings() if posting.unit == "coupon"]
+    name = programme.coupons[given[0].purse - coupon_purse(0)]["name"]
+    return Given(key, entry.at_us, done.account_id, name, len(given), given[0].expires_at)
+
+
+def _redeemed(entry: Entry, done: Settlement, key: Key, programme: Programme, told: Facts | None) -> Redeemed:
+    (given,) = (posting for posting in done.postings() if posting.unit == "gift")
+    gift = programme.gifts[given.purse]
+    item = gift["items"][given.line] if given.line >= 0 else ""
+    return Redeemed(key, entry.at_us, done.account_id, gift["name"], item, given.amount, gift["cost_fen"] * given.amount, told)
 
 
 def _product(programme: Programme, done: Settlement) -> str:

@@ -8,9 +8,10 @@ is not there is paid in cash; a till's discount never exceeds the price.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from cardapi.whatif.happening import Followed, Happening, Key, Moved, Occurred, Sold, SpentOnCard, ToppedUp
+from cardapi.whatif.happening import Followed, Given, Happening, Key, Moved, Occurred, Redeemed, Sold, SpentOnCard, ToppedUp
 from cardapi.whatif.tally import Tally
 from cardcore.errors import CardcoreError, Declined, InvalidCommand
 from cardcore.settlement import (
@@ -25,9 +26,11 @@ from cardcore.settlement import (
     Event,
     Expire,
     Facts,
+    Give,
     Load,
     Pay,
     Programme,
+    Redeem,
     Refund,
     Return,
     Reverse,
@@ -41,6 +44,7 @@ from cardcore.settlement import (
     Void,
     decide,
 )
+from cardcore.settlement.commands import GIVE_MAX
 
 ProgrammeOf = Callable[[int, int], Programme]
 """(account, epoch second) -> the programme of that card then."""
@@ -67,6 +71,8 @@ class World:
         self.short: Callable[[Sold, int], bool] | None = None  # a card is short of so much: whether it was topped up, else cash pays
         self._named = frozenset(named)
         self._made: dict[Key, Made] = {}
+        self._awarded: dict[tuple[Key, int], list[Settlement]] = {}  # coupons by the place of their award
+        self._due: dict[tuple[int, int], Settlement] = {}  # (account, lot): used coupons of an award that was taken back
         self._counted = counted or (lambda account, at_us: True)
 
     def account(self, account_id: int) -> Account:
@@ -84,6 +90,10 @@ class World:
             return self.top_up(what)
         if isinstance(what, Occurred):
             return self._occur(what)
+        if isinstance(what, Given):
+            return self._give(what)
+        if isinstance(what, Redeemed):
+            return self._redeem(what)
         if isinstance(what, Followed):
             return self._follow(what)
         if isinstance(what, Moved):
@@ -124,6 +134,11 @@ class World:
             if len(kept) < len(sold.lines):
                 self._miss(sold, "gifts that were not given", sum(line.amount_fen for line in sold.lines if line.flags & REDEEM))
                 return sold._replace(lines=kept)
+        if code in _OF_COUPONS and sold.coupons:
+            left = list(sold.coupons)
+            left.remove(facts["coupon"])
+            self._miss(sold, "coupons that were not taken")
+            return sold._replace(coupons=tuple(left))
         if code in ("not_covered", "too_soon", "used_up_today") and any(line.flags & COVER for line in sold.lines):
             covered = sum(line.amount_fen for line in sold.lines if line.flags & COVER)
             self._miss(sold, "visits that were paid with money instead", covered)
@@ -178,6 +193,21 @@ class World:
             if declined.declined_code != "nothing_to_do":
                 self._miss(what, f"refused: {what.name} ({declined.declined_code})")
             return None
+
+    def _give(self, what: Given) -> Settlement | None:
+        """Coupons of that name, if this pack has them."""
+        if all(coupon["name"] != what.coupon for coupon in self._programme(what).coupons):
+            self._miss(what, "coupons that this pack does not have")
+            return None
+        return self._do(what, Give(what.coupon, what.quantity, expires_at=what.expires_at), "coupons that were not given", 0)
+
+    def _redeem(self, what: Redeemed) -> Settlement | None:
+        """Points for a gift of that name, if this pack has one; it costs what this pack asks for it."""
+        if all(gift["name"] != what.gift for gift in self._programme(what).gifts):
+            self._miss(what, "gifts that this pack does not have", what.cost_fen)
+            return None
+        command = Redeem(what.gift, item=what.item, quantity=what.quantity)
+        return self._do(what, command, "gifts that were not given", what.cost_fen, facts=what.facts)
 
     # ------------------------------------------------------------ the rest
     def _follow(self, what: Followed) -> Settlement | None:
@@ -264,7 +294,42 @@ class World:
             self._made[what.key] = Made(done, programme, discount_fen, [])
         if self._counted(done.account_id, what.at_us):
             self.tally.add(programme, done, discount_fen if done.verb != "hold" else 0)
+        if programme.coupons:
+            self._award(what, done, programme)
         return done
+
+    # ------------------------------------------------------------ coupons that rules award
+    def _award(self, what: Any, done: Settlement, programme: Programme) -> None:
+        """Give what an entry awards, and take back what its refund says; what is used by then, once it comes back (decision 0019)."""
+        for won in done.awards():
+            terms = programme.awards[won.award]
+            if terms["kind"] != "coupon" or all(coupon["name"] != terms["id"] for coupon in programme.coupons):
+                continue
+            name = (what.ref if won.back else what.key), won.posting
+            if won.back:
+                for given in self._awarded.pop(name, ()):
+                    self._take_back(what, given)
+                continue
+            for start in range(0, won.quantity, GIVE_MAX):
+                command = Give(terms["id"], min(GIVE_MAX, won.quantity - start), expires_at=won.valid_until)
+                made = self._do(what, command, "coupons that were not given", 0)
+                if made is not None:
+                    self._awarded.setdefault(name, []).append(made)
+        for posting in done.postings() if done.verb in _RETURNING else ():
+            owed = self._due.pop((posting.target_account, posting.target_lot), None) if posting.target == "customer" else None
+            if owed is not None:
+                self._take_back(what, owed)
+
+    def _take_back(self, what: Any, given: Settlement) -> None:
+        """What nobody has used of an award."""
+        account = self.account(given.account_id)
+        left = {lot.lot_id: lot.amount for lot in account.lots()}
+        for posting in given.postings():
+            if left.get(posting.target_lot, 0) < posting.amount:
+                self._due[given.account_id, posting.target_lot] = given
+        snapshot = Snapshot(self._programme(what), account, ticket=given, ticket_position=what.key[1])
+        with suppress(Declined):  # all of it is used
+            self._take(what, decide(snapshot, Reverse(unused=True), what.at_us), 0)
 
     def _miss(self, what: Any, why: str, fen: int = 0) -> None:
         if self._counted(what.account, what.at_us):
@@ -286,10 +351,12 @@ def share_given_back(made: Made | None, done: Settlement) -> int:
 def _sale(sold: Sold) -> Sale:
     return Sale(
         "hold" if sold.hold_seconds else "settle", sold.lines, points=sold.points, shortfall_tender=sold.tender,
-        stored_max_fen=sold.stored_max_fen, hold_seconds=sold.hold_seconds,
+        stored_max_fen=sold.stored_max_fen, hold_seconds=sold.hold_seconds, coupons=sold.coupons,
     )  # fmt: skip
 
 
+_OF_COUPONS = frozenset({"unknown_coupon", "no_coupon", "coupon_expired", "coupon_not_applicable", "coupon_not_stackable"})
+_RETURNING = frozenset({"refund", "void", "expire"})
 _NAMING: dict[str, Callable[[], Command]] = {"void": Void, "reverse": Reverse, "arrive": Arrive, "return": Return, "expire": Expire}
 _DUE: dict[str, Callable[[], Command]] = {"expire": Expire, "review": Review}
 _AMOUNTS: dict[str, Callable[[int], Command]] = {"transfer": Transfer, "unload": Unload, "pay": Pay, "clear": Clear}

@@ -51,6 +51,7 @@ def normalise(pack: Table) -> Normalised:
     card = pack.table("card", None)
     out["card"] = _card(card)
     pack_membership.check(pack.table("membership", None))
+    out["points_budget"] = _points_budget(pack.table("budget", None))
     out["limits"] = _limits(pack.table("limits", None))
     spend = pack.table("spend", None)
     out["spend_order"] = spend.choice("order", ("expiry", "listed"), "expiry")
@@ -93,6 +94,13 @@ def _utc_offset(pack: Table) -> int:
     if seconds > 14 * 3600:
         pack.wrong("utc_offset", "`utc_offset` must be between -14:00 and +14:00")
     return -seconds if match[1] == "-" else seconds
+
+
+def _points_budget(budget: Table) -> tuple[int, int] | None:
+    """What spent points may cost, as a share of the sales that earned them (R06). Decisions do not read it."""
+    declared = budget.fraction("points", 1, default=None) if "points" in budget.value else None
+    budget.close()
+    return declared
 
 
 def _card(card: Table) -> Normalised:
