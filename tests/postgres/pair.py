@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cardapi.store.postgres_local import DATABASE, ROLE, LocalServer
-from tests.postgres.server import SETTINGS as SMALL
+from tests.postgres.server import SETTINGS
 
 WAIT_S = 120
-SETTINGS = SMALL | {"dynamic_shared_memory_type": "mmap"}  # in the data directory, where a kill leaves nothing behind
+
 
 
 def until(what: str, true: Callable[[], object]) -> None:

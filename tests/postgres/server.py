@@ -16,8 +16,11 @@ from cardapi.store.port import StoreError
 from cardapi.store.postgres_local import DATABASE, OWNER, ROLE, LocalServer, programs
 from tests.support import IN_CI
 
-# Small and quiet; what makes a commit durable stays on, as the store asks for it.
-SETTINGS = {"shared_buffers": "64MB", "autovacuum": "off", "max_wal_size": "1GB", "max_connections": "60"}
+# Small and quiet; what makes a commit durable stays on, as the store asks for it. Shared memory lies in the data directory, where
+# a kill leaves nothing behind.
+SETTINGS = {
+    "shared_buffers": "64MB", "autovacuum": "off", "max_wal_size": "1GB", "max_connections": "60", "dynamic_shared_memory_type": "mmap",
+}  # fmt: skip
 _numbers = itertools.count(1)
 
 

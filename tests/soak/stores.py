@@ -19,6 +19,7 @@ from cardapi.store.postgres_local import OWNER, LocalServer
 from tests.cli.shop import demo_shop, run
 from tests.desk.preload import Faults, compiled
 from tests.postgres import pair as pairs
+from tests.postgres.server import SETTINGS
 from tests.soak.service import Service
 
 Until = Callable[[str, Callable[[], object]], None]
@@ -83,7 +84,7 @@ class FaultyServer(LocalServer):
     """A PostgreSQL whose disk can be made to fail."""
 
     def __init__(self, library: Path, directory: Path) -> None:
-        super().__init__(directory, pairs.SETTINGS | {"wal_retrieve_retry_interval": "200ms"})
+        super().__init__(directory, SETTINGS | {"wal_retrieve_retry_interval": "200ms"})
         self.faults = Faults(library, directory.with_name(f"{directory.name}.faults"))
 
     def options(self) -> dict[str, object]:

@@ -44,6 +44,9 @@ LONG_ONLY = {"PostgreSQL is restarted", "ENOSPC under PostgreSQL"}  # each ends 
 CLIENTS = {"terminal:till-1", "operator:admin", "operator:manager", "system"}
 
 
+pytestmark = pytest.mark.timeout(SOAK_S + 1_200)
+
+
 class Watch(threading.Thread):
     """Adds up all money, snapshot after snapshot: what accounts hold must always be what the heads say is owed (M1, M10)."""
 
