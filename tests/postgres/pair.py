@@ -16,7 +16,6 @@ from tests.postgres.server import SETTINGS
 WAIT_S = 120
 
 
-
 def until(what: str, true: Callable[[], object]) -> None:
     """Wait for something that comes by itself."""
     deadline = time.monotonic() + WAIT_S

@@ -3,7 +3,8 @@
 
 Pitfalls this file minds: rows are found by index through `= any(array)` or a lateral probe, never by joining two `unnest`s,
 whose sizes the planner guesses; the serving connections switch off what could replace a probe by a scan (`SETTINGS`).
-`HOT` lists what a sale runs: `tests/postgres` proves of each that it reads one partition's keys only (docs/scaling.md).
+`HOT` lists what money verbs run, and what follows the registry beside them: `tests/postgres` proves that it is all of them, and of
+each that it reads its partitions' keys only (docs/scaling.md).
 """
 
 from cardapi.store.postgres_records import STRAYS
@@ -53,18 +54,29 @@ UPSERT_ACCOUNTS = (
     f"INSERT INTO account (partition, account_id, state, changed_at) SELECT * FROM unnest({_columns(4)}) "
     "ON CONFLICT (partition, account_id) DO UPDATE SET state = excluded.state, changed_at = excluded.changed_at"
 )
-HOT = {
-    "lock": LOCK, "hold": HOLD, "find_keys": FIND_KEYS, "read_cards": READ_CARDS,
-    "insert_entries": INSERT_ENTRIES, "upsert_accounts": UPSERT_ACCOUNTS,
-}  # fmt: skip
-
-# ---------------------------------------------------------------- the rest
 TAKE_OVER = "UPDATE partition SET holder = %b, token = token + 1 WHERE number = any(%b)"
 HEADS = (
     "SELECT p.number, e.position, e.mac, e.liability_fen, e.at_us FROM partition p LEFT JOIN LATERAL "
     "(SELECT position, mac, liability_fen, at_us FROM entry WHERE partition = p.number ORDER BY position DESC LIMIT 1) e ON true "
 )
 HEADS_OF = HEADS + "WHERE p.number = any(%b) ORDER BY p.number"
+ENTRY_AT = f"SELECT {ENTRY} FROM entry WHERE partition = %s AND position = %s"
+FOLLOWERS = f"SELECT {ENTRY} FROM entry WHERE partition = %s AND ref = %s AND ref <> 0 ORDER BY position"
+JOURNAL = f"SELECT {ENTRY} FROM entry WHERE partition = %s AND position > %s AND position <= %s ORDER BY position LIMIT %s"
+READ_ACCOUNTS = (
+    f"SELECT DISTINCT ON (a.account_id) {CARD_C}, a.state, a.changed_at FROM unnest(%b, %b) k (partition, account_id) "
+    "JOIN account a ON a.partition = k.partition AND a.account_id = k.account_id "
+    "JOIN card c ON c.partition = a.partition AND c.account_id = a.account_id "
+    "ORDER BY a.account_id, c.state IN ('swapped', 'destroyed'), c.changed_at DESC, c.number"
+)
+HOT = {
+    "lock": LOCK, "hold": HOLD, "find_keys": FIND_KEYS, "read_cards": READ_CARDS,
+    "insert_entries": INSERT_ENTRIES, "upsert_accounts": UPSERT_ACCOUNTS,
+    "take_over": TAKE_OVER, "heads_of": HEADS_OF, "entry_at": ENTRY_AT, "followers": FOLLOWERS, "read_accounts": READ_ACCOUNTS,
+    "journal": JOURNAL,
+}  # fmt: skip
+
+# ---------------------------------------------------------------- the rest
 HEADS_ALL = HEADS + "ORDER BY p.number"
 FIND_KEYS_EVERYWHERE = (
     f"SELECT {ENTRY_E} FROM unnest(%b, %b) k (client, client_key) "
@@ -96,15 +108,6 @@ UPSERT_DOCUMENTS = (
 )
 DELETE_DOCUMENTS = "DELETE FROM document d USING unnest(%b, %b) o (kind, id) WHERE d.partition = 0 AND d.kind = o.kind AND d.id = o.id"
 INSERT_PARTITIONS = "INSERT INTO partition (number, genesis) SELECT * FROM unnest(%b, %b)"
-READ_ACCOUNTS = (
-    f"SELECT DISTINCT ON (a.account_id) {CARD_C}, a.state, a.changed_at FROM unnest(%b, %b) k (partition, account_id) "
-    "JOIN account a ON a.partition = k.partition AND a.account_id = k.account_id "
-    "JOIN card c ON c.partition = a.partition AND c.account_id = a.account_id "
-    "ORDER BY a.account_id, c.state IN ('swapped', 'destroyed'), c.changed_at DESC, c.number"
-)
-ENTRY_AT = f"SELECT {ENTRY} FROM entry WHERE partition = %s AND position = %s"
-FOLLOWERS = f"SELECT {ENTRY} FROM entry WHERE partition = %s AND ref = %s AND ref <> 0 ORDER BY position"
-JOURNAL = f"SELECT {ENTRY} FROM entry WHERE partition = %s AND position > %s AND position <= %s ORDER BY position LIMIT %s"
 PARTITIONS = "SELECT number, genesis FROM partition ORDER BY number"
 LAST_ACCOUNT = "SELECT max(account_id) FROM account WHERE partition = %s"
 ACCOUNT_CHANGED = "SELECT changed_at FROM account WHERE partition = %s AND account_id = %s"
