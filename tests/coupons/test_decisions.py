@@ -398,3 +398,15 @@ def test_a_sale_and_its_refund_leave_the_card_as_it_was() -> None:
             holder.do(Refund(amount_fen=choose.randint(1, 90_00)), ticket)
         holder.do(Refund(), ticket)
         assert holder.account.lots() == lots, seed
+
+
+@pytest.mark.parametrize(("captured", "borne"), [(-1, 20_00), (80_00, 20_00), (40_01, 10_00), (1, 0)])
+def test_who_bears_a_coupon_bears_the_share_of_what_was_captured(captured: int, borne: int) -> None:
+    """100.00 less 20.00 of which 40.01 are captured: 20.00 x 40.01 / 80.00, floored to 10.00 (O03)."""
+    holder = Holder()
+    holder.do(Give("off-20"))
+    holder.do(Sale("hold", [Line(100_00)], coupons=("off-20",), shortfall_tender="cash", hold_seconds=600))
+    done = holder.do(Capture(captured), ticket=2)
+    assert sum(one.amount for one in done.postings() if one.source == "coupon_cost") == borne
+    back = holder.do(Refund(), ticket=3)
+    assert sum(one.amount for one in back.postings() if one.target == "coupon_cost") == borne

@@ -16,8 +16,9 @@ from cardapi.desk import Request
 from cardapi.desk import coupons as desk_coupons
 from cardapi.desk.work import Work
 from cardapi.store.port import Entry
-from cardcore.settlement import Capture, Refund, Sale, Void
+from cardcore.settlement import Capture, Give, Refund, Sale, Settlement, Void
 from tests.coupons.desk import AWARDING, awarded_and_taken_back, coupons, publish, race_for_a_code, sale, stock_is_exact
+from tests.coupons.packs import SHOP
 from tests.desk.till import Till
 
 
@@ -163,4 +164,21 @@ def test_a_ticket_whose_award_fails_is_not_recorded(till: Till, monkeypatch: pyt
     ]  # fmt: skip
     assert till.shop.desk.call(requests[1]).outcome == "applied"
     assert coupons(till, card) == 2
+    till.sound()
+
+
+def test_a_rule_may_ask_whether_any_are_left(till: Till) -> None:
+    few = SHOP.replace('name = "voucher-5"', 'name = "voucher-5"\nstock = 2', 1)
+    half = '[[benefit]]\nname = "half"\nwhen = { stock = ["voucher-5"] }\nthen = { discount = "1/2" }\n'
+    publish(till, few.replace("[[coupon]]", half + "[[coupon]]", 1))
+    card = till.card(0, "coupon-shop")
+
+    def price() -> int:
+        return Settlement.unpack(till.shop.desk.call(sale(till, card, 100_00)).body).net_fen
+
+    paid = [price()]
+    for _ in range(2):
+        assert till.done("give", card=card, command=Give("voucher-5")).outcome == "applied"
+        paid.append(price())
+    assert paid == [50_00, 50_00, 100_00]
     till.sound()

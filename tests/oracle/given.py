@@ -129,6 +129,9 @@ def after_sale(
     for rule, amount in wanted:
         bounds = caps(programme, rule["purse"], verb, account.tier, gross, moment) if rule["purse"] >= 0 else []
         spent = {id(rule): sum(one.amount for one in made if one.purse == rule["purse"]) for rule, _ in bounds if rule["counter"] < 0}
+        # A gift of value fits the card, or is cut; a debt that it pays fits always.
+        if rule["purse"] >= 0 and programme["purses"][rule["purse"]]["unit"] == "fen":
+            amount = min(amount, max(0, account.room(programme, moment.now)) + account.owed_fen)
         amount = min([amount, tally.left(rule)] + [max(0, room - spent.get(id(cap), 0)) for cap, room in bounds])
         if rule["purse"] >= 0 and programme["purses"][rule["purse"]]["unit"] == "pass":
             amount = min(amount, 1)

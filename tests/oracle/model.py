@@ -195,6 +195,13 @@ class Account:
                     del self.owed_units[purse]
         assert self.owes(purse) >= 0
 
+    def room(self, programme: Programme, now: int) -> int:
+        """What more money the programme lets it hold, wherever what it has is; negative where it has more."""
+        held = sum(part.fen for hold in self.holds.values() for part in hold.parts if part.kind in ("stored", "further"))
+        away = self.on_card + (self.flight.amount if self.flight and self.flight.kind == "load" else 0)
+        most: int = programme["limits"]["balance_max_fen"]
+        return most - self.money(programme, now) - held - away
+
     def collect(self) -> int:
         """What came back for nothing pays what is owed of its kind first, principal and what was bought do not. Answers the fen (P3)."""
         fen = 0

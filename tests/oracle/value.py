@@ -31,9 +31,7 @@ def add(account: Account, purse: int, amount: int, expires_at: int, paid: int, o
 
 def ceiling(programme: Programme, account: Account, more: int, now: int) -> None:
     """W1, M11: money that is held counts; a hold over several cards counts whole on the card that opened it."""
-    held = sum(part.fen for hold in account.holds.values() for part in hold.parts if part.kind in ("stored", "further"))
-    away = account.on_card + (account.flight.amount if account.flight and account.flight.kind == "load" else 0)
-    if account.money(programme, now) + held + away + more > programme["limits"]["balance_max_fen"]:
+    if more > account.room(programme, now):
         raise Refused("limit_exceeded")
 
 

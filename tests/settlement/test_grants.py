@@ -295,14 +295,17 @@ def test_who_keeps_what_was_waived_has_used_the_waiver() -> None:
     assert card.buy(Line(8_00, category="shipping")).net_fen == 0
 
 
-def test_a_lot_that_two_rules_would_overfill_refuses_the_sale() -> None:
-    """Each gift fits its lot, both do not: said before the fold, which would stop the shop (M2, F2)."""
+def test_two_gifts_that_would_overfill_a_lot_are_cut_together() -> None:
+    """Each fits the card and its lot, both do not: found before the fold, which would stop the shop (M2, F2)."""
     whole = rule("all", 'rebate = "rebates", share = "1/1", base = ["outside"]')
     card = Card(plan(whole, whole.replace('"all"', '"again"')))
+    sold = card.buy(AMOUNT_MAX // 2 + 1)
+    assert sold.granted("fen") == sold.after_money_fen == AMOUNT_MAX
+    stamps = rule("stamps", f'grant = "wash", amount = {AMOUNT_MAX // 2 + 1}')
+    card = Card(plan(stamps, stamps.replace('"stamps"', '"more"')))
     with pytest.raises(Declined) as problem:
-        card.buy(AMOUNT_MAX // 2 + 1)
+        card.buy(1_00)
     assert problem.value.declined_code == "limit_exceeded"
-    assert card.buy(AMOUNT_MAX // 2).granted("fen") == AMOUNT_MAX // 2 * 2
 
 
 def test_one_waiver_is_enough_for_a_line_and_the_next_is_kept_for_another_ticket() -> None:
@@ -351,6 +354,54 @@ def test_capture_gives_what_a_sale_would() -> None:
     cards, sales, lines, results = (np.zeros(1, d) for d in (core.CARD_DTYPE, core.SALE_DTYPE, core.LINE_DTYPE, core.RESULT_DTYPE))
     with pytest.raises(InvalidCommand, match="rebates"):
         core.decide_batch(plan(C03), cards, sales, lines, results, 0)
+
+
+@pytest.mark.parametrize(("over", "given"), [(-1, 50_00), (0, 50_00), (1, 49_99), (50_00, 0)])
+def test_a_gift_is_cut_to_what_the_card_may_hold_and_no_purchase_is_refused_for_it(over: int, given: int) -> None:
+    """5 % of 1000.00 with room for one fen more, for all, for one fen less, for none (W1, M11)."""
+    for effect in ('rebate = "rebates", share = "5/100", base = ["outside"]', 'grant = "rebates", amount = 50_00'):
+        programme = plan("[limits]\nbalance_max_fen = 500_00\n", rule("gift", effect, 'verb = "settle"'))
+        card = Card(programme)
+        card.do(core.Adjust("balance", 400_00 + over))
+        card.do(core.Sale("hold", [Line(50_00)], hold_seconds=600))  # what is held counts, and so does what is on the card itself
+        card.do(core.Load(20_00))
+        card.do(core.Arrive(), entry=2)
+        card.do(core.Adjust("balance", 50_00))
+        sold = card.buy(1000_00, stored_max_fen=0, explain=True)
+        assert (sold.granted("fen"), sold.net_fen) == (given, 1000_00)
+        told = receipt.explain(sold, programme, "en")
+        assert any(line.startswith("Cut by a cap:") for line in told) == (given < 50_00), told
+
+
+def test_what_a_gift_pays_of_a_debt_needs_no_room() -> None:
+    card = Card(plan("[limits]\nbalance_max_fen = 500_00\n", C03))
+    card.buy(1000_00)
+    card.buy(50_00)
+    card.refund(0)
+    card.do(core.Adjust("balance", 500_00))
+    assert card.account.owed_fen == 50_00
+    assert card.buy(2000_00, stored_max_fen=0).granted("fen") == 50_00
+    assert (card.account.owed_fen, card.purse("rebates")) == (0, 0)
+
+
+def test_a_captured_hold_leaves_the_room_that_it_took() -> None:
+    card = Card(plan("[limits]\nbalance_max_fen = 500_00\n", rule("gift", 'grant = "rebates", amount = 50_00', 'verb = "settle"')))
+    card.do(core.Adjust("balance", 500_00))
+    card.do(core.Sale("hold", [Line(100_00)], hold_seconds=600))
+    assert card.do(core.Capture(30_00), entry=1).granted("fen") == 30_00
+
+
+def test_joining_gives_once_in_the_life_of_a_card_unless_the_pack_is_stricter() -> None:
+    welcome = 'grant = "points", amount = 100'
+    for more in ("", "quota = [{ times = 1, per = 'life' }]", "quota = [{ units = 500, per = 'day' }]"):
+        card = Card(plan(rule("welcome", welcome, 'event = ["registration"]', more)))
+        card.event("registration")
+        assert card.purse("points") == 100
+        with pytest.raises(Declined, match="nothing"):
+            card.event("registration")
+    strict = ", ".join(f"{{ times = 1, per = '{per}' }}" for per in ("day", "week", "month"))
+    problems = pack.check(BASE + rule("welcome", welcome, 'event = ["registration"]', f"quota = [{strict}]"))
+    assert [problem.reason for problem in problems] == ["what happens once is given once: at most 2 quotas beside that"]
 
 
 @pytest.mark.parametrize(

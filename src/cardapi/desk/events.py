@@ -37,7 +37,9 @@ def happen(work: Work, request: Request, card: CardRow | None, name: str, key: s
     home = work.at(card.account_id >> ACCOUNT_BITS)
     if ("system", key) in home.keys or home.store.find_keys([("system", key)]):
         return
-    told = facts(work.record, work.registry, work.custody, request, version.asks, card.account_id) if version.asks else None
+    told = None
+    if version.asks:
+        told = facts(work.record, work.registry, work.custody, request, version.asks, card.account_id, version.programme)
     try:
         admit("event", card.state, card.state_from, card.valid_until, card.flags, work.at_s)
         settlement = decide(Snapshot(version.programme, home.account(card.account_id), facts=told), Event(name), work.at_us)

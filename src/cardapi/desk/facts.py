@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import msgspec
 
+from cardapi.coupons import model as coupon_model
 from cardapi.custody import Custody
 from cardapi.desk.request import Request
 from cardapi.members import model, profile
 from cardapi.people.registry import Registry
 from cardapi.store.port import Record
-from cardcore.settlement import Facts
+from cardcore.settlement import Facts, Programme
 
 WORD_MAX = 64  # characters of a tag, as `Facts` has it
 OF_MEMBER = frozenset({"birthday", "tag", "tag_not"})
@@ -21,7 +22,8 @@ _channel = msgspec.msgpack.Decoder(tuple[str, str]).decode
 
 
 def facts(
-    record: ReadRecord, registry: Registry, custody: Custody, request: Request, asks: frozenset[str], account_id: int
+    record: ReadRecord, registry: Registry, custody: Custody, request: Request, asks: frozenset[str], account_id: int,
+    programme: Programme | None = None,
 ) -> Facts | None:
     """Facts for a pack whose conditions ask for these words; None where it asks for none, which is what most packs do.
 
@@ -34,7 +36,22 @@ def facts(
     unit = registry.unit(request.unit)
     path = unit.path if unit is not None else ()
     store = next((name for name in reversed(path) if (above := registry.unit(name)) is not None and above.kind == "store"), request.unit)
-    return Facts(birthday=birthday, tags=tags, store=store, unit=request.unit, channel=_where(request))
+    stock = _stock(record, programme) if programme is not None and "stock" in asks else ()
+    return Facts(birthday=birthday, tags=tags, store=store, unit=request.unit, channel=_where(request), stock=stock)
+
+
+def _stock(record: ReadRecord, programme: Programme) -> list[str]:
+    """Coupons and gifts of the pack of which there is something left to give: without a `stock` always, of several things any of them.
+
+    Read when a decision is made, and no promise: what is given is counted exactly where it is given (`desk.coupons`).
+    """
+    left = []
+    for kind, terms in (*(("coupon", one) for one in programme.coupons), *(("gift", one) for one in programme.gifts)):
+        whats = [f"{terms['name']}:{item}" for item in terms.get("items", ())] or [terms["name"]]
+        kept = [record(coupon_model.STOCK, coupon_model.stock_name(programme.name, kind, what)) for what in whats if terms["stock"]]
+        if not kept or any(one is None or coupon_model.unpack_stock(one.body) < terms["stock"] for one in kept):
+            left.append(terms["name"])
+    return left
 
 
 def _member(record: ReadRecord, custody: Custody, account_id: int) -> tuple[tuple[int, int] | None, list[str]]:

@@ -157,7 +157,9 @@ def _decide(work: Work, request: Request, card: CardRow, account: Account, ticke
     if ticket is not None:
         return decide(_ticket_snapshot(work, card, ticket, request.verb, request), command, work.at_us), ()
     version = work.version(card)
-    told = facts(work.record, work.registry, work.custody, request, version.asks, card.account_id) if version.asks else None
+    told = None
+    if version.asks:
+        told = facts(work.record, work.registry, work.custody, request, version.asks, card.account_id, version.programme)
     lots: dict[str, int] | None = None
     claims: Claims = ()
     if type(command) is Sale and command.coupons:
@@ -246,7 +248,7 @@ def _ticket_snapshot(work: Work, card: CardRow, ticket: Entry, verb: str, reques
     version = work.version(card, named.programme_version)
     told = None
     if verb == "capture" and version.asks:  # what is given for the captured sale may ask for the member and the place
-        told = facts(work.record, work.registry, work.custody, request, version.asks, card.account_id)
+        told = facts(work.record, work.registry, work.custody, request, version.asks, card.account_id, version.programme)
     return Snapshot(
         version.programme, work.account(card.account_id), others=others, ticket=named, ticket_position=ticket.position,
         followers=followers, facts=told,

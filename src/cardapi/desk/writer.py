@@ -300,7 +300,7 @@ class Desk:
         assert first is not None, "it was found a moment ago"
         told = facts(
             lambda kind, name: store.records(kind, [name]).get(name), self._registry, self._custody, request, first.asks,
-            found[request.card].card.account_id,
+            found[request.card].card.account_id, first.programme,
         )  # fmt: skip
         programme, account = snapshots[0]
         lots: dict[str, int] | None = None

@@ -154,14 +154,18 @@ cdef int use_coupons(Programme programme, const Value* v, tuple coupons, tuple s
 
 
 # ------------------------------------------------------------------ taken back
-cdef int capture_coupon(Settlement s, const Rules* r, int posting, int64_t off_fen) except -1:
-    """If this posting ends what a hold kept of a coupon, the coupon is used, and its cost is posted now."""
+cdef int capture_coupon(Settlement s, const Rules* r, int posting, int64_t off_fen, int64_t held_fen) except -1:
+    """If this posting ends what a hold kept of a coupon, the coupon is used, and its cost is posted now: the share of what was captured."""
     cdef int purse = s.postings_[posting].purse
+    cdef int64_t borne
     if s.postings_[posting].unit == COUPON:
         s.postings_[posting].target = COUPON_USED
         if r.coupons[purse - PURSES_MAX].bearer != BEARER_STORE:
-            post_money(s, off_fen, COUPON_COST, SALES, R_COUPON)
-            s.postings_[s.n_postings - 1].purse = purse
+            # Rounding: floored, in favour of who bears it.
+            borne = cc_muldiv(off_fen, s.t.net_fen, held_fen) if held_fen else off_fen
+            if borne:
+                post_money(s, borne, COUPON_COST, SALES, R_COUPON)
+                s.postings_[s.n_postings - 1].purse = purse
     return 0
 
 

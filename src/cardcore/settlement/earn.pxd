@@ -12,18 +12,18 @@ from cardcore.settlement.model cimport (
     CUSTOMER, E_EARN, E_MILESTONE, E_OWED, LineOut, LOTS_MAX, OWED, POINTS, POINTS_ISSUE, Posting, R_EARN, Totals, Value,
 )
 from cardcore.settlement.rules cimport (
-    BASE_BONUS, BASE_FURTHER, BASE_OUTSIDE, BASE_PRINCIPAL, RULE_ACCRUE, RULE_CAP, RULE_MILESTONE, RULE_STEP, Rule, Rules, applies, expiry, first_of_group, fits,
+    BASE_BONUS, BASE_FURTHER, BASE_OUTSIDE, BASE_PRINCIPAL, RULE_ACCRUE, RULE_CAP, RULE_MILESTONE, RULE_STEP, Rule, Rules, applies, first_of_group, fits, lapse,
 )
 from cardcore.settlement.tender cimport D_LIMIT_EXCEEDED, OK, Work, add, note, same_lot
 
 
-cdef inline int64_t lapse(const Rules* r, int purse, int64_t at_s, Work* w) noexcept nogil:
-    """`expiry` of a purse, remembered: a batch asks for the same second again and again."""
+cdef inline int64_t lapse_known(const Rules* r, int purse, int64_t at_s, Work* w) noexcept nogil:
+    """`lapse`, remembered: a batch asks for the same second again and again."""
     cdef int months = r.purses[purse].months, days = r.purses[purse].days
     if r.purses[purse].first_use or (months == 0 and days == 0):
         return 0
     if w.memo_at_s != at_s or w.memo_months != months or w.memo_days != days or w.memo_offset_s != r.utc_offset_s:
-        w.memo_expiry = expiry(r, at_s, months, days)
+        w.memo_expiry = lapse(r, purse, at_s)
         w.memo_at_s, w.memo_months, w.memo_days, w.memo_offset_s = at_s, months, days, r.utc_offset_s
     return w.memo_expiry
 
@@ -51,7 +51,7 @@ cdef inline void grant_points(const Rules* r, const Value* v, int64_t points, in
         p.target = CUSTOMER
         p.target_account = v.account_id
         p.purse = purse
-        p.expires_at = lapse(r, purse, at_s, w)
+        p.expires_at = lapse_known(r, purse, at_s, w)
         p.role = R_EARN
         p.target_lot = same_lot(v, purse, p.amount, p.expires_at, 0, 0)
         if p.target_lot == 0:

@@ -12,7 +12,7 @@ from cardcore.settlement.counter cimport (
 )
 from cardcore.settlement.earn cimport earn
 from cardcore.settlement.fold cimport liability_change
-from cardcore.settlement.grant cimport give, give_all, within_caps
+from cardcore.settlement.grant cimport give, give_all, within_caps, within_room
 from cardcore.settlement.model cimport (
     Account, CUSTOMER, DRAWN, E_DRAW, E_PROMOTE, E_REBATE, EVENT, FEN, KEPT, Move, POINTS, POINTS_REDEEMED, Posting, R_DRAW, R_GRANT,
     R_REBATE, REVIEW, Value, new_settlement,
@@ -24,7 +24,7 @@ from cardcore.settlement.rules cimport (
 from cardcore.settlement.sale cimport copy_out, leave_work, take_work
 from cardcore.settlement.tender cimport OK, Work, add, money_after, note, points_after
 from cardcore.settlement.ticket cimport blank_totals
-from cardcore.settlement.value cimport settle_balances
+from cardcore.settlement.value cimport money_elsewhere, settle_balances
 
 from cardcore.errors import Declined
 
@@ -44,6 +44,7 @@ cdef Settlement decide_event(Snapshot snapshot, object command, int64_t at_us):
         w.n_postings = w.n_notes = 0
         w.cap_notes = 8192 if command.explain else 0
         w.next_lot, w.fact = v.next_lot, 0
+        w.elsewhere_fen = money_elsewhere(snapshot.account)
         w.t.after_money_fen = money_after(r, v.lots, v.n_lots, at_s)
         w.t.after_points = points_after(r, v.lots, v.n_lots, at_s)
         know(snapshot.facts, programme, "", command.name, &known)
@@ -115,7 +116,7 @@ cdef int give_periods(const Rules* r, Snapshot snapshot, int64_t at_s, Work* w) 
         # Rounding: the share is floored to a fen.
         due = min(cc_muldiv(ended.had[rule.counter], rule.share, rule.share_of), rule.max_fen) - ended.had[rule.given]
         if due > 0:
-            due = within_caps(r, ON_EVENT, rule.purse, v.tier, 0, 0, due, w)
+            due = within_caps(r, ON_EVENT, rule.purse, v.tier, 0, 0, within_room(r, v, due, w), w)
         if due <= 0:
             continue
         if w.cap_notes:
@@ -167,9 +168,12 @@ cdef int64_t draw(Programme programme, Snapshot snapshot, object command, int64_
         prize = prizes[place]
         if w.cap_notes:
             note(w, E_DRAW, i, -1, rule.units, POINTS, place, len(prizes))
-        if prize["amount"]:
+        left = prize["amount"]
+        if left and prize["purse"] >= 0 and r.purses[<int> prize["purse"]].unit == FEN:
+            left = within_room(r, v, left, w)
+        if left:
             months, days = prize["ends"] or (0, 0)
-            if give(r, v, prize["purse"], prize["award"], months, days, prize["ends"] is not None, prize["amount"], at_s, R_GRANT, w):
+            if give(r, v, prize["purse"], prize["award"], months, days, prize["ends"] is not None, left, at_s, R_GRANT, w):
                 raise Declined("limit_exceeded", limit=w.fact)
         return number
     return -1

@@ -5,6 +5,7 @@ from cardcore.settlement.model cimport LineOut, Posting, Value
 from cardcore.settlement.rules cimport Rule, Rules
 from cardcore.settlement.tender cimport Work
 
+cdef int64_t within_room(const Rules* r, const Value* v, int64_t amount, Work* w) noexcept nogil
 cdef int64_t within_caps(
     const Rules* r, int on, int purse, int tier, int64_t gross_fen, int64_t so_far, int64_t amount, Work* w
 ) noexcept nogil

@@ -7,14 +7,14 @@ from libc.stdint cimport int64_t, uint64_t
 
 from cardcore.money cimport AMOUNT_LIMIT, cc_muldiv
 from cardcore.settlement.counter cimport quota_left, use_quota
-from cardcore.settlement.earn cimport counted_fen, eligible_fen, lapse
+from cardcore.settlement.earn cimport counted_fen, eligible_fen
 from cardcore.settlement.fold cimport owed_of
 from cardcore.settlement.model cimport (
     AWARD, AWARD_ISSUE, AWARDED, BONUS_COST, CUSTOMER, E_CAP, E_GIFT, E_JUMP, E_OWED, E_REBATE, E_SCORE, ENTITLEMENT_ISSUE, FEN, LOTS_MAX, OWED,
     Posting, R_GRANT, R_REBATE, VISITS,
 )
 from cardcore.settlement.rules cimport (
-    RULE_CAP, RULE_GIFT, RULE_PROMOTE, RULE_REBATE, RULE_SCORE, Rule, Rules, applies, expiry, first_of_group, fits,
+    RULE_CAP, RULE_GIFT, RULE_PROMOTE, RULE_REBATE, RULE_SCORE, Rule, Rules, applies, expiry, first_of_group, fits, lapse,
 )
 from cardcore.settlement.tender cimport D_LIMIT_EXCEEDED, OK, Work, X_TOO_MANY_POSTINGS, add, note, same_lot
 
@@ -41,6 +41,26 @@ cdef int64_t within_caps(
         rule = &r.rules[r.by_effect[k]]
         if rule.purse == purse and rule.counter >= 0 and applies(rule, tier, gross_fen, w.truth):
             w.tally.gained[rule.counter] += left
+    return left
+
+
+cdef int64_t still_owed(const Value* v, const Work* w, int unit, int purse) noexcept nogil:
+    """What the account owes of a unit, less what this decision has paid of it."""
+    cdef int i
+    cdef int64_t owed = owed_of(v, unit, purse)
+    for i in range(w.n_postings if owed else 0):
+        if w.postings[i].target == OWED and w.postings[i].unit == unit and (unit == FEN or w.postings[i].purse == purse):
+            owed -= w.postings[i].amount
+    return owed
+
+
+cdef int64_t within_room(const Rules* r, const Value* v, int64_t amount, Work* w) noexcept nogil:
+    """What of value that is granted the card may still hold, beside what it pays of a debt (W1, M11): a purchase is not refused for a gift."""
+    cdef int64_t left = max(0, r.balance_max_fen - w.elsewhere_fen - w.t.after_money_fen) + still_owed(v, w, FEN, -1)
+    if left >= amount:
+        return amount
+    if w.cap_notes:
+        note(w, E_CAP, -1, -1, amount - left, FEN, amount, left)
     return left
 
 
@@ -78,16 +98,6 @@ cdef int64_t room_in(const Value* v, const Work* w, int64_t lot_id) noexcept nog
     return room
 
 
-cdef int64_t still_owed(const Value* v, const Work* w, int unit, int purse) noexcept nogil:
-    """What the account owes of a unit, less what this decision has paid of it."""
-    cdef int i
-    cdef int64_t owed = owed_of(v, unit, purse)
-    for i in range(w.n_postings if owed else 0):
-        if w.postings[i].target == OWED and w.postings[i].unit == unit and (unit == FEN or w.postings[i].purse == purse):
-            owed -= w.postings[i].amount
-    return owed
-
-
 cdef int give(
     const Rules* r, const Value* v, int purse, int award, int months, int days, int own_end, int64_t amount, int64_t at_s, int role, Work* w
 ) except -1 nogil:
@@ -118,7 +128,7 @@ cdef int give(
             return OK
     if unit == FEN:
         w.t.after_money_fen += amount
-    expires_at = expiry(r, at_s, months, days) if own_end else lapse(r, purse, at_s, w)
+    expires_at = expiry(r, at_s, months, days) if own_end else lapse(r, purse, at_s)
     # What counts from its first use is a lot each: two in one lot would start, and end, together (C06).
     if not r.purses[purse].first_use:
         lot_id = same_lot(v, purse, amount, expires_at, 0, 0)
@@ -196,7 +206,7 @@ cdef int give_all(
             amount = min(amount, quota_left(r, rule, &w.tally))
         if amount <= 0 or not first_of_group(rule, &acted):
             continue
-        amount = within_caps(r, on, rule.purse, v.tier, gross_fen, given_of(w, rule.purse), amount, w)
+        amount = within_caps(r, on, rule.purse, v.tier, gross_fen, given_of(w, rule.purse), within_room(r, v, amount, w), w)
         if amount == 0:
             continue
         use_quota(rule, amount, &w.tally)
@@ -217,7 +227,7 @@ cdef int give_all(
             continue
         unit = AWARD if rule.award >= 0 else r.purses[rule.purse].unit
         if unit == FEN:
-            amount = within_caps(r, on, rule.purse, v.tier, gross_fen, given_of(w, rule.purse), amount, w)
+            amount = within_caps(r, on, rule.purse, v.tier, gross_fen, given_of(w, rule.purse), within_room(r, v, amount, w), w)
             if amount == 0:
                 continue
         use_quota(rule, amount, &w.tally)

@@ -13,9 +13,9 @@ from cardcore.settlement.model cimport (
     ARRIVE, CLEAR, CUSTOMER, FEN, Hold, IN_FLIGHT, LOAD, Lot, ON_CARD, OPEN_HOLD, OPEN_LOAD, OPEN_PAY, OUTSIDE, PAY, Posting,
     R_CLEAR, R_LOAD, RETURN, SALES, UNLOAD, Value, new_settlement,
 )
-from cardcore.settlement.rules cimport ROLE_PRINCIPAL, Programme, Rules
+from cardcore.settlement.rules cimport ROLE_PRINCIPAL, Programme, Rules, lapse
 from cardcore.settlement.tender cimport select_lots
-from cardcore.settlement.value cimport credit, lapse, purse_with_role, settle_balances, whole_money
+from cardcore.settlement.value cimport credit, purse_with_role, settle_balances, whole_money
 
 from cardcore.errors import Declined
 

@@ -112,6 +112,19 @@ class Counters:
         return found
 
 
+    def once(self, table: Table, rule: str, quotas: list[tuple[int, bool, int]]) -> list[tuple[int, bool, int]]:
+        """These quotas, and once in the life of a card, as `{ times = 1, per = "life" }` says it, where they do not say more strictly."""
+        key = number(f"quota {rule}:times:life")
+        if any(self.out[counter]["number"] == key for counter, _, _ in quotas):
+            return quotas
+        if len(quotas) == QUOTAS_MAX:
+            table.wrong("quota", f"what happens once is given once: at most {QUOTAS_MAX - 1} quotas beside that")
+        self.out.append({
+            "name": f"quota {rule}", "number": key, "counts": "quota", "per": "life", "last": 1, "streak": False, "categories": None,
+        })  # fmt: skip
+        return [*quotas, (len(self.out) - 1, False, 1)]
+
+
 def number(meaning: str) -> int:
     """The number of a counter on accounts: made from its name and what it means, so that rules may come and go around it."""
     return zlib.crc32(meaning.encode()) % (2**31 - 1) + 1

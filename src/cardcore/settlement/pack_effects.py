@@ -32,6 +32,9 @@ _OF_VERB: Final[dict[str, tuple[str, ...]]] = {
     "settle": ("discount", "accrue", "milestone", "step", "gift", "rebate", "cap", "promote", "score", "deduct", "redeem"),
 }
 """Effects by what they may be about."""
+ONCE_EVENTS: Final = frozenset({"registration"})
+ONCE_GIVES: Final = frozenset({"accrue", "milestone", "gift", "promote", "score"})
+"""Joining happens once: what it gives is given once in a card's life, whoever is enrolled on it again (L08)."""
 _WHOLE: Final = ("bonus", "milestone", "cap", "promote", "period", "draw")
 """Effects that look at the whole ticket, top-up or event."""
 
@@ -62,6 +65,9 @@ def benefit(table: Table, context: Context) -> Normalised:
     rule["on"] = verb or ("event" if "event" in when.value else "")
     rule |= _EFFECTS[effects[0]](then, context, rule)
     rule["on"] = rule["on"] or ("topup" if rule["effect"] == "bonus" else "settle")
+    named = when.value.get("event")
+    if rule["effect"] in ONCE_GIVES and isinstance(named, list) and any(word in ONCE_EVENTS for word in named if isinstance(word, str)):
+        rule["quotas"] = context.counters.once(table, name, rule["quotas"])
     _check_verb(when, rule, context)
     _check_lines(when, rule)
     _check_counters(table, when, rule, context)

@@ -344,6 +344,11 @@ cdef int64_t floor_div(int64_t a, int64_t b) noexcept nogil
 cdef int days_in_month(int64_t year, int month) noexcept nogil
 cdef void civil(int64_t day, int64_t* year, int* month, int* dom) noexcept nogil
 cdef int64_t expiry(const Rules* r, int64_t at_s, int months, int days) noexcept nogil
+cdef inline int64_t lapse(const Rules* r, int purse, int64_t at_s) noexcept nogil:
+    """The end of what enters a purse now, 0 = never; what counts from its first use has none before it."""
+    return 0 if r.purses[purse].first_use else expiry(r, at_s, r.purses[purse].months, r.purses[purse].days)
+
+
 cdef int64_t void_after(const Rules* r, int purse, int64_t expires_at) noexcept nogil
 cdef int32_t local_day(const Rules* r, int64_t at_s) noexcept nogil
 

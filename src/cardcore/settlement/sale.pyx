@@ -17,6 +17,7 @@ from cardcore.settlement.predicate cimport Known, answer, know
 from cardcore.settlement.rules cimport Programme, Rules
 from cardcore.settlement.tender cimport close_work, open_lots, open_work, spend_stored
 from cardcore.settlement.ticket cimport decide_own, finish_sale, note_unmet, pay_own, price_own
+from cardcore.settlement.value cimport money_elsewhere
 
 from typing import NamedTuple
 
@@ -300,6 +301,8 @@ cdef Settlement decide_sale(Snapshot snapshot, Sale sale, int64_t at_us):
     w = take_work(snapshot, sale.n_lines)
     try:
         w.cap_notes = NOTES_MAX if sale.c.explain else 0
+        if r.gives:
+            w.elsewhere_fen = money_elsewhere(snapshot.account)
         if r.n_predicates:
             know(snapshot.facts, programme, sale.shortfall_tender, "", &known)
             answer(r, &known, at_s, w.truth)

@@ -67,8 +67,9 @@ cdef struct Work:
     int64_t memo_at_s
     int64_t memo_expiry
     int64_t fact
-    # The lot that is made next.
+    # The lot that is made next; money of the card that is not in its lots: held, in flight, on its own memory.
     int64_t next_lot
+    int64_t elsewhere_fen
     # What is true of the whole ticket (predicate.answer); the doorway sets it.
     uint64_t truth[PREDICATE_WORDS]
     # Where the account's counters stand; read only where the programme counts.

@@ -187,6 +187,35 @@ cdef inline int decide_own(const Rules* r, const Value* v, const SaleIn* sale, i
     return outcome if outcome else pay_own(r, v, sale, at_s, w)
 
 
+cdef inline int follow(
+    const Rules* r, const Value* v, const LineOut* lines, int n_lines, int64_t whole_fen, int64_t gross_fen, int64_t at_s, bint explain, Work* w
+) except -1 nogil:
+    """What follows a paid ticket: counters, points, what it gives, the tier. `whole_fen` is the net of its lines, w.t what was paid of it."""
+    cdef Totals* t = &w.t
+    cdef int outcome
+    if r.n_counters:
+        tally_ticket(r, lines, n_lines, whole_fen, t.net_fen - t.points_fen, &w.tally)
+        answer_reached(r, &w.tally, w.truth)
+    outcome = earn(r, v, 0, lines, n_lines, whole_fen, gross_fen, at_s, w)
+    if outcome:
+        return outcome
+    if r.gives:
+        outcome = give_all(r, v, 0, lines, n_lines, whole_fen, gross_fen, at_s, w)
+        if outcome:
+            return outcome
+    t.orders_delta = 1
+    t.spend_delta_fen = t.net_fen - t.points_fen
+    t.points_delta = t.points_earned
+    t.tier_after = max(v.tier, reached_tier(
+        r, v.spend_fen + t.spend_delta_fen, v.orders + 1, v.points_earned + t.points_delta))
+    if r.n_counters:
+        tally_amount(r, C_POINTS, t.points_earned, &w.tally)
+        t.tier_after = max(t.tier_after, tier_by_counters(r, &w.tally))
+    if t.tier_after != v.tier and explain:
+        note(w, E_PROMOTE, -1, -1, t.tier_after, FEN, v.tier, t.tier_after)
+    return OK
+
+
 cdef inline int finish_sale(const Rules* r, const Value* v, const SaleIn* sale, int64_t at_s, Work* w) except -1 nogil:
     """Steps 6 to 8: the shortfall, points, counters and tier, and the balances on the receipt."""
     cdef Totals* t = &w.t
@@ -211,26 +240,9 @@ cdef inline int finish_sale(const Rules* r, const Value* v, const SaleIn* sale, 
     t.tier_before = v.tier
     t.tier_after = v.tier
     if sale.verb != HOLD:
-        if r.n_counters:
-            tally_ticket(r, w.lines, sale.n_lines, t.net_fen, t.net_fen - t.points_fen, &w.tally)
-            answer_reached(r, &w.tally, w.truth)
-        outcome = earn(r, v, 0, w.lines, sale.n_lines, t.net_fen, t.gross_fen, at_s, w)
+        outcome = follow(r, v, w.lines, sale.n_lines, t.net_fen, t.gross_fen, at_s, sale.explain, w)
         if outcome:
             return outcome
-        if r.gives:
-            outcome = give_all(r, v, 0, w.lines, sale.n_lines, t.net_fen, t.gross_fen, at_s, w)
-            if outcome:
-                return outcome
-        t.orders_delta = 1
-        t.spend_delta_fen = t.net_fen - t.points_fen
-        t.points_delta = t.points_earned
-        t.tier_after = max(v.tier, reached_tier(
-            r, v.spend_fen + t.spend_delta_fen, v.orders + 1, v.points_earned + t.points_delta))
-        if r.n_counters:
-            tally_amount(r, C_POINTS, t.points_earned, &w.tally)
-            t.tier_after = max(t.tier_after, tier_by_counters(r, &w.tally))
-        if t.tier_after != v.tier and sale.explain:
-            note(w, E_PROMOTE, -1, -1, t.tier_after, FEN, v.tier, t.tier_after)
     else:
         # All that this hold keeps, further cards included: the open holds are part of the liability (M10).
         t.hold_fen = t.principal_fen + t.bonus_fen + t.further_fen

@@ -9,24 +9,22 @@ from libc.stdlib cimport malloc
 from libc.string cimport memcpy
 
 from cardcore.money cimport cc_muldiv
-from cardcore.settlement.claw cimport claw_back, claw_granted, collect_owed, undo
+from cardcore.settlement.claw cimport as_returned, claw_back, claw_granted, collect_owed, undo
 from cardcore.settlement.counter cimport (
-    answer_had, answer_reached, move_back, move_points_back, open_tally, put_moves, stepped, tally_amount, tally_ticket,
-    tier_after_return, tier_by_counters,
+    answer_had, move_back, move_points_back, open_tally, put_moves, stepped, tier_after_return,
 )
 from cardcore.settlement.coupon cimport capture_coupon, return_coupons
-from cardcore.settlement.earn cimport earn
-from cardcore.settlement.grant cimport give_all
 from cardcore.settlement.model cimport (
     CAPTURE, CUSTOMER, DEFERRED, E_RETURN, ENTITLEMENT_USED, EVENT, EXPIRE, F_REDEEM, FEN, GIFT_COST, GIVE, HELD, HOLD, LineOut, OUTSIDE,
     PASS, POINTS, POINTS_COST, POINTS_REDEEMED, R_COVER, R_DRAW, R_FURTHER, R_OUTSIDE, R_POINTS, R_REDEEM, R_RELEASE, R_STORED,
     REDEMPTION, REFUND, REVERSE, SALES, SETTLE, TOPUP, TRANSFER, ADJUST, VOID, Account, Lot, Posting, Value, new_settlement,
 )
 from cardcore.settlement.predicate cimport Known, answer, know
-from cardcore.settlement.rules cimport C_POINTS, ROLE_BONUS, Programme, Rules, reached_tier
+from cardcore.settlement.rules cimport ROLE_BONUS, Programme, Rules
 from cardcore.settlement.sale cimport leave_work, other_accounts, take_work
 from cardcore.settlement.tender cimport Work
-from cardcore.settlement.value cimport settle_all
+from cardcore.settlement.ticket cimport follow
+from cardcore.settlement.value cimport post_money, settle_all, whole_money
 
 from cardcore.errors import Declined, InvalidCommand
 from cardcore.money import allot
@@ -125,7 +123,7 @@ cdef int capture_tenders(Settlement s, const Rules* r, Settlement hold, int64_t 
     cdef const Posting* held
     cdef Posting* p
     if hold.t.points_fen:  # tender order: points before stored value, as in a settle
-        issuer_side(s, hold.t.points_fen, POINTS_COST, R_POINTS, -1)
+        post_money(s, hold.t.points_fen, POINTS_COST, SALES, R_POINTS)
     for i in range(hold.n_postings):
         held = &hold.postings_[i]
         take = held.amount
@@ -148,26 +146,14 @@ cdef int capture_tenders(Settlement s, const Rules* r, Settlement hold, int64_t 
             p.source = HELD
             p.target_account = 0
             p.target = SALES if held.unit == FEN else POINTS_REDEEMED if held.unit == POINTS else ENTITLEMENT_USED
-            capture_coupon(s, r, s.n_postings - 1, held.value_fen)
-        if held.role == R_COVER and held.value_fen:
-            issuer_side(s, held.value_fen, DEFERRED, R_COVER, held.line)
+            capture_coupon(s, r, s.n_postings - 1, held.value_fen, hold.t.net_fen)
+        if held.role == R_COVER:
+            post_money(s, held.value_fen, DEFERRED, SALES, R_COVER, held.line)
     for i in range(hold.n_lines):
-        if hold.lines_[i].flags & F_REDEEM and hold.lines_[i].covered_fen:
-            issuer_side(s, hold.lines_[i].covered_fen, GIFT_COST, R_REDEEM, hold.lines_[i].index)
-    if left:
-        issuer_side(s, left, OUTSIDE, R_OUTSIDE, -1)
-        s.t.outside_fen = left
-    return 0
-
-
-cdef int issuer_side(Settlement s, int64_t amount_fen, int source, int role, int line) except -1:
-    cdef Posting* p = s.add_posting()
-    p.amount = amount_fen
-    p.unit = FEN
-    p.source = source
-    p.target = SALES
-    p.role = role
-    p.line = line
+        if hold.lines_[i].flags & F_REDEEM:
+            post_money(s, hold.lines_[i].covered_fen, GIFT_COST, SALES, R_REDEEM, hold.lines_[i].index)
+    post_money(s, left, OUTSIDE, SALES, R_OUTSIDE)
+    s.t.outside_fen = left
     return 0
 
 
@@ -191,16 +177,13 @@ cdef int capture_earnings(Settlement s, Snapshot snapshot, Settlement hold, int6
         if r.n_counters:
             open_tally(r, snapshot.account.counters_, snapshot.account.n_counters, at_s, &w.tally)
             answer_had(r, &w.tally, w.truth)
-            tally_ticket(r, hold.lines_, hold.n_lines, hold.t.net_fen, s.t.net_fen - s.t.points_fen, &w.tally)
-            answer_reached(r, &w.tally, w.truth)
         w.next_lot = v.next_lot
-        if earn(r, v, 0, hold.lines_, hold.n_lines, hold.t.net_fen, hold.t.gross_fen, at_s, w) or (
-                r.gives and give_all(r, v, 0, hold.lines_, hold.n_lines, hold.t.net_fen, hold.t.gross_fen, at_s, w)):
+        if r.gives:
+            w.t.after_money_fen, w.elsewhere_fen = whole_money(r, as_returned(s, snapshot), at_s) - hold.t.hold_fen, 0
+        if follow(r, v, hold.lines_, hold.n_lines, hold.t.net_fen, hold.t.gross_fen, at_s, explain, w):
             raise Declined("limit_exceeded", limit=w.fact)
         s.t = w.t
         if r.n_counters:
-            tally_amount(r, C_POINTS, s.t.points_earned, &w.tally)
-            s.t.tier_after = tier_by_counters(r, &w.tally)
             put_moves(s, r, &w.tally)
         for i in range(w.n_postings):
             p = s.add_posting()
@@ -210,11 +193,6 @@ cdef int capture_earnings(Settlement s, Snapshot snapshot, Settlement hold, int6
                        w.notes[i].before, w.notes[i].after)
     finally:
         leave_work(w)
-    s.t.orders_delta = 1
-    s.t.spend_delta_fen = s.t.net_fen - s.t.points_fen
-    s.t.points_delta = s.t.points_earned
-    s.t.tier_after = max(v.tier, s.t.tier_after, reached_tier(
-        r, v.spend_fen + s.t.spend_delta_fen, v.orders + 1, v.points_earned + s.t.points_delta))
     return 0
 
 

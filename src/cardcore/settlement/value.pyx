@@ -19,7 +19,7 @@ from cardcore.settlement.model cimport (
 )
 from cardcore.settlement.predicate cimport Known, answer, know
 from cardcore.settlement.rules cimport (
-    C_CHARGED, C_TOPUPS, ON_TOPUP, PREDICATE_WORDS, ROLE_BONUS, ROLE_PRINCIPAL, RULE_BONUS, Programme, Rule, Rules, applies, expiry, first_of_group, void_after,
+    C_CHARGED, C_TOPUPS, ON_TOPUP, PREDICATE_WORDS, ROLE_BONUS, ROLE_PRINCIPAL, RULE_BONUS, Programme, Rule, Rules, applies, expiry, first_of_group, lapse, void_after,
 )
 from cardcore.settlement.tender cimport money_after, points_after, same_lot, select_lots
 
@@ -59,12 +59,6 @@ cdef Posting* credit(
     return p
 
 
-cdef int64_t lapse(const Rules* r, int purse, int64_t at_s) noexcept nogil:
-    if r.purses[purse].first_use:
-        return 0
-    return expiry(r, at_s, r.purses[purse].months, r.purses[purse].days)
-
-
 cdef int64_t rule_end(const Rules* r, const Rule* rule, int purse, int64_t at_s) noexcept nogil:
     """The end of what a rule grants: its own, else the purse's."""
     return expiry(r, at_s, rule.months, rule.days) if rule.own_end else lapse(r, purse, at_s)
@@ -86,17 +80,20 @@ cdef int settle_balances(const Rules* r, Settlement s, Account account, int64_t 
     return 0
 
 
-cdef int64_t whole_money(const Rules* r, Account account, int64_t at_s):
-    """All that one card's holder has: unexpired lots, what is held or in flight, and what is on the card's own memory.
-
-    A hold over several cards counts whole on the card that opened it.
-    """
-    cdef int64_t total = money_after(r, account.v.lots, account.v.n_lots, at_s) + account.v.on_card_fen
+cdef int64_t money_elsewhere(Account account) noexcept:
+    """Money of a card's holder that is not in its lots: held or in flight (a hold over several cards whole on the card that opened it),
+    and on the card's own memory."""
+    cdef int64_t total = account.v.on_card_fen
     cdef int i
     for i in range(account.n_holds):
         if account.holds_[i].kind not in (OPEN_UNLOAD, OPEN_PAY):  # which are still on the card
             total += account.holds_[i].amount_fen
     return total
+
+
+cdef int64_t whole_money(const Rules* r, Account account, int64_t at_s):
+    """All that one card's holder has, unexpired, wherever it is."""
+    return money_after(r, account.v.lots, account.v.n_lots, at_s) + money_elsewhere(account)
 
 
 cdef int settle_all(Snapshot snapshot, Settlement s, int64_t at_s) except -1:
@@ -242,7 +239,7 @@ cdef int sell_product(Settlement s, Programme programme, Account scratch, comman
     return 0
 
 
-cdef int post_money(Settlement s, int64_t amount_fen, int source, int target, int role) except -1:
+cdef int post_money(Settlement s, int64_t amount_fen, int source, int target, int role, int line=-1) except -1:
     """Money between two of the issuer's accounts; nothing for an amount of 0."""
     cdef Posting* p
     if amount_fen:
@@ -252,6 +249,7 @@ cdef int post_money(Settlement s, int64_t amount_fen, int source, int target, in
         p.source = source
         p.target = target
         p.role = role
+        p.line = line
     return 0
 
 
