@@ -57,7 +57,7 @@ def decrypt(cipher: str, key: bytes, data: bytes) -> bytes:
     return bytes(_engine(cipher, key).decrypt(data))
 
 
-def xor(a: bytes, b: bytes) -> bytes:
+def xor(a: bytes | bytearray, b: bytes | bytearray) -> bytes:
     """Exclusive or of two strings. Raises ValueError when their lengths differ."""
     if len(a) != len(b):
         raise ValueError("strings of one length")
@@ -69,10 +69,10 @@ def cbc_encrypt(cipher: str, key: bytes, iv: bytes, data: bytes) -> bytes:
     if cipher != "sm4" and len(data) > SHORT:
         kind, key = _kind(cipher, key)
         return bytes(kind.new(key, kind.MODE_CBC, iv).encrypt(data))
-    encrypt_block, size, out = _engine(cipher, key).encrypt, len(iv), bytearray()
+    encrypt_block, size, out, block = _engine(cipher, key).encrypt, len(iv), bytearray(), bytearray(iv)
     for start in range(0, len(data), size):
-        iv = encrypt_block(xor(iv, data[start : start + size]))
-        out += iv
+        encrypt_block(xor(block, data[start : start + size]), output=block)
+        out += block
     return bytes(out)
 
 

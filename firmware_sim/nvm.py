@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from pathlib import Path
 MAGIC = b"FSIM\x00\x00\x00\x01"
 COMMITTED = 0x5A
 _COMMIT, _LENGTH, _CRC, _ENTRIES = 8, 9, 13, 17
+_HEAD, _ENTRY = struct.Struct(">II"), struct.Struct(">IH")
 
 
 class PowerCut(Exception):
@@ -149,10 +151,10 @@ class Memory:
 
     def commit(self, writes: list[tuple[int, bytes]]) -> None:
         """Make all writes or none of them permanent. Raises `MemoryFull` before anything is written, and `PowerCut`."""
-        entries = b"".join(address.to_bytes(4, "big") + len(data).to_bytes(2, "big") + data for address, data in writes)
+        entries = b"".join([_ENTRY.pack(address, len(data)) + data for address, data in writes])
         if len(entries) > self.journal:
             raise MemoryFull("transaction larger than the journal")
-        self.write(_LENGTH, len(entries).to_bytes(4, "big") + zlib.crc32(entries).to_bytes(4, "big") + entries)
+        self.write(_LENGTH, _HEAD.pack(len(entries), zlib.crc32(entries)) + entries)
         self.write(_COMMIT, bytes((COMMITTED,)))
         self._apply(entries)
 
@@ -170,10 +172,10 @@ class Memory:
     def _apply(self, entries: bytes) -> None:
         at = 0
         while at < len(entries):
-            address = int.from_bytes(entries[at : at + 4], "big")
-            length = int.from_bytes(entries[at + 4 : at + 6], "big")
-            self.write(address, entries[at + 6 : at + 6 + length])
-            at += 6 + length
+            address, length = _ENTRY.unpack_from(entries, at)
+            at += _ENTRY.size
+            self.write(address, entries[at : at + length])
+            at += length
         self.write(_COMMIT, b"\x00")
 
 
@@ -240,7 +242,7 @@ class Transaction:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._index = dict(store._index)
+        self._index = store._index  # a copy from the first creation or deletion on
         self._writes: list[tuple[int, bytes]] = []
 
     def write(self, name: bytes, data: bytes, offset: int = 0) -> Transaction:
@@ -256,6 +258,7 @@ class Transaction:
         assert name[-1] != 0, "zeros pad names"
         assert name not in self._index, "a new name"
         store = self._store
+        self._part()
         used = {slot for slot, _, _ in self._index.values()}
         slot = next((s for s in range(store.slots) if s not in used), None)
         if slot is None:
@@ -272,9 +275,14 @@ class Transaction:
 
     def delete(self, name: bytes) -> Transaction:
         """Remove an object."""
+        self._part()
         slot, _, _ = self._index.pop(name)
         self._writes.append((self._store._table + slot * self._store.SLOT, bytes(self._store.SLOT)))
         return self
+
+    def _part(self) -> None:
+        if self._index is self._store._index:
+            self._index = dict(self._index)
 
     def commit(self) -> None:
         """Make it so. Raises `MemoryFull` (nothing changed) and `PowerCut` (before or after, known when power returns)."""

@@ -76,9 +76,12 @@ class SM4:
             rounds.append(k[3])
         self._rounds = tuple(rounds)
 
-    def encrypt(self, blocks: bytes) -> bytes:
-        """Encrypt whole blocks, each by itself."""
-        return self._run(blocks, self._rounds)
+    def encrypt(self, blocks: bytes, output: bytearray | None = None) -> bytes:
+        """Encrypt whole blocks, each by itself; also into `output`, as the ciphers of pycryptodome do."""
+        encrypted = self._run(blocks, self._rounds)
+        if output is not None:
+            output[:] = encrypted
+        return encrypted
 
     def decrypt(self, blocks: bytes) -> bytes:
         """Decrypt whole blocks, each by itself."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import struct
 import threading
@@ -136,26 +137,23 @@ class Slot:
 
 def _receive(link: socket.socket, awake_until: float) -> bytes | None:
     """One message, or None when the reader hung up between messages or within one. Sleeps for it from that time (perf_counter) on."""
-    head = _first(link, awake_until)
-    if len(head) < LENGTH.size:
-        rest = _receive_exactly(link, LENGTH.size - len(head)) if head else None
-        if rest is None:
-            return None
-        head += rest
+    _look_out(link, awake_until)
+    head = _receive_exactly(link, LENGTH.size)
+    if head is None:
+        return None
     if QUICKACK is not None:
         link.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
     (length,) = LENGTH.unpack(head)
     return _receive_exactly(link, length)
 
 
-def _first(link: socket.socket, awake_until: float) -> bytes:
-    """What there is of a length; nothing when the reader hung up."""
-    while time.perf_counter() < awake_until:
-        try:
-            return link.recv(LENGTH.size, socket.MSG_DONTWAIT)
-        except BlockingIOError:
+def _look_out(link: socket.socket, awake_until: float) -> None:
+    """Return when there is something to receive, at that time at the latest."""
+    if time.perf_counter() < awake_until:
+        coming = select.poll()
+        coming.register(link, select.POLLIN)
+        while not coming.poll(0) and time.perf_counter() < awake_until:
             os.sched_yield()  # whoever else wants this processor has it
-    return link.recv(LENGTH.size)
 
 
 def _receive_exactly(link: socket.socket, size: int) -> bytes | None:

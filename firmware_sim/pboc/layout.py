@@ -79,8 +79,8 @@ class Purse:
     @classmethod
     def read(cls, store: Store, p2: int) -> Purse:
         """The committed purse."""
-        raw = store.read(cls.name(p2))
-        return cls(*(int.from_bytes(raw[a:b], "big") for a, b in ((0, 4), (4, 6), (6, 8), (8, 11))))
+        raw, number = store.read(cls.name(p2)), int.from_bytes
+        return cls(number(raw[:4], "big"), number(raw[4:6], "big"), number(raw[6:8], "big"), number(raw[8:11], "big"))
 
     def pack(self) -> bytes:
         """Bytes in memory."""
@@ -93,12 +93,11 @@ class Purse:
 
     def moved(self, delta: int, *, online: bool, overdraw_limit: int | None = None) -> Purse:
         """The purse after a transaction."""
-        return replace(
-            self,
-            balance=self.balance + delta,
-            online_counter=self.online_counter + online,
-            offline_counter=self.offline_counter + (not online),
-            overdraw_limit=self.overdraw_limit if overdraw_limit is None else overdraw_limit,
+        return Purse(
+            self.balance + delta,
+            self.online_counter + online,
+            self.offline_counter + (not online),
+            self.overdraw_limit if overdraw_limit is None else overdraw_limit,
         )
 
 

@@ -195,8 +195,8 @@ def _settle(card: PurseCard, pending: Pending, after: Purse, counter: int, stamp
         record = _u(logged, 2) + _u(after.overdraw_limit, 3) + pending.amount + bytes((pending.kind,)) + pending.terminal + stamp
         log.append(transaction, record)
     transaction.write(Proof.NAME, Proof(pending.kind, counter, mac, tac).pack())
-    capp = File.find(card.store, CAPP_FILE)
     for number, record in pending.cached:
+        capp = File.find(card.store, CAPP_FILE)
         assert capp is not None, "records are cached only for a file that is there"
         capp.write(transaction, record, (number - 1) * capp.record_size)
     transaction.commit()

@@ -23,7 +23,7 @@ class Suite:
 
     def diversify(self, key: bytes, factor: bytes) -> bytes:
         """DK = E(MK, F) || E(MK, NOT F); with SM4 both halves are one block."""
-        return ciphers.encrypt(self._block, key, factor + bytes(b ^ 0xFF for b in factor))
+        return ciphers.encrypt(self._block, key, factor + ciphers.xor(factor, b"\xff" * len(factor)))
 
     def chain(self, key: bytes, factors: Iterable[bytes]) -> bytes:
         """Diversify level by level, outermost factor first."""

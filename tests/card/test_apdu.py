@@ -6,36 +6,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cardcore.card import Answer, CardRefused, Command, InvalidApdu, UnexpectedAnswer, exchange, meaning, require, tries_left
-from cardcore.card.apdu import FOLLOW_UPS_MAX
+from cardcore.card import Answer, CardRefused, Command, InvalidApdu, UnexpectedAnswer, meaning, require, tries_left
+from cardcore.card.dialogue import FOLLOW_UPS_MAX, ToCard, transmit
 
 HEAD = (0x80, 0x50, 0x01, 0x02)
 
 
 @pytest.mark.parametrize(
-    ("data", "expected", "extended", "case", "form"),
+    ("data", "expected", "extended", "form"),
     [
-        (0, 0, False, 1, "80500102"),
-        (0, 1, False, 2, "8050010201"),
-        (0, 255, False, 2, "80500102FF"),
-        (0, 256, False, 2, "8050010200"),
-        (0, 257, True, 2, "80500102000101"),
-        (0, 65535, True, 2, "8050010200FFFF"),
-        (0, 65536, True, 2, "80500102000000"),
-        (1, 0, False, 3, "8050010201D1"),
-        (255, 0, False, 3, "80500102FF" + "D1" * 255),
-        (256, 0, True, 3, "80500102000100" + "D1" * 256),
-        (65535, 0, True, 3, "8050010200FFFF" + "D1" * 65535),
-        (1, 256, False, 4, "8050010201D100"),
-        (255, 255, False, 4, "80500102FF" + "D1" * 255 + "FF"),
-        (1, 257, True, 4, "80500102000001D10101"),
-        (256, 1, True, 4, "80500102000100" + "D1" * 256 + "0001"),
-        (65535, 65536, True, 4, "8050010200FFFF" + "D1" * 65535 + "0000"),
+        (0, 0, False, "80500102"),
+        (0, 1, False, "8050010201"),
+        (0, 255, False, "80500102FF"),
+        (0, 256, False, "8050010200"),
+        (0, 257, True, "80500102000101"),
+        (0, 65535, True, "8050010200FFFF"),
+        (0, 65536, True, "80500102000000"),
+        (1, 0, False, "8050010201D1"),
+        (255, 0, False, "80500102FF" + "D1" * 255),
+        (256, 0, True, "80500102000100" + "D1" * 256),
+        (65535, 0, True, "8050010200FFFF" + "D1" * 65535),
+        (1, 256, False, "8050010201D100"),
+        (255, 255, False, "80500102FF" + "D1" * 255 + "FF"),
+        (1, 257, True, "80500102000001D10101"),
+        (256, 1, True, "80500102000100" + "D1" * 256 + "0001"),
+        (65535, 65536, True, "8050010200FFFF" + "D1" * 65535 + "0000"),
     ],
 )
-def test_each_case_at_its_limits(data, expected, extended, case, form):
+def test_each_case_at_its_limits(data, expected, extended, form):
     command = Command(*HEAD, b"\xd1" * data, expected)
-    assert (command.case, command.is_extended) == (case, extended)
+    assert command.is_extended == extended
     assert command.encode() == bytes.fromhex(form)
     assert Command.decode(bytes.fromhex(form)) == Command(*HEAD, b"\xd1" * data, expected, extended)
 
@@ -74,7 +74,7 @@ commands = st.builds(Command, octet, octet, octet, octet, st.binary(max_size=300
 def test_round_trip(command):
     decoded = Command.decode(command.encode())
     assert decoded.encode() == command.encode()
-    assert (decoded.data, decoded.expected, decoded.case) == (command.data, command.expected, command.case)
+    assert (decoded.data, decoded.expected) == (command.data, command.expected)
 
 
 @given(st.binary(max_size=40))
@@ -102,10 +102,11 @@ class Card:
         self.sent: list[str] = []
 
     def run(self, command: Command) -> Answer:
-        dialogue = exchange(command)
+        dialogue = transmit(command)
         question = next(dialogue)
         while True:
-            self.sent.append(question.encode().hex().upper())
+            assert isinstance(question, ToCard)
+            self.sent.append(question.command.encode().hex().upper())
             try:
                 question = dialogue.send(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
             except StopIteration as done:

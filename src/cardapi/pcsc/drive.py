@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from cardapi.pcsc.errors import CardSilent, OutcomeUnknown
 from cardcore.card import Answer
-from cardcore.card.dialogue import Dialogue, Intend, ToCard, ToSam
+from cardcore.card.dialogue import Dialogue, Intend, ToCard
 
 Result = TypeVar("Result")
 TAP_S = 20.0
@@ -57,19 +57,18 @@ def drive(
                 result: Result = done.value
                 return result
             answer, failed = None, None
-            match question:
-                case ToCard(command):
-                    if time.monotonic() > deadline:
-                        raise CardSilent(f"the card was not done after {within_s:g} s")
-                    answer = Answer.decode(line.transmit(command.encode()))
-                case Intend(intent):
-                    intend(intent)
-                    intended = True
-                case ToSam(request):
-                    try:
-                        answer = module(request)
-                    except Exception as error:  # the dialogue may have something to put right first
-                        failed = error
+            if isinstance(question, ToCard):
+                if time.monotonic() > deadline:
+                    raise CardSilent(f"the card was not done after {within_s:g} s")
+                answer = Answer.decode(line.transmit(question.command.encode()))
+            elif isinstance(question, Intend):
+                intend(question.intent)
+                intended = True
+            else:
+                try:
+                    answer = module(question.request)
+                except Exception as error:  # the dialogue may have something to put right first
+                    failed = error
     except Exception as error:
         if not intended:
             raise

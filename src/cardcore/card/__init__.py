@@ -17,7 +17,7 @@ from cardcore.card import (
     seals,
     value_block,
 )
-from cardcore.card.apdu import Answer, Command, exchange
+from cardcore.card.apdu import Answer, Command
 from cardcore.card.errors import CardError, CardRefused, InvalidApdu, InvalidValueBlock, OtherCard, UnexpectedAnswer
 from cardcore.card.status import meaning, require, tries_left
 
@@ -34,7 +34,6 @@ __all__ = [
     "desfire_issue",
     "desfire_station",
     "desfire_value",
-    "exchange",
     "issue_seals",
     "meaning",
     "psam",

@@ -1,19 +1,16 @@
-"""Command and answer APDUs in their short and extended forms, and the two follow-ups of the T=0 protocol. ISO/IEC 7816-4:2013, 5.1.
+"""Command and answer APDUs in their short and extended forms, and what an answer says of a follow-up. ISO/IEC 7816-4:2013, 5.1.
 
 Pure values: sending is the business of a link. Instruction bytes are not judged, since DESFire uses some that ISO reserves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from cardcore.card.errors import InvalidApdu, UnexpectedAnswer
+from cardcore.card.errors import InvalidApdu
 
 DATA_SHORT_MAX, EXPECTED_SHORT_MAX = 255, 256
 DATA_MAX, EXPECTED_MAX = 65_535, 65_536
-FOLLOW_UPS_MAX = 300
-"""Follow-ups of one command: 65,536 octets in answers of 256, and room for a length asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +29,9 @@ class Command:
     extended: bool = False
 
     def __post_init__(self) -> None:
-        if any(type(octet) is not int or not 0 <= octet <= 0xFF for octet in (self.cla, self.ins, self.p1, self.p2)):
-            raise InvalidApdu("CLA, INS, P1 and P2 are octets")
+        for octet in (self.cla, self.ins, self.p1, self.p2):
+            if type(octet) is not int or not 0 <= octet <= 0xFF:
+                raise InvalidApdu("CLA, INS, P1 and P2 are octets")
         if len(self.data) > DATA_MAX:
             raise InvalidApdu(f"a command carries at most {DATA_MAX} octets", octets=len(self.data))
         if type(self.expected) is not int or not 0 <= self.expected <= EXPECTED_MAX:
@@ -42,27 +40,23 @@ class Command:
             raise InvalidApdu("a command without data and answer has no extended form")
 
     @property
-    def case(self) -> int:
-        """1: neither data nor answer, 2: answer, 3: data, 4: both."""
-        return 1 + (self.expected > 0) + 2 * (len(self.data) > 0)
-
-    @property
     def is_extended(self) -> bool:
         """Whether the extended form is used: because it was asked for or because a length needs it."""
         return self.extended or len(self.data) > DATA_SHORT_MAX or self.expected > EXPECTED_SHORT_MAX
 
     def encode(self) -> bytes:
         """The octets on the line."""
-        head = bytes((self.cla, self.ins, self.p1, self.p2))
-        if self.case == 1:
+        head, data, expected = bytes((self.cla, self.ins, self.p1, self.p2)), self.data, self.expected
+        if not data and not expected:
             return head
         if not self.is_extended:
-            body = bytes([len(self.data)]) + self.data if self.data else b""
+            if data:
+                head += bytes((len(data),)) + data
             # Le 00 stands for 256.
-            return head + body + (bytes([self.expected & 0xFF]) if self.expected else b"")
-        body = len(self.data).to_bytes(2, "big") + self.data if self.data else b""
+            return head + bytes((expected & 0xFF,)) if expected else head
+        body = len(data).to_bytes(2, "big") + data if data else b""
         # The octet 00 before Lc, or before Le when there is no data; Le 00 00 stands for 65,536.
-        return head + b"\x00" + body + ((self.expected & 0xFFFF).to_bytes(2, "big") if self.expected else b"")
+        return head + b"\x00" + body + ((expected & 0xFFFF).to_bytes(2, "big") if expected else b"")
 
     @staticmethod
     def decode(octets: bytes) -> Command:
@@ -123,26 +117,3 @@ class Answer:
     def right_length(self) -> int:
         """The length to repeat the command with after 6Cxx (00 stands for 256), else 0."""
         return (self.status & 0xFF or EXPECTED_SHORT_MAX) if self.status >> 8 == 0x6C else 0
-
-
-def exchange(command: Command) -> Generator[Command, Answer, Answer]:
-    """One command to its end: yields what to send, takes what came back, returns the whole answer.
-
-    61xx is followed by GET RESPONSE, 6Cxx by the command with the right length (ISO/IEC 7816-4, 5.3.4). Raises UnexpectedAnswer
-    when a card asks without end: a card may not keep a station busy for ever (F4).
-    """
-    collected = b""
-    sent = command
-    for _ in range(FOLLOW_UPS_MAX):
-        answer = yield sent
-        if answer.right_length and not answer.data:
-            sent = replace(sent, expected=answer.right_length)
-            continue
-        collected += answer.data
-        if not answer.remaining:
-            return Answer(collected, answer.status)
-        if len(collected) > EXPECTED_MAX:
-            break
-        # GET RESPONSE keeps the logical channel of the command, not its secure messaging.
-        sent = Command(command.cla & 0x03 if command.cla < 0x80 else 0x00, 0xC0, 0x00, 0x00, expected=answer.remaining)
-    raise UnexpectedAnswer("the card asks for one follow-up after the other")

@@ -7,12 +7,15 @@ it answers (control T). When the card is torn out it closes the generator; what 
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
-from cardcore.card.apdu import Answer, Command, exchange
+from cardcore.card.apdu import EXPECTED_MAX, Answer, Command
 from cardcore.card.errors import UnexpectedAnswer
 from cardcore.card.status import require
+
+FOLLOW_UPS_MAX = 300
+"""Follow-ups of one command: 65,536 octets in answers of 256, and room for a length asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +58,24 @@ def ask(command: Command, *good: int, octets: int | None = None) -> Dialogue[byt
 
 
 def transmit(command: Command) -> Dialogue[Answer]:
-    """One command with its follow-ups, whatever the status word."""
-    inner = exchange(command)
-    question = next(inner)
-    while True:
-        answer = yield ToCard(question)
-        try:
-            question = inner.send(answer)
-        except StopIteration as done:
-            whole: Answer = done.value
-            return whole
+    """One command with its follow-ups, whatever the status word.
+
+    61xx is followed by GET RESPONSE, 6Cxx by the command with the right length (ISO/IEC 7816-4, 5.3.4). Raises UnexpectedAnswer
+    when a card asks without end: a card may not keep a station busy for ever (F4).
+    """
+    collected = b""
+    sent = command
+    for _ in range(FOLLOW_UPS_MAX):
+        answer: Answer = yield ToCard(sent)
+        high = answer.status >> 8
+        if high == 0x6C and not answer.data:
+            sent = replace(sent, expected=answer.right_length)
+            continue
+        if high != 0x61:
+            return Answer(collected + answer.data, answer.status) if collected else answer
+        collected += answer.data
+        if len(collected) > EXPECTED_MAX:
+            break
+        # GET RESPONSE keeps the logical channel of the command, not its secure messaging.
+        sent = Command(command.cla & 0x03 if command.cla < 0x80 else 0x00, 0xC0, 0x00, 0x00, expected=answer.remaining)
+    raise UnexpectedAnswer("the card asks for one follow-up after the other")
