@@ -322,7 +322,11 @@ class SqliteStore:
         self._begun = False
         if self._keeper is None:
             self._keeper = log.LogKeeper(self.path, lambda: connect(self.path))
-        self._keeper.committed(2 + 2 * written + 4 * len(batch.records))
+        pages = 2 + 2 * written + 4 * len(batch.records)
+        if batch.cleared:
+            # One entry changes many accounts. Its records lie beside each other: about 290 octets a row, its key and its part of the body.
+            pages += len(batch.accounts) + len(batch.cleared) // 14
+        self._keeper.committed(pages)
 
     def _tend(self) -> None:
         """What the log asks for, while no transaction is open."""
