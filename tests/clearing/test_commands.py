@@ -40,7 +40,9 @@ def test_a_batch_is_cleared_once_and_its_cases_are_closed(shop: Path, tmp_path: 
     assert first["outcomes"] == {"accepted": 3, "bad_mac": 1, "replayed": 1}
     assert first["accepted_fen"] == 30_00
     assert (first["state"]["received"], first["state"]["sealed"], first["state"]["cases"]) == (5, 5, 2)
-    assert told("clear", file, "--data", shop) == first, "the same piece has the same key"
+    assert first["posted_now_fen"] == 30_00
+    assert told("clear", file, "--data", shop) == {**first, "posted_now_fen": 0}, "the same piece has the same key"
+    assert "posted now ¥0.00, and ¥30.00 was posted already; of this batch in all 3 records" in call("clear", file, "--data", shop).stdout
     with file.open("r+b") as handle:
         handle.truncate(72 * 6)
     again = told("clear", file, "--data", shop)

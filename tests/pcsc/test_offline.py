@@ -283,6 +283,20 @@ def test_the_command(pcscd: Daemon, path: Path):
     assert (left(card), proven(path)) == (6250, 3750)
 
 
+@pytest.mark.parametrize("profile", ["fm1208", "transit-sm4"])
+def test_the_command_pays_with_purses_of_another_make(pcscd: Daemon, path: Path, profile: str):
+    """Keys diversified by issuer and serial, and SM4 keys: what is sent to the module is as the card's make has it."""
+    words = ("reader", "pay", "12.50", "--reader", pcscd.reader, "--sam", pcscd.second, "--batch", path, "--json", "--wait", "60")
+    card, sam = build.purse_card(profile=profile, balance=10_000), build.purchase_sam(profile=profile)
+    with pcscd.holding(sam, second=True, seen=False), pcscd.holding(card):
+        pcscd.sees(pcscd.second, card=True)
+        assert "[unknown_profile]" in call(*words, "--profile", "desfire-ev2", check=False).stderr
+        if profile == "fm1208":
+            assert "[card_refused]" in call(*words, check=False).stderr, "a key of another card"
+        paid = json.loads(call(*words, "--profile", profile).stdout)
+        assert (paid["outcome"], paid["balance_fen"], paid["in_flight"]) == ("paid", 8750, 0)
+
+
 @pytest.mark.parametrize("when", ["before the card acts", "after it"])
 def test_the_service_is_killed_under_a_debit(pcscd: Daemon, own_pcscd: Pcscd, path: Path, when: str):
     """pcscd dies while the card pays, and comes back: card and module have lost their power, the till goes on by proof."""

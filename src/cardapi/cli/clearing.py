@@ -12,7 +12,7 @@ import typer
 
 from cardapi.cli.group import group
 from cardapi.cli.options import DEFAULT_DATA, DataDir, Json, Key, Operator, Token, Url
-from cardapi.cli.service import Service, reach
+from cardapi.cli.service import Refused, Service, reach
 from cardapi.cli.show import Mistake, details, emit_json, listing, note, progress, say, table, yuan
 
 app = group("Cases: what clearing could not accept, and what sequences of records show.")
@@ -56,7 +56,12 @@ def clear(
         details(f"Batch {told['batch']}", told, as_json=as_json)
         return
     with reach(data, url=url, token=token, operator=operator) as service, progress("records", content.count) as advance:
+        before = _status(service, told["batch"])
         told |= _upload(service, file, content, advance)
+        after = _status(service, told["batch"])
+    if after is not None:  # an answer that was given before tells of then
+        told["state"] = after
+        told["posted_now_fen"] = after["accepted_fen"] - (before["accepted_fen"] if before is not None else 0)
     if as_json:
         emit_json(told)
         return
@@ -68,9 +73,29 @@ def clear(
         rows.append(("repeated", f"{told['repeated']:,}", "known already, and came out the same"))
     table("What became of them", ["outcome", "records", "meaning"], rows, right=["records"])
     state = told["state"]
-    say(f"posted now {yuan(told['accepted_fen'])}; of this batch in all {state['accepted']:,} records, {yuan(state['accepted_fen'])}")
+    say(f"{_posted(told)}; of this batch in all {state['accepted']:,} records, {yuan(state['accepted_fen'])}")
     if state["cases"]:
         note(f"{state['cases']:,} records of this batch are cases: cardcore case list")
+
+
+def _status(service: Service, batch: str) -> dict[str, Any] | None:
+    """What has come of a batch; None for one of which nothing has come, or that is not the caller's to see any more."""
+    try:
+        found: dict[str, Any] = service.do("clearingStatus", path={"clearing": batch})
+    except Refused as error:
+        if error.code != "not_found":
+            raise
+        return None
+    return found
+
+
+def _posted(told: dict[str, Any]) -> str:
+    """What of the accepted records this run has posted, and what an earlier one had."""
+    now = told.get("posted_now_fen")
+    if now is None:
+        return f"posted {yuan(told['accepted_fen'])}, now or before"
+    known = max(0, told["accepted_fen"] - now)
+    return f"posted now {yuan(now)}" + (f", and {yuan(known)} was posted already" if known else "")
 
 
 def _seal(file: Path) -> None:

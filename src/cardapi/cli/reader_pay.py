@@ -19,15 +19,18 @@ from cardapi.cli.show import Mistake, emit_json, note, say, yuan
 if TYPE_CHECKING:
     from cardapi.pcsc.blocked import BlockedCards
     from cardapi.pcsc.offline import Paid, Till
+    from cardcore.card.purse import Make
 
 Sam = Annotated[str, typer.Option("--sam", envvar="CARDCORE_SAM", help="Pay off line: the reader with the till's purchase module.")]
 Batch = Annotated[Path | None, typer.Option("--batch", help="Off line: the clearing batch to add the purchase to; made when absent.")]
 
 Offset = Annotated[str, typer.Option("--utc-offset", help="Off line: the till's local time, as the terminal number is assigned with.")]
+Profile = Annotated[str, typer.Option("--profile", help="Off line: the make of the till's purse cards: pboc2-3des, fm1208, transit-sm4.")]
 
 
 def pay(
     amount: Yuan, sam: Sam = "", batch: Batch = None, blocked: List = None, list_age: ListAge = 0, utc_offset: Offset = "+08:00",
+    profile: Profile = "pboc2-3des",
     reader: ReaderName = "", wait: Wait = 60, data: DataDir = DEFAULT_DATA, url: Url = "", token: Token = "", terminal: Terminal = "",
     key_version: KeyVersion = 1, as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -46,7 +49,7 @@ def pay(
         now, listed = int(datetime.now(UTC).timestamp()), blocked or reader_blocked.beside(batch)
         cards = reader_blocked.current(listed, now, data=data, url=url, terminal=terminal, version=key_version)
         reader_blocked.need_young(cards, now, list_age)
-        _offline(amount, sam, batch, cards, _zone(utc_offset), reader, wait, as_json=as_json)
+        _offline(amount, sam, batch, cards, _zone(utc_offset), _make(profile), reader, wait, as_json=as_json)
         return
     where = {"data": data, "url": url, "token": token, "terminal": terminal, "version": key_version}
     reader_online.run({"purpose": "pay", "amount_fen": amount}, reader, wait, where, as_json=as_json)
@@ -61,17 +64,28 @@ def _zone(offset: str) -> timezone:
     return timezone(-shift if match[1] == "-" else shift)
 
 
+def _make(profile: str) -> Make:
+    """How the purses of a profile are spoken to. Raises Mistake unknown_profile."""
+    from cardapi.media.profiles import PROFILES, PurseProfile
+
+    found = PROFILES.get(profile)
+    if not isinstance(found, PurseProfile):
+        names = ", ".join(name for name, each in PROFILES.items() if isinstance(each, PurseProfile))
+        raise Mistake("unknown_profile", f"{profile!r} is no make of purse cards: {names}")
+    return found.make
+
+
 def _offline(
-    amount: int, sam: str, batch: Path, cards: BlockedCards | None, zone: timezone, reader: str, wait: float, *, as_json: bool
+    amount: int, sam: str, batch: Path, cards: BlockedCards | None, zone: timezone, make: Make, reader: str, wait: float, *, as_json: bool
 ) -> None:
     from cardapi.pcsc.offline import Module, Till
     from cardapi.pcsc.tap import tap
 
     module_reader = choose(sam)
     card_reader = choose(reader, without=module_reader)
-    with Till(Module(module_reader), batch, datetime.now(zone), cards) as till:
+    with Till(Module(module_reader, make), batch, datetime.now(zone), cards) as till:
         purchase = till.purchase(amount, lambda: datetime.now(zone))
-        paid: Paid = tap(card_reader, purchase.offer, wait_s=wait, note=note)
+        paid: Paid = tap(card_reader, purchase.offer, wait_s=wait, note=note, make=make)
         _tell(till, paid, amount, as_json=as_json)
 
 
