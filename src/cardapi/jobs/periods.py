@@ -122,17 +122,30 @@ class Rankings:
                 _done(context, version, due)
 
     def _rank(self, context: Context, version: ProgrammeVersion, ranking: dict[str, object], start: str) -> int:
+        """Tell the best. Who they are is kept before anybody is told: a return between a kill and the next start moves no place."""
+        name = f"ranked:{version.programme.name}:{ranking['name']}"
+        kept = load(context.store, name)
+        if kept.day != start:
+            kept = JobState(start, "ranked", " ".join(self._best(context, version, ranking)))
+            context.desk.keep([to_record(name, kept)])
+        requests = [
+            context.request("event", f"job:ranking:{version.programme.name}:{ranking['name']}:{start}:{place}", card=number,
+                            command=Event(f"{ranking['name']}-{place}"))
+            for place, number in enumerate(kept.cursor.split(), 1)
+        ]  # fmt: skip
+        return len(context.do(requests)) if requests else 0
+
+    @staticmethod
+    def _best(context: Context, version: ProgrammeVersion, ranking: dict[str, object]) -> list[str]:
+        """Numbers of the cards that had most in the period that ended, the first first; of equals the older account."""
         counter, top = int(str(ranking["counter"])), int(str(ranking["top"]))
         best: list[tuple[int, int, str]] = []
         for part in chunks(context.store.accounts(), ACCOUNTS_A_STEP):
             values = {row.account_id: ended_value(version.programme, Account.unpack(row.state), counter, context.now()) for row in part}
-            counted = [account_id for account_id, value in values.items() if value > 0]
+            # Accounts come by age, and of equals the older one is before: only who has more than the last of the best is looked up.
+            least = best[-1][0] if len(best) == top else 0
+            counted = [account_id for account_id, value in values.items() if value > least]
             cards = context.store.read_accounts(counted).values() if counted else ()
             own = [found.card for found in cards if found.card.programme == version.programme.name and found.card.state == "active"]
             best = nlargest(top, [*best, *((values[card.account_id], -card.account_id, card.number) for card in own)])
-        requests = [
-            context.request("event", f"job:ranking:{version.programme.name}:{ranking['name']}:{start}:{place}", card=number,
-                            command=Event(f"{ranking['name']}-{place}"))
-            for place, (_, _, number) in enumerate(best, 1)
-        ]  # fmt: skip
-        return len(context.do(requests)) if requests else 0
+        return [number for _, _, number in best]

@@ -1,0 +1,116 @@
+"""Goal: every job of a night that is killed at any of its durable writes, and started again, ends as the one that nobody killed (F6).
+Method: two shops that lived the same; in one the process dies before and after each write, one write later each time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cardapi.desk import Desk, Request
+from cardapi.jobs import expiry, inactivity, notices, periods
+from cardcore.settlement import Reverse
+from tests.jobs.test_many import JOBS, Night
+from tests.jobs.test_periods import at
+from tests.support import sized
+
+MEMBERS = 5
+RESTART_EACH = sized(6, 1)  # deaths for one whole start of the shop; the job begins anew after each
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (expiry, periods, notices):
+        monkeypatch.setattr(module, "ACCOUNTS_A_STEP", 2)
+    for module in (inactivity, notices):
+        monkeypatch.setattr(module, "MEMBERS_A_STEP", 1)
+
+
+def dying(real: Callable[..., Any], left: list[int]) -> Callable[..., Any]:
+    """A write that is the last thing its process does when `left` is used up: not done, or done and nobody knows."""
+
+    def write(*args: Any) -> Any:
+        if left[0] == 0:
+            raise Killed
+        left[0] -= 1
+        answer = real(*args)
+        if left[0] == 0:
+            raise Killed
+        left[0] -= 1
+        return answer
+
+    return write
+
+
+def run_killed(night: Night, name: str) -> int:
+    """Run a job until nothing kills it any more; how often it was killed."""
+    for after in range(200):
+        left = [after]
+        with pytest.MonkeyPatch.context() as patch:
+            for write in ("keep", "call_many"):
+                patch.setattr(Desk, write, dying(getattr(Desk, write), left))
+            try:
+                night.till.shop.background.jobs.run(name)
+            except Killed:
+                pass
+            else:
+                return after
+        if after % RESTART_EACH == 0:
+            night.till.reopen()
+    raise AssertionError("the job never came to its end")
+
+
+def outcome(night: Night) -> list[Any]:
+    """Accounts, members and messages: all that jobs change, but for the places of entries and the words of sealed rows."""
+    store = night.till.shop.store.reader()
+    members = [record.body for record in store.all_records("member")]
+    messages = [record.id for record in store.all_records("message")]
+    return [[account.pack() for account in night.accounts()], members, messages]
+
+
+def test_every_job_that_is_killed_ends_like_the_one_that_is_not(tmp_path: Path) -> None:
+    whole, killed = Night(tmp_path / "whole", MEMBERS), Night(tmp_path / "killed", MEMBERS)
+    deaths = dict.fromkeys(JOBS, 0)
+    for day in ("2026-12-05 00:30:00", "2028-01-01 00:30:00"):
+        for night in (whole, killed):
+            at(night.till, day)
+        for name in JOBS:
+            whole.run(name)
+            deaths[name] += run_killed(killed, name)
+            assert outcome(killed) == outcome(whole), (day, name)
+    assert min(deaths.values()) >= 6, f"the deaths did not reach every job: {deaths}"
+    assert outcome(whole)[2], "nobody was told anything"
+    for night in (whole, killed):
+        night.till.sound()
+        night.till.shop.close()
+
+
+def test_a_ranking_stands_though_a_return_comes_between_a_kill_and_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first place was told, its holder's score went; nobody is told two places, and no place is told twice."""
+    night = Night(tmp_path / "shop", MEMBERS)
+    at(night.till, "2027-01-01 00:30:00")
+    first = night.cards[0]
+    scored = next(entry for entry in night.till.shop.store.reader().journal(0) if entry.verb == "event" and entry.card == first)
+    together = Desk.call_many
+
+    def one_only(desk: Desk, requests: list[Request]) -> list[Any]:
+        """In a shop of several partitions one commit does not hold all of a job's requests."""
+        together(desk, requests[:1])
+        raise Killed
+
+    monkeypatch.setattr(Desk, "call_many", one_only)
+    with pytest.raises(Killed):
+        night.till.shop.background.jobs.run("rankings")
+    monkeypatch.setattr(Desk, "call_many", together)
+    night.till.done("reverse", card=first, ref=scored.position, command=Reverse())
+    assert run_killed(night, "rankings") >= 2
+    told = [entry for entry in night.till.shop.store.reader().journal(0) if entry.client_key.startswith("job:ranking:")]
+    assert [entry.card for entry in told] == night.cards[:3], "of equals the older card, as it was when the period ended"
+    night.till.sound()
+    night.till.shop.close()
