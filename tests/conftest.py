@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests import leftovers
 from tests.support import IN_CI, LONG, sized
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 # Properties are tried on the same examples in every quick run; the long run looks elsewhere each time and prints how to repeat.
 settings.register_profile("cardcore", max_examples=sized(100, 2_000), derandomize=not LONG, deadline=None, database=None, print_blob=True)
 settings.load_profile("cardcore")
+
+
+def pytest_configure() -> None:
+    leftovers.begin()
 
 
 def skipped_reasons(reporter: TerminalReporter) -> dict[str, int]:

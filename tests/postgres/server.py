@@ -5,15 +5,14 @@ from __future__ import annotations
 import atexit
 import itertools
 import shutil
-import tempfile
 from functools import cache
-from pathlib import Path
 
 import pytest
 
 from cardapi.store import postgres
 from cardapi.store.port import StoreError
 from cardapi.store.postgres_local import DATABASE, OWNER, ROLE, LocalServer, programs
+from tests import leftovers
 from tests.support import IN_CI
 
 # Small and quiet; what makes a commit durable stays on, as the store asks for it. Shared memory lies in the data directory, where
@@ -38,10 +37,7 @@ def needs_postgres() -> None:
 @cache
 def server() -> LocalServer:
     """Started at the first use, stopped and removed with the process. In memory where the machine has room for that."""
-    shared = Path("/dev/shm")
-    place = shared if shared.is_dir() and shutil.disk_usage(shared).free > 1 << 30 else None
-    room = Path(tempfile.mkdtemp(prefix="cardcore-pg-", dir=place))
-    room.chmod(0o755)
+    room = leftovers.room("pg")
     local = LocalServer(room / "server", SETTINGS)
 
     def end() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from cardapi.store import postgres
 from cardapi.store.port import StoreError
 from cardapi.store.postgres_local import OWNER, LocalServer
 from cardapi.store.postgres_safety import UnsafeServer
+from tests import leftovers
 from tests.desk.till import Till
 from tests.postgres.life import Life, context, judge_journal
 from tests.postgres.pair import Pair, until
@@ -37,10 +37,7 @@ def laid() -> Iterator[Callable[[int, str], Pair]]:
     made: list[Pair] = []
 
     def lay(standbys: int, names: str) -> Pair:
-        shared = Path("/dev/shm")
-        room = Path(tempfile.mkdtemp(prefix="cardcore-failover-", dir=shared if shared.is_dir() else None))
-        room.chmod(0o755)
-        made.append(Pair(room, standbys, names))
+        made.append(Pair(leftovers.room("failover"), standbys, names))
         return made[-1]
 
     yield lay

@@ -155,6 +155,27 @@ def lines(fen: int) -> list[dict[str, int]]:
     return [{"amount_fen": fen}]
 
 
+class Racer(Client):
+    """Wants the last money of a card: once, with one key, at one process and then at the next."""
+
+    def __init__(self, stage: Stage, number: int, card: str) -> None:
+        super().__init__(stage, f"racer-{number}")
+        self._number, self._card = number, card
+
+    def run(self) -> None:
+        try:
+            for turn in range(2):
+                at = self.stage.services[(self._number + turn) % len(self.stage.services)]
+                one = Asked(f"{self.name}-1", "settle", self._card, 30)
+                _, answer = self.send("POST", "/v1/settle", {"card": self._card, "lines": lines(30)}, one.key, at=at)
+                one.told = told(answer)
+                self.history.append(one)
+        except BaseException as error:
+            self.stage.trouble.append(f"{self.name}, at {self.doing}: {error!r}")
+        finally:
+            self._hang_up()
+
+
 class Till(Client):
     """Sales, batches, holds, refunds, top-ups and transfers on the cards that everybody uses."""
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,11 +25,12 @@ from cardapi.store.port import Store
 from cardcore.errors import CardcoreError
 from cardcore.settlement import Account
 from firmware_sim import build
+from tests import leftovers
 from tests.desk.history import effects_of, judge
 from tests.desk.preload import compiled
 from tests.desk.till import PLAIN
 from tests.postgres.server import needs_postgres
-from tests.soak.client import PATIENCE_S, Client, Office, Stage, Tapper, Till
+from tests.soak.client import PATIENCE_S, Client, Office, Racer, Stage, Tapper, Till
 from tests.soak.service import Service
 from tests.soak.stores import Shop, embedded, on_server
 from tests.support import LONG, sized
@@ -38,7 +38,7 @@ from tests.support import LONG, sized
 SEED = 20_261_122
 SOAK_S = int(os.environ.get("CARDCORE_SOAK_S", "600")) if LONG else 0  # 0: each fault once
 BETWEEN = sized(30, 300)  # answers between two faults
-TILLS = sized(4, 8)
+TILLS, RACERS = sized(4, 8), sized(16, 64)
 CARDS, MONEY_FEN = 8, 5_000
 LONG_ONLY = {"PostgreSQL is restarted", "ENOSPC under PostgreSQL"}  # each ends both processes, and their starts cost most of the time
 CLIENTS = {"terminal:till-1", "operator:admin", "operator:manager", "system"}
@@ -119,6 +119,7 @@ def laid_out(shop: Shop) -> tuple[Stage, list[Client], dict[str, int]]:
     for service in shop.services:  # what one process was told counts in the others within a second
         for name in people:
             until(stage, f"{service.name} knows the programme and {name}", partial(knows, maker, service, name))
+    last_money(stage, card(100))
     stage.cards = [card(MONEY_FEN) for _ in range(CARDS)]
     clients = [*(Till(stage, f"till-{number}") for number in range(TILLS)), Office(stage, "office"), tapper(1), tapper(2)]
     return stage, clients, dict.fromkeys(stage.cards, MONEY_FEN)
@@ -148,6 +149,22 @@ def fault_after_fault(shop: Shop, stage: Stage) -> list[str]:
             happened.append(name)
     answers(stage, "after the last fault")
     return happened
+
+
+def has_both(racer: Racer) -> bool:
+    return len(racer.history) == 2
+
+
+def last_money(stage: Stage, card: str) -> None:
+    """Many clients at once at all processes, and 100 fen: three get their 30, and each key has one answer (O1, O2, M4)."""
+    racers = [Racer(stage, number, card) for number in range(RACERS)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        until(stage, f"{racer.name} has its two answers", partial(has_both, racer))
+    answers = [{one.told for one in racer.history} for racer in racers]
+    assert all(len(each) == 1 for each in answers), "a key had two answers"
+    assert sum(each.pop().endswith("applied") for each in answers) == 3
 
 
 def soak(shop: Shop) -> None:
@@ -201,9 +218,7 @@ def library(tmp_path: Path) -> Path:
 @pytest.fixture
 def shared() -> Iterator[Path]:
     """A folder that PostgreSQL's user may enter."""
-    place = Path("/dev/shm")
-    room = Path(tempfile.mkdtemp(prefix="cardcore-soak-", dir=place if place.is_dir() else None))
-    room.chmod(0o755)
+    room = leftovers.room("soak")
     yield room
     shutil.rmtree(room, ignore_errors=True)
 
