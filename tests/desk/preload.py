@@ -70,6 +70,11 @@ class Faults:
         """Calls that failed since `fail`."""
         return self._get("fired")
 
+    @property
+    def clock_s(self) -> int:
+        """How far the wall clock of these processes is from the real one."""
+        return self._get("shift_s")
+
     def step_clock(self, seconds: int) -> None:
         """Set the wall clock of these processes so far from the real one."""
         self._put("shift_s", seconds)

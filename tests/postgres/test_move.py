@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 from collections.abc import Iterator
 from importlib import import_module
 from multiprocessing.reduction import DupFd
@@ -159,7 +158,7 @@ def test_a_move_is_killed_and_done_again(tmp_path: Path, database: Database) -> 
         os.close(writing)
         for _ in range(rng.randrange(1, 3)):
             os.read(reading, 1)
-        os.kill(life.pid, signal.SIGKILL)
+        life.kill()  # unless it ended before that
         life.join()
         os.close(reading)
         till.shop = open_shop(till.directory)

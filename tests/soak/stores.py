@@ -25,7 +25,8 @@ from tests.soak.service import Service
 Until = Callable[[str, Callable[[], object]], None]
 """Waits for something that comes by itself, and says what did not."""
 
-STEPS_S = (0, 90, 1_800, 3_600)  # ahead of the time at which the shop was made; from one to another it goes back too
+STEPS_S = (-60, 90, 1_800)
+AHEAD_MAX_S = 6 * 3_600  # never behind the time at which the shop was made: nothing of it would be valid yet
 
 
 class Shop:
@@ -56,7 +57,8 @@ class Shop:
 
     def step_clock(self, rng: random.Random, until: Until) -> None:
         del until
-        rng.choice(self.services).faults.step_clock(rng.choice(STEPS_S))
+        faults = rng.choice(self.services).faults
+        faults.step_clock(min(AHEAD_MAX_S, max(0, faults.clock_s + rng.choice(STEPS_S))))
 
     @staticmethod
     def disk(faults: Faults, reason: int, rng: random.Random, until: Until) -> None:
