@@ -3,7 +3,8 @@
 psycopg writes a list value by value through Python; a batch of 1,000 entries has 22,000 values. Here a column is one
 `struct` call or one join. Format: number of dimensions, flags, element type, length, lower bound, then each value with its
 length in front (PostgreSQL source, `array_recv`). Entries are one array of rows instead: for the server 22 arrays are 22 lists to
-take apart side by side, which is half of an insert's work (`record_recv`: number of fields, then type, length, value of each).
+take apart side by side, which is half of an insert's work (`record_recv`: number of fields, then type, length, value of each);
+`postgres_composites` lays it out.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 from cardapi.store.port import Entry
+from cardapi.store.postgres_composites import composites
 
 _HEAD = struct.Struct(">iiIii")
 _LENGTH = struct.Struct(">i").pack
@@ -85,41 +87,18 @@ def _joined(kind: int, values: Sequence[bytes]) -> bytes:
 
 # Types made in a database have other numbers in each; the server (14 and later) takes any beyond its own for any other.
 _MADE = 1 << 16
-_ROW = struct.Struct(">iiiiiiqiiq").pack
-_NUMBER = struct.Struct(">iiq").pack
-_FIELD = struct.Struct(">ii").pack
+_INT4 = 23
+_NUMBERS = {"position", "at_us", "account_id", "ref", "prior", "liability_fen"}
+_BYTES = {"fingerprint", "further", "body", "mac"}
+# The type `entry_row` has the fields of `Entry` in their order.
+_ENTRY = tuple(
+    _INT4 if name == "partition" else _INT8 if name in _NUMBERS else _BYTEA if name in _BYTES else _TEXT for name in Entry.__struct_fields__
+)
 
 
 def entries(rows: Sequence[Entry]) -> Entries:
-    """Raises struct.error, UnicodeEncodeError, TypeError for what no column takes."""
-    parts: list[bytes] = [_HEAD.pack(1, 0, _MADE, len(rows), 1)]
-    for row in rows:
-        packed = _entry(row)
-        parts += (_LENGTH(len(packed)), packed)
-    return Entries(b"".join(parts))
-
-
-def _entry(row: Entry) -> bytes:
-    """The fields in the order of the type `entry_row`, which is the order of `Entry`."""
-    parts: list[bytes] = [_ROW(22, 23, 4, row.partition, _INT8, 8, row.position, _INT8, 8, row.at_us)]
-    for word in (row.verb, row.outcome, row.code):
-        _put(parts, _TEXT, word.encode())
-    parts.append(_NUMBER(_INT8, 8, row.account_id))
-    for word in (row.card, row.client, row.client_key):
-        _put(parts, _TEXT, word.encode())
-    _put(parts, _BYTEA, row.fingerprint)
-    for word in (row.unit, row.terminal, row.operator, row.approver, row.reason):
-        _put(parts, _TEXT, word.encode())
-    parts += (_NUMBER(_INT8, 8, row.ref), _NUMBER(_INT8, 8, row.prior))
-    _put(parts, _BYTEA, row.further)
-    parts.append(_NUMBER(_INT8, 8, row.liability_fen))
-    _put(parts, _BYTEA, row.body)
-    _put(parts, _BYTEA, row.mac)
-    return b"".join(parts)
-
-
-def _put(parts: list[bytes], kind: int, value: bytes) -> None:
-    parts += (_FIELD(kind, len(value)), value)
+    """Raises OverflowError, UnicodeEncodeError, TypeError for what no column takes."""
+    return Entries(composites(_MADE, _ENTRY, list(rows)))
 
 
 class _AsIs(Dumper):

@@ -61,7 +61,7 @@ def columns_of(batch: Batch) -> list[tuple[str, Sequence[Any]]]:
         if put := [row for row in batch.documents if row[2]]:
             columns.append((sql.UPSERT_DOCUMENTS, document_columns(put)))
         columns += records.steps(batch.records)
-    except (ValueError, TypeError, struct.error) as error:
+    except (ValueError, TypeError, OverflowError, struct.error) as error:
         raise StoreError(f"a row cannot be written: {error}") from error
     return columns
 
