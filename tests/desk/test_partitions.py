@@ -15,6 +15,7 @@ from cardapi.ids import home
 from cardapi.reports.trial import trial_balance
 from cardcore.settlement import Refund, Reverse, Transfer
 from tests.desk.till import PLAIN, Till
+from tests.members.till import referrals_are_paid_once
 
 PARTITIONS = 4
 REBATE = """
@@ -74,3 +75,8 @@ def test_what_a_customer_owes_is_no_liability(till: Till) -> None:
         till.done("refund", card=one, ref=sale.position, partition=sale.partition, command=Refund())
     till.sound()
     assert trial_balance(till.shop.store.reader())["ok"]
+
+
+def test_a_referral_is_paid_once_whatever_partitions_the_friends_live_in(till: Till) -> None:
+    referrals_are_paid_once(till, [till.shop.desk])
+    till.sound()
