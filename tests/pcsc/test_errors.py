@@ -4,9 +4,11 @@ Method: a scripted binding in place of `smartcard.scard`, since a real service c
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 import threading
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,8 +53,8 @@ def bound(monkeypatch: pytest.MonkeyPatch) -> Any:
     [(0x8010001D, "pcsc_no_service"), (0x8010001E, "pcsc_no_service"), (0x8010006A, "pcsc_no_permission"), (0x8010002E, "no_reader"),
      (0x80100014, "pcsc_failure")],
 )  # fmt: skip
-def test_no_context(bound: Any, monkeypatch: pytest.MonkeyPatch, result: int, code: str):
-    monkeypatch.setattr(errors, "SOCKET", SimpleNamespace(exists=lambda: False))
+def test_no_context(bound: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, result: int, code: str):
+    monkeypatch.setattr(errors, "SOCKET", tmp_path / "none")
     bound(SCardEstablishContext=[result, 0])
     with pytest.raises(errors.PcscError) as raised:
         Context()
@@ -61,10 +63,23 @@ def test_no_context(bound: Any, monkeypatch: pytest.MonkeyPatch, result: int, co
     assert len(raised.value.advice) > 20
 
 
-def test_a_socket_that_may_not_be_written_is_a_matter_of_permission(bound: Any, monkeypatch: pytest.MonkeyPatch):
+def test_a_socket_that_may_not_be_written_is_a_matter_of_permission(bound: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """And one that may be is not: a service that ends takes its socket away at any moment."""
+    place = tmp_path / "pcscd.comm"
+    monkeypatch.setattr(errors, "SOCKET", place)
     bound(SCardEstablishContext=[0x8010001D, 0])
-    monkeypatch.setattr(errors, "SOCKET", SimpleNamespace(exists=lambda: True))
-    monkeypatch.setattr("os.access", lambda *_: False)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(place))
+        with pytest.raises(errors.NoService):
+            Context()
+    opened = os.open
+
+    def refuse(path: Any, *how: Any, **more: Any) -> int:
+        if path == place:
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *how, **more)
+
+    monkeypatch.setattr("os.open", refuse)
     with pytest.raises(errors.NoPermission):
         Context()
 

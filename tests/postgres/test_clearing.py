@@ -1,6 +1,6 @@
 """Off-line purchases in a shop whose cards live in several partitions: one commit for all of them, and the same outcome as anywhere.
 
-Method: the hostile batch of `tests.clearing` on a server with four partitions, whole, in pieces, twice and by two processes at once; its
+Method: the hostile batch of `tests.clearing` on a server with four partitions, whole, in pieces, twice and from three threads at once; its
 outcomes are those written by hand, and the books are verified after each.
 """
 
@@ -68,7 +68,7 @@ def test_one_upload_for_cards_of_every_partition(yard: Yard) -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_the_hostile_batch_in_any_pieces_by_two_processes(yard: Yard, seed: int) -> None:
+def test_the_hostile_batch_in_any_pieces_from_three_threads(yard: Yard, seed: int) -> None:
     expected = hostile(yard)
     records = forms(yard, expected)
     rng = random.Random(seed)

@@ -159,6 +159,17 @@ class PcscFailure(PcscError):
 def failure(scard: Any, result: int, doing: str) -> PcscError:
     """The error for a PC/SC result other than success; `doing` says what was tried."""
     kind = _failures(scard).get(result, PcscFailure)
-    if kind is NoService and SOCKET.exists() and not os.access(SOCKET, os.W_OK):
+    if kind is NoService and _shut_out():
         kind = NoPermission
     return kind(f"{doing}: {scard.SCardGetErrorMessage(result).rstrip('.')}", result=f"{result & 0xFFFFFFFF:08X}")
+
+
+def _shut_out() -> bool:
+    """Whether the service's socket is there and not for this user. Asked in one step, since it comes and goes with the service."""
+    try:
+        os.close(os.open(SOCKET, os.O_WRONLY | os.O_NONBLOCK))
+    except PermissionError:
+        return True
+    except OSError:  # a socket is not for opening (ENXIO), which is found out after the permission; or it is not there
+        pass
+    return False

@@ -60,7 +60,7 @@ class StillOpen(PcscError):
     """A purchase of this card was torn and the card cannot tell any more what became of it."""
 
     code = "card_transaction_open"
-    advice = "it stays in flight for a person to settle; nothing more is taken from this card here"
+    advice = "it stays in flight until the card can prove it; nothing more is taken from this card here"
 
 
 class WrongModule(PcscError):
