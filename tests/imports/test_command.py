@@ -23,16 +23,20 @@ def test_check_ask_run_show_undo(data: Path, tmp_path: Path) -> None:
     assert checked["ok"]
     assert (checked["totals"]["principal_fen"], checked["totals"]["points"]) == (sum(n * 100 + 50 for n in range(1, 8)), 28)
     where = ["--data", str(data)]
-    asked = json.loads(call("import", "ask", "old", old, "--programme", "mall-vip", "--points-rate", "1/10", *where, "--json").stdout)
+    call("import", "ask", "old", old, "--programme", "mall-vip", "--points-rate", "1/10", *where)
     refused = call("import", "run", "old", old, "--points-rate", "1/10", *where, check=False)
     assert (refused.returncode, "not_found" in refused.stderr) == (1, True)
-    approve(data, asked["approval_id"])
+    approve(data, "old")
     ran = json.loads(call("import", "run", "old", old, "--points-rate", "1/10", *where, "--json").stdout)
     assert ran["import"]["state"] == "closed"
     assert ran["import"]["found"] == ran["import"]["expected"]
     assert "is closed" in call("import", "show", "old", *where).stdout
     taking = json.loads(call("import", "undo", "old", *where, "--json").stdout)
-    approve(data, taking["approval_id"])
+    assert taking["approval_id"]
+    alone = call("import", "approve", "old", *where, check=False)
+    assert "[maker_is_checker]" in alone.stderr
+    approve(data, "old")
+    assert "[nothing_to_approve]" in call("import", "approve", "old", "--as", "second", *where, check=False).stderr
     undone = json.loads(call("import", "undo", "old", *where, "--json").stdout)
     assert undone["import"]["state"] == "undone"
     assert json.loads(call("verify", *where, "--json").stdout)["ok"]
@@ -48,8 +52,7 @@ def approve(data: Path, name: str) -> None:
         if shop.registry.operator("second") is None:
             body = {"id": "second", "name": "Second", "password": "a long enough password", "role": "admin", "unit": "issuer"}
             service.do("createOperator", body)
-    with inside(open_shop(data), "second") as service:
-        service.do("approve", {}, path={"approval": name})
+    call("import", "approve", name, "--as", "second", "--data", str(data))
 
 
 def test_a_bad_file_ends_with_its_problems(tmp_path: Path) -> None:

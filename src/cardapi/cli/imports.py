@@ -87,6 +87,25 @@ def ask(
     details("Import asked for", asked, as_json=as_json)
 
 
+@app.command()
+def approve(
+    name: Name,
+    reason: Reason = "the totals agree",
+    data: DataDir = DEFAULT_DATA, url: Url = "", token: Token = "", operator: Operator = "", key: Key = "", as_json: Json = False,
+) -> None:  # fmt: skip
+    """Approve an import, or taking it back, that somebody else asked for."""
+    with reach(data, url=url, token=token, operator=operator) as service:
+        waiting = [
+            row["id"] for row in service.pages("listApprovals", "approvals")
+            if row["state"] == "pending" and row["operation"] in ("createImport", "undoImport")
+            and name in (row["body"].get("id"), row["path"].get("import"))
+        ]  # fmt: skip
+        if not waiting:
+            raise Mistake("nothing_to_approve", f"nobody asked for an import {name!r}, or it is approved already")
+        done = service.do("approve", {"reason": reason}, key=key, path={"approval": waiting[-1]})
+    details("Approved", done, as_json=as_json)
+
+
 def _sound(file: Path, columns: list[str], rate: str, encoding: str) -> Checked:
     found = _read(file, columns, rate, encoding)
     if found.problems:

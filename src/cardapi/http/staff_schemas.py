@@ -144,6 +144,7 @@ class ApprovalView(Told):
     expires_at: int
     outcome: str
     entry: str
+    path: dict[str, str]  # what the address named: the card, member or import it is about
 
 
 class PendingApproval(Told):
