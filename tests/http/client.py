@@ -52,13 +52,14 @@ class Client:
     ) -> Reply:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         path, _, query = target.partition("?")
-        sent = {"content-type": "application/json", "content-length": str(len(data)), **(headers or {})}
+        sent = {"content-type": "application/json", "content-length": str(len(data)), "x-request-id": "of-the-test"}
+        sent |= {name.lower(): value for name, value in (headers or {}).items()}
         if method == "GET":
             del sent["content-type"]
         scope = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http", "path": path,
             "raw_path": quote(path).encode(), "query_string": query.encode(), "root_path": "", "client": ("127.0.0.1", 1),
-            "server": ("test", 80), "headers": [(k.lower().encode(), v.encode("latin-1")) for k, v in sent.items()],
+            "server": ("test", 80), "headers": [(k.encode(), v.encode("latin-1")) for k, v in sent.items()],
         }  # fmt: skip
         size = max(1, -(-len(data) // chunks))
         parts = [data[at : at + size] for at in range(0, len(data), size)] or [b""]

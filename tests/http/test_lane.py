@@ -111,7 +111,8 @@ def shape(answer: bytes) -> tuple[bytes, list[bytes], bytes]:
 
 
 def request(path: str, body: bytes, headers: dict[str, str], method: str = "POST", version: str = "1.1") -> bytes:
-    lines = [f"{method} {path} HTTP/{version}", "Host: shop", f"Content-Length: {len(body)}", *(f"{k}: {v}" for k, v in headers.items())]
+    always = {"Host": "shop", "X-Request-Id": "of-the-test", "Content-Length": str(len(body))}
+    lines = [f"{method} {path} HTTP/{version}", *(f"{k}: {v}" for k, v in {**always, **headers}.items())]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
@@ -382,7 +383,7 @@ class Reading:
 
 
 SAMPLE = (
-    b"POST /v1/settle HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nIdempotency-Key: 0198c0de\r\n"
+    b"POST /v1/settle HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Request-Id: a-1\r\nContent-Type: application/json\r\nIdempotency-Key: 0198c0de\r\n"
     b"Authorization: Cardcore-HMAC terminal=till-1,version=1,time=1,nonce=0123456789abcdef,mac=00\r\nContent-Length: 13\r\n\r\n"
     b'{"card":"12"}'
 )
@@ -413,7 +414,7 @@ def test_a_plain_head_reads_as_the_server_reads_it() -> None:
         if found is None:
             continue
         taken += 1
-        target, authorization, key, media, body = found
+        target, authorization, key, media, request_id, body = found
         reading = Reading()
         parser = httptools.HttpRequestParser(reading)
         parser.feed_data(bytes(data))
@@ -424,6 +425,7 @@ def test_a_plain_head_reads_as_the_server_reads_it() -> None:
         assert (parser.get_method(), parser.get_http_version(), reading.url, reading.body) == (b"POST", "1.1", target, body), data
         named = (headers.get(b"authorization", b""), headers.get(b"idempotency-key", b""), headers.get(b"content-type", b""))
         assert named == (authorization, key, media), data
+        assert headers.get(b"x-request-id", b"") == request_id, data
     assert 2_000 < taken < 19_000
 
 

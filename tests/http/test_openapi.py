@@ -157,6 +157,7 @@ def test_both_doors_answer_the_same(chain: Chain, till: Till, card: str) -> None
             for door in doors:
                 proof = who.headers("POST", path, body, headers.get("Idempotency-Key", ""))
                 replies.append(door.call("POST", path, body, {**headers, **proof}))
+            assert replies[0].headers.pop("x-request-id") == "of-the-test", "which the application adds to either"
             assert replies[0] == replies[1], path
 
 

@@ -56,7 +56,7 @@ def exchange(**changes: Any) -> tuple[RequestResponseCycle, Transport, list[int]
 
 def by_asgi(cycle: RequestResponseCycle, status: int, headers: wire.Headers, body: bytes) -> None:
     async def send() -> None:
-        sent = [*headers, (b"content-length", b"%d" % len(body))]
+        sent = [*headers, (b"x-request-id", b"a-1"), (b"content-length", b"%d" % len(body))]
         await cycle.send({"type": "http.response.start", "status": status, "headers": sent})
         await cycle.send({"type": "http.response.body", "body": body})  # type: ignore[typeddict-item]
 
@@ -75,7 +75,7 @@ def parts(written: bytes) -> tuple[bytes, list[bytes], bytes]:
 def test_the_same_bytes_and_the_same_end(status, headers, body):
     ours, our_transport, our_end = exchange()
     theirs, their_transport, their_end = exchange()
-    assert wire.write(ours.send, status, headers, body)
+    assert wire.write(ours.send, status, headers, body, b"a-1")
     by_asgi(theirs, status, headers, body)
     assert parts(our_transport.written) == parts(their_transport.written)
     assert our_end == their_end == [1]
@@ -91,7 +91,7 @@ def test_the_same_bytes_and_the_same_end(status, headers, body):
 )
 def test_any_other_state_is_left_to_asgi(state):
     cycle, transport, end = exchange(**state)
-    assert not wire.write(cycle.send, 200, JSON, b"{}")
+    assert not wire.write(cycle.send, 200, JSON, b"{}", b"a-1")
     assert transport.written == b""
     assert end == []
 
@@ -99,14 +99,14 @@ def test_any_other_state_is_left_to_asgi(state):
 def test_a_full_connection_is_left_to_asgi():
     cycle, transport, _ = exchange()
     cycle.flow.pause_writing()
-    assert not wire.write(cycle.send, 200, JSON, b"{}")
+    assert not wire.write(cycle.send, 200, JSON, b"{}", b"a-1")
     assert transport.written == b""
 
 
 @pytest.mark.parametrize("headers", [((b"connection", b"close"),), ((b"transfer-encoding", b"chunked"),), ((b"x", b"a\r\nb: c"),)])
 def test_headers_that_steer_the_connection_are_left_to_asgi(headers):
     cycle, transport, _ = exchange()
-    assert not wire.write(cycle.send, 413, headers, b"{}")
+    assert not wire.write(cycle.send, 413, headers, b"{}", b"a-1")
     assert transport.written == b""
 
 
@@ -114,4 +114,4 @@ def test_other_servers_are_left_to_asgi():
     async def send(message: Any) -> None:
         raise AssertionError(message)
 
-    assert not wire.write(send, 200, JSON, b"{}")
+    assert not wire.write(send, 200, JSON, b"{}", b"a-1")

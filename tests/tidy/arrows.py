@@ -14,6 +14,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cardapi.shipped": (),
     "cardapi.days": (),
     "cardapi.measures": (),
+    "cardapi.logs": ("cardapi.ids", "cardcore.errors"),
     "cardapi.laws": ("cardcore", "cardapi.laws", "cardapi.days", "cardapi.ids", "cardapi.store.port"),
     "cardapi.messages": (
         "cardcore", "cardapi.desk", "cardapi.store.port", "cardapi.store.fold", "cardapi.people", "cardapi.custody", "cardapi.members",
@@ -50,7 +51,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "cardcore", "cardapi.media", "cardapi.desk", "cardapi.people", "cardapi.custody", "cardapi.app", "cardapi.http",
         "cardapi.store.port", "cardapi.store.media", "cardapi.keys.port", "cardapi.keys.errors", "cardapi.reports", "cardapi.ids",
         "cardapi.members", "cardapi.jobs", "cardapi.messages", "cardapi.laws", "cardapi.imports", "cardapi.days",
-        "cardapi.clearing", "cardapi.coupons", "cardapi.measures", "cardapi.shipped",
+        "cardapi.clearing", "cardapi.coupons", "cardapi.measures", "cardapi.shipped", "cardapi.logs",
     ),
     "cardapi.clearing": (
         "cardcore", "cardapi.clearing", "cardapi.store.port", "cardapi.store.media", "cardapi.media.profiles", "cardapi.people",

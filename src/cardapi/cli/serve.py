@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from cardapi.app import Shop
 
 
+class LogFormat(StrEnum):
+    """How `serve` logs."""
+
+    text = "text"
+    json = "json"
+
+
 OPENS = {"root": "root secret", "passphrase": "passphrase", "module": "security module"}
 DEMO_SESSION_S = 30 * 86_400
 
@@ -26,15 +34,26 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 0,
     workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Processes on the port; more than 1 needs a server store.")] = 1,
+    log_format: Annotated[LogFormat, typer.Option("--log-format", help="How events are logged to standard error.")] = LogFormat.text,
+    access_log: Annotated[int, typer.Option("--access-log", min=0, metavar="N", help="Log one request of N; 1: each, 0: none.")] = 0,
+    metrics_port: Annotated[
+        int,
+        typer.Option("--metrics-port", min=0, max=65471, help="Loopback port with /metrics, /health and /ready of the first process alone, "
+                     "the next port for the next process; 0: none."),
+    ] = 0,
 ) -> None:
     """Serve the API. The line that starts with "listening" ends with the port. Ctrl-C ends it cleanly.
 
     Example: cardcore serve --data var/shop --port 8080
     """
-    raise typer.Exit(run(data, host, port) if workers == 1 else run_many(data, host, port, workers))
+    from cardapi import logs
+
+    logs.set_up(log_format.value)
+    watched = {"log_every": access_log, "metrics_port": metrics_port}
+    raise typer.Exit(run(data, host, port, **watched) if workers == 1 else run_many(data, host, port, workers, **watched))
 
 
-def run(data: Path, host: str, port: int) -> int:
+def run(data: Path, host: str, port: int, *, log_every: int = 0, metrics_port: int = 0) -> int:
     """Serve until stopped; returns the exit code. Raises Mistake cannot_listen."""
     from cardapi.app import open_shop
     from cardapi.cli.service import service_file
@@ -44,7 +63,9 @@ def run(data: Path, host: str, port: int) -> int:
         if shop.has_key_file:
             say(f"card keys: mode {shop.keeper.mode}, opened with the {OPENS[shop.keeper.protection]}")
         try:
-            return serve_shop(shop, host, port, lambda chosen: greeting(shop, data, address(host, chosen)))
+            return serve_shop(
+                shop, host, port, lambda chosen: greeting(shop, data, address(host, chosen)), log_every=log_every, metrics_port=metrics_port
+            )  # fmt: skip
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
                 raise
@@ -53,7 +74,7 @@ def run(data: Path, host: str, port: int) -> int:
             service_file(data).unlink(missing_ok=True)
 
 
-def run_many(data: Path, host: str, port: int, count: int) -> int:
+def run_many(data: Path, host: str, port: int, count: int, *, log_every: int = 0, metrics_port: int = 0) -> int:
     """Serve with several processes until stopped; returns the exit code. Raises Mistake cannot_listen, one_process; CardcoreError."""
     from cardapi.app import open_shop
     from cardapi.cli.service import demo_credentials, service_file, vouch
@@ -78,7 +99,8 @@ def run_many(data: Path, host: str, port: int, count: int) -> int:
             if demo is not None:  # the session of the demo is in every worker's memory; the address is left by `ready`, once
                 vouch(shop, demo["cashier"], DEMO_SESSION_S, token)
             # One worker does the work of the day: each message is sent once, not once a worker.
-            return serve_shop(shop, host, chosen, accepting=accepting, jobs=number == 0)
+            beside = metrics_port + number if metrics_port else 0
+            return serve_shop(shop, host, chosen, accepting=accepting, jobs=number == 0, log_every=log_every, metrics_port=beside)
 
     def ready() -> None:
         url = address(host, chosen)

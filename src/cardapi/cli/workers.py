@@ -6,6 +6,7 @@ them. A worker that ends because its store failed is started anew, after a pause
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import signal
@@ -19,6 +20,8 @@ POLL_S = 0.1
 PAUSE_S = 0.5
 PAUSE_MAX_S = 10.0
 STEADY_S = 60.0  # a worker that ran as long starts anew without a pause
+
+log = logging.getLogger("cardapi.serve")
 
 Work = Callable[[int, Callable[[], None]], int]
 """What a worker does: its number, and whom to tell once it accepts. Returns its exit code."""
@@ -79,7 +82,7 @@ class Workers:
                 os.close(pipe[0])
             code = self._work(number, lambda: None if pipe is None else _tell(pipe[1]))
         except BaseException as error:  # the last frame of this process: say why, and end here whatever it is
-            print(f"worker {number}: {getattr(error, 'detail', '') or repr(error)}", file=sys.stderr)
+            log.error("worker %d: %s", number, getattr(error, "detail", "") or repr(error))
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -96,7 +99,7 @@ class Workers:
                 number, since = self._running.pop(pid)
                 steady = time.monotonic() - since > STEADY_S
                 pause = self._pauses[number] = PAUSE_S if steady else min(PAUSE_MAX_S, 2 * self._pauses.get(number, PAUSE_S / 2))
-                print(f"worker {number} ended with {_said(status)}; starting it again in {pause:g} s", file=sys.stderr, flush=True)
+                log.warning("worker %d ended with %s; starting it again in %g s", number, _said(status), pause)
                 self._due[number] = time.monotonic() + pause
             for number, due in list(self._due.items()):
                 if time.monotonic() >= due:

@@ -90,6 +90,9 @@ class Lanes(Desk):
     def commits(self) -> Commits:
         return Commits.sum(lane._commits for lane in self._lanes)
 
+    def stalled_s(self) -> float:
+        return max(Desk.stalled_s(lane) for lane in self._lanes)
+
     # ------------------------------------------------------------ doorways
     def hand_in(self, request: Request, taker: Taker) -> None:
         Desk.hand_in(self._lane(request), request, taker)

@@ -12,6 +12,7 @@ from cardapi.desk.request import Problem
 from cardapi.store.port import Store
 
 T = TypeVar("T")
+GRACE_S = 3.0
 
 
 class Pool:
@@ -38,9 +39,9 @@ class Pool:
         finally:
             self._waiting -= 1
 
-    def close(self) -> None:
-        """Finish what runs and end the threads."""
-        self._threads.shutdown()
+    def close(self, *, wait: bool = True) -> None:
+        """End the threads once what runs is done; what still waits is given up."""
+        self._threads.shutdown(wait=wait, cancel_futures=True)
 
 
 class Readers(Pool):
@@ -51,6 +52,8 @@ class Readers(Pool):
         self._store = store
         self._mine = threading.local()
         self._open: list[Store] = []
+        self._running = 0
+        self._quiet = threading.Condition()
 
     async def ask(self, question: Callable[[Store], T]) -> T:
         """A read off the event loop. Raises Problem busy, and what the question raises."""
@@ -62,9 +65,20 @@ class Readers(Pool):
         if store is None:
             store = self._mine.store = self._store.reader()
             self._open.append(store)
-        return question(store)
+        with self._quiet:
+            self._running += 1
+        try:
+            return question(store)
+        finally:
+            with self._quiet:
+                self._running -= 1
+                self._quiet.notify_all()
 
-    def close(self) -> None:
-        super().close()
+    def close(self, *, wait: bool = True, grace_s: float = GRACE_S) -> None:
+        """As of any pool; a read that lasts longer than `grace_s` loses its store and ends by that."""
+        super().close(wait=False)
+        with self._quiet:
+            self._quiet.wait_for(lambda: not self._running, grace_s)
         while self._open:
             self._open.pop().close()
+        super().close(wait=wait)

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from time import perf_counter_ns
+from time import monotonic, perf_counter_ns
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -112,6 +112,7 @@ class Desk:
         self._writing = threading.Lock()  # held by the thread that decides and commits
         self._taking = False  # the writer thread has requests and waits for `_writing`
         self._waiting = 0
+        self._working_since = 0.0  # monotonic; 0: nothing is being decided or committed
         self._running = False
         self._thread: threading.Thread | None = None
         self._commits = Commits()
@@ -162,6 +163,11 @@ class Desk:
     def commits(self) -> Commits:
         """What was committed since the start."""
         return self._commits
+
+    def stalled_s(self) -> float:
+        """For how long the batch under way has been: long means that the store does not answer."""
+        since = self._working_since
+        return monotonic() - since if since else 0.0
 
     def fail(self, error: CardcoreError) -> None:
         """Stop acknowledging, for good (F2)."""
@@ -336,6 +342,7 @@ class Desk:
         """Do these as one batch, by whoever holds `_writing` (F3: one writer at a time)."""
         count = len(requests)
         answers: list[Answer]
+        self._working_since = monotonic()
         try:
             if self.failed is not None:
                 raise Problem("not_ready", "the service is not taking requests")
@@ -349,6 +356,7 @@ class Desk:
             self.fail(CardcoreError("interrupted while writing"))
             raise
         finally:
+            self._working_since = 0.0
             with self._lock:
                 self._waiting -= count
         return answers

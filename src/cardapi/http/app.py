@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
@@ -16,6 +16,7 @@ from cardapi.http.call import Service
 from cardapi.http.edge import ClientGone, Edge, Receive, Scope, Send
 from cardapi.http.operations import OPERATIONS, Operation
 from cardapi.http.problems import Answer, Headers, answer
+from cardapi.http.request_ids import HEADER, KEPT
 from cardapi.http.tickets import Tickets
 
 if TYPE_CHECKING:
@@ -40,17 +41,19 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            request_id = scope[KEPT] = self.edge.ids.of(next((value for name, value in scope["headers"] if name == HEADER), b""))
             operation = self._hot.get(scope["path"])
             if operation is None or scope["method"] != operation.method:
-                await self.fastapi(scope, receive, send)
+                await self.fastapi(scope, receive, _named(send, request_id))
                 return
             try:
                 status, headers, body = await self.edge.serve(operation, scope, receive, {})
             except ClientGone:
                 return
-            if wire.write(send, status, headers, body):
+            if wire.write(send, status, headers, body, request_id):
                 return
-            await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"content-length", b"%d" % len(body))]})
+            told = [*headers, (HEADER, request_id), (b"content-length", b"%d" % len(body))]
+            await send({"type": "http.response.start", "status": status, "headers": told})
             await send({"type": "http.response.body", "body": body})
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
@@ -66,6 +69,17 @@ class Application:
                 self.service.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+def _named(send: Send, request_id: bytes) -> Send:
+    """The same, with the request's id on the answer."""
+
+    async def named(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (HEADER, request_id)]
+        await send(message)
+
+    return named
 
 
 def _routes(edge: Edge) -> FastAPI:

@@ -86,7 +86,7 @@ class Service:
         self.draining = True
         self.passwords.close()
         self.taps.close()
-        self.chores.close()
+        self.chores.close(wait=False)  # a job ends at its next step, since the desk takes no more
 
     async def catch_up(self) -> bool:
         """Take in what other processes changed in the registry; False where there are none."""

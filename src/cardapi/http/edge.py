@@ -15,12 +15,14 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from cardapi import logs
 from cardapi.http import sales
 from cardapi.http.call import NOBODY, Call, Service
 from cardapi.http.explain import explain
 from cardapi.http.fields import KEY_PATTERN, decode_hook
 from cardapi.http.operations import Operation
 from cardapi.http.problems import Answer, HttpProblem, answer, from_error, problem_code
+from cardapi.http.request_ids import KEPT, RequestIds
 from cardapi.http.signature import SCHEME
 from cardapi.people import roles, sessions
 from cardapi.people.scope import Caller, reaches
@@ -44,6 +46,7 @@ CLOSE = ((b"connection", b"close"),)
 
 log = logging.getLogger("cardapi.http")
 denials = logging.getLogger("cardapi.denials")
+access = logging.getLogger("cardapi.access")
 
 _KEY = re.compile(KEY_PATTERN.strip("^$").encode())
 _JSON_TYPES = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
@@ -64,6 +67,7 @@ class Sent(msgspec.Struct, gc=False):
     authorization: bytes
     key: bytes  # Idempotency-Key
     media: bytes  # Content-Type
+    request_id: bytes  # X-Request-Id, or ours
     body: bytes
     query: bytes = b""
 
@@ -82,15 +86,19 @@ class Edge:
         # N: whoever names many things that are not there is guessing, and is answered nothing for a while.
         self._guesses = Throttle(rate=GUESSES_A_SECOND, burst=GUESSES, total_rate=1_000, total_burst=10_000)
         self._guessing: dict[str, float] = {}
+        self.ids = RequestIds()
+        self.log_every = 0  # of so many requests one is logged; 0: none
+        self._unlogged = 0
         # A5: each denial is counted in the metrics; a line names who and what, at a rate no flood can raise.
         self._denial_lines = Throttle(rate=5, burst=20, total_rate=50, total_burst=200)
 
     async def serve(self, operation: Operation, scope: Scope, receive: Receive, path: dict[str, str]) -> Answer:
         """One request from its ASGI messages to its answer; never raises but ClientGone and cancellation."""
         started = time.perf_counter_ns()
+        request_id: bytes = scope.get(KEPT, b"")
         upload = operation.body_max > 1 << 20
         if self._running >= RUNNING_MAX or (upload and self._uploading >= UPLOADS_WAITING_MAX):
-            return self.count(operation, answer("busy"), "busy", started, "")
+            return self.count(operation, answer("busy"), "busy", started, "", request_id)
         self._running += 1
         try:
             if upload:
@@ -106,16 +114,17 @@ class Edge:
 
     async def _serve(self, operation: Operation, scope: Scope, receive: Receive, path: dict[str, str], started: int) -> Answer:
         headers: dict[bytes, bytes] = dict(scope["headers"])
+        request_id: bytes = scope.get(KEPT, b"")
         try:
             body = await read_body(receive, headers, operation.body_max)
         except HttpProblem as error:
-            return self.count(operation, from_error(error), error.code, started, "")
+            return self.count(operation, from_error(error), error.code, started, "", request_id)
         target = scope.get("raw_path") or scope["path"].encode()
         if scope["query_string"]:
             target += b"?" + scope["query_string"]
         sent = Sent(
             scope["method"].encode(), target, headers.get(b"authorization", b""), headers.get(b"idempotency-key", b""),
-            headers.get(b"content-type", b""), body, scope["query_string"],
+            headers.get(b"content-type", b""), request_id, body, scope["query_string"],
         )  # fmt: skip
         return await self._answer(operation, sent, path, started)
 
@@ -123,12 +132,12 @@ class Edge:
         """One request that has arrived whole, to an operation without parameters in its path. Raises nothing but cancellation."""
         started = time.perf_counter_ns()
         if self._running >= RUNNING_MAX:
-            return self.count(operation, answer("busy"), "busy", started, "")
+            return self.count(operation, answer("busy"), "busy", started, "", sent.request_id)
         self._running += 1
         try:
             if len(sent.body) > operation.body_max:
                 error = too_large(operation.body_max)
-                return self.count(operation, from_error(error), error.code, started, "")
+                return self.count(operation, from_error(error), error.code, started, "", sent.request_id)
             return await self._answer(operation, sent, {}, started)
         finally:
             self._running -= 1
@@ -150,8 +159,8 @@ class Edge:
                 self._count_in(call, started)
             done = await operation.handler(self.service, call)
         except Exception as error:
-            done, code = failed(operation, error)
-        return self.count(operation, done, code, started, caller.client)
+            done, code = failed(operation, error, sent.request_id)
+        return self.count(operation, done, code, started, caller.client, sent.request_id)
 
     # ---- the same without a coroutine
     def hand_in(self, operation: Operation, sent: Sent, give: Callable[[Answer], None]) -> bool:
@@ -172,7 +181,7 @@ class Edge:
             caller = self.service.signatures.check(sent.authorization, sent.method, sent.target, sent.key, sent.body)
         except Exception:  # the other way meets it again, and answers
             return False
-        turn = Turn(self, operation, caller.client, asked.explain, started, give)
+        turn = Turn(self, operation, caller.client, asked.explain, started, sent.request_id, give)
         self._running += 1
         try:
             self.allow(operation, caller)
@@ -181,13 +190,14 @@ class Edge:
             self.service.take(caller.client, asked.card, 1, started * 1e-9)
             self.service.desk.hand_in(sales.plain_request(self.service, caller, sent.key.decode("ascii"), asked), turn)
         except Exception as error:
-            turn.end(*failed(operation, error))
+            turn.end(*failed(operation, error, sent.request_id))
         return True
 
-    def count(self, operation: Operation, done: Answer, code: str, started: int, client: str) -> Answer:
-        """Take an answer into the metrics, and a refusal into what is known of its caller."""
+    def count(self, operation: Operation, done: Answer, code: str, started: int, client: str, request_id: bytes) -> Answer:
+        """Take an answer into the metrics and the log, and a refusal into what is known of its caller."""
         metrics = self.service.metrics
-        metrics.record(operation.id, done[0], (time.perf_counter_ns() - started) // 1000)
+        elapsed_us = (time.perf_counter_ns() - started) // 1000
+        metrics.record(operation.id, done[0], elapsed_us)
         if not code and done[0] >= 400:  # a refusal that is an entry: the desk's answer, not an error
             code = problem_code(done[2])
         if code:
@@ -196,9 +206,26 @@ class Edge:
                 self._guessing[client] = time.monotonic() + PATIENCE_S
             if done[0] in _DENIED:
                 metrics.denied(code)
-            if done[0] in _DENIED and not self._denial_lines.wait_s(client, time.monotonic()):
-                denials.warning('{"denied":"%s","operation":"%s","client":"%s"}', code, operation.id, client)
+                if not self._denial_lines.wait_s(client, time.monotonic()):
+                    self._tell(denials, logging.WARNING, "denied", operation, done[0], code, elapsed_us, client, request_id)
+            elif done[0] >= 500 and request_id:  # who was told of it can name it to whoever reads the log
+                done = (done[0], done[1], b'%b,"request_id":"%b"}' % (done[2][:-1], request_id))
+        if self.log_every:
+            self._unlogged += 1
+            if self._unlogged >= self.log_every:
+                self._unlogged = 0
+                self._tell(access, logging.INFO, "request", operation, done[0], code, elapsed_us, client, request_id)
         return done
+
+    @staticmethod
+    def _tell(
+        logger: logging.Logger, level: int, name: str, operation: Operation, status: int, code: str, elapsed_us: int, client: str,
+        request_id: bytes,
+    ) -> None:  # fmt: skip
+        logs.event(
+            logger, level, name, request_id=request_id.decode(), operation=operation.id, client=client, status=status, code=code,
+            elapsed_us=elapsed_us,
+        )  # fmt: skip
 
     def leave(self) -> None:
         """A request that was handed in has its answer."""
@@ -299,16 +326,17 @@ class Edge:
 class Turn:
     """A settle at the desk: takes its entry and gives its answer."""
 
-    __slots__ = ("_client", "_edge", "_explain", "_give", "_operation", "_started")
+    __slots__ = ("_client", "_edge", "_explain", "_give", "_operation", "_request_id", "_started")
 
     def __init__(
-        self, edge: Edge, operation: Operation, client: str, explain: bool, started: int, give: Callable[[Answer], None]
+        self, edge: Edge, operation: Operation, client: str, explain: bool, started: int, request_id: bytes, give: Callable[[Answer], None]
     ) -> None:  # fmt: skip
         self._edge = edge
         self._operation = operation
         self._client = client
         self._explain = explain
         self._started = started
+        self._request_id = request_id
         self._give = give
 
     def done(self) -> bool:
@@ -327,7 +355,7 @@ class Turn:
                 return
             done, code = tickets.answer_known(entry, explain=self._explain), ""
         except Exception as error:
-            done, code = failed(self._operation, error)
+            done, code = failed(self._operation, error, self._request_id)
         self.end(done, code)
 
     async def _read_on(self, entry: Entry) -> None:
@@ -335,25 +363,25 @@ class Turn:
         try:
             done, code = await self._edge.service.tickets.answer(entry, explain=self._explain), ""
         except Exception as error:
-            done, code = failed(self._operation, error)
+            done, code = failed(self._operation, error, self._request_id)
         self.end(done, code)
 
     def end(self, done: Answer, code: str) -> None:
         """Count the answer and give it."""
         self._edge.leave()
         try:
-            done = self._edge.count(self._operation, done, code, self._started, self._client)
+            done = self._edge.count(self._operation, done, code, self._started, self._client, self._request_id)
         except Exception:
             log.exception("an answer could not be counted")
             done = answer("unexpected")
         self._give(done)
 
 
-def failed(operation: Operation, error: Exception) -> tuple[Answer, str]:
+def failed(operation: Operation, error: Exception, request_id: bytes) -> tuple[Answer, str]:
     """What an error says to the caller, and its code: the one place where the unforeseen becomes an answer. Its traceback is logged."""
     if isinstance(error, CardcoreError):
         return from_error(error), getattr(error, "declined_code", error.code)
-    log.error("operation %s broke", operation.id, exc_info=error)
+    log.error("operation broke", exc_info=error, extra={"facts": {"operation": operation.id, "request_id": request_id.decode()}})
     return answer("unexpected"), "unexpected"
 
 

@@ -15,6 +15,7 @@ cdef enum Meaning:
     AUTHORIZATION
     IDEMPOTENCY_KEY
     CONTENT_TYPE
+    REQUEST_ID
     CONTENT_LENGTH
     STEERS
 
@@ -40,6 +41,7 @@ MEANINGS = {
     b"authorization": AUTHORIZATION,
     b"idempotency-key": IDEMPOTENCY_KEY,
     b"content-type": CONTENT_TYPE,
+    b"x-request-id": REQUEST_ID,
     b"content-length": CONTENT_LENGTH,
 }
 for _name in (b"connection", b"expect", b"transfer-encoding", b"upgrade", b"keep-alive", b"proxy-connection", b"te", b"trailer"):
@@ -79,7 +81,7 @@ def plain(bytes data not None):
     cdef Py_ssize_t name_length
     cdef Py_ssize_t size = -1
     cdef int what
-    cdef list found = [None, None, None, None, None]
+    cdef list found = [None, None, None, None, None, None]
     if length < 40 or text[0] != c'P' or text[1] != c'O' or text[2] != c'S' or text[3] != c'T' or text[4] != c' ' or text[5] != c'/':
         return None
     while PATH[text[i]]:
@@ -122,5 +124,5 @@ def plain(bytes data not None):
             found[what] = PyBytes_FromStringAndSize(<char*> text + start, end - start)
     if text[i + 1] != c'\n' or size < 0 or length - (i + 2) != size:
         return None
-    found[4] = PyBytes_FromStringAndSize(<char*> text + i + 2, size)
-    return found[0], found[1] or b"", found[2] or b"", found[3] or b"", found[4]
+    found[5] = PyBytes_FromStringAndSize(<char*> text + i + 2, size)
+    return found[0], found[1] or b"", found[2] or b"", found[3] or b"", found[4] or b"", found[5]

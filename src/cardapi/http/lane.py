@@ -38,6 +38,7 @@ class Lane(HttpToolsProtocol):
         self._inside = self.access_log  # True while uvicorn's parser stands inside a message, or has to see them all
         self._busy = False  # a request of the short way has no answer yet
         self._running: Coroutine[Any, Any, Answer] | None = None  # what makes it, unless the desk does
+        self._id = b""  # of the request of the short way that is or was last under way
         self._later = b""
         self._last = False  # the answer under way is the last one of this connection
         self._idle_since = 0.0
@@ -56,6 +57,7 @@ class Lane(HttpToolsProtocol):
                 operation = self._hot.get(head[0])
                 if operation is not None:
                     sent = Sent(b"POST", *head)
+                    self._id = sent.request_id = self._edge.ids.of(sent.request_id)
                     self._busy = True
                     if not self._edge.hand_in(operation, sent, self._write):
                         self._running = self._edge.serve_whole(operation, sent)
@@ -102,7 +104,7 @@ class Lane(HttpToolsProtocol):
             self._last = True
         elif self._last:
             headers = (*headers, (b"connection", b"close"))
-        self.transport.write(wire.whole(self.server_state.default_headers, status, headers, body))
+        self.transport.write(wire.whole(self.server_state.default_headers, status, headers, body, self._id))
         if self._last:
             self.transport.close()
             return

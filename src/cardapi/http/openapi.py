@@ -62,6 +62,9 @@ Terminals sign: `Authorization: Cardcore-HMAC terminal=<id>,version=<key version
 where mac = HMAC-SHA256(terminal key, "cardcore-hmac-1" LF METHOD LF path-with-query LF time LF nonce LF Idempotency-Key-or-empty LF
 sha256hex(body)). Times count within 300 s, a nonce once. Operators log in and send `Authorization: Bearer <token>`.
 
+Every answer has an `X-Request-Id`: the caller's own if it sent one of 1 to 64 letters, digits and `._:-`, else one of ours; a problem
+that is our fault (5xx) repeats it as `request_id`. Too many requests of one caller, for one card or in all are 429 with Retry-After.
+
 At most {RUNNING_MAX} calls run at once; beyond that, and when the desk's queue is full, the answer is 503 with Retry-After.
 """
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from cardapi import logs
 from cardapi.http.app import Application, build_app
 from cardapi.http.lane import Lane
+from cardapi.http.observe import Observer
 
 if TYPE_CHECKING:
     from cardapi.app import Shop
@@ -28,14 +30,18 @@ DRAIN_S = 20
 WATCH_S = 0.25
 BACKLOG = 1024
 
+log = logging.getLogger("cardapi.serve")
+
 
 class Server(uvicorn.Server):
     """uvicorn that announces its address once it accepts, and leaves when the desk has failed."""
 
-    def __init__(self, config: uvicorn.Config, application: Application, announce: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, application: Application, announce: Callable[[], None], metrics_port: int = 0) -> None:
         super().__init__(config)
         self.application = application
         self.announce = announce
+        self._observer = Observer(application.service)
+        self._metrics_port = metrics_port
         self._watching: asyncio.Task[None] | None = None
 
     @contextmanager
@@ -52,17 +58,22 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept; then say where."""
+        """Begin to accept; then say where. Raises OSError for a port beside that cannot be had."""
+        if self._metrics_port:
+            await self._observer.start(self._metrics_port)
         await super().startup(sockets)
         self._watching = asyncio.create_task(self._watch())
         self.announce()  # whoever started us waits for it
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Tell load balancers first, then finish what runs."""
-        self.application.service.draining = True
+        service = self.application.service
+        service.draining = True
+        logs.event(log, logging.INFO, "draining", waiting=service.desk.waiting)
         if self._watching is not None:
             self._watching.cancel()
         await super().shutdown(sockets)
+        self._observer.stop()
 
     async def _watch(self) -> None:
         while not self.should_exit:
@@ -99,28 +110,31 @@ def _settle_memory() -> None:
 
 def serve(
     shop: Shop, host: str = "127.0.0.1", port: int = 0, greet: Callable[[int], str] = lambda port: "",
-    *, certificate: str = "", key: str = "", accepting: Callable[[], None] | None = None, jobs: bool = True,
+    *, certificate: str = "", key: str = "", accepting: Callable[[], None] | None = None, jobs: bool = True, log_every: int = 0,
+    metrics_port: int = 0,
 ) -> int:  # fmt: skip
     """Serve until a signal or a failed desk; prints `listening on <url> port <port>`. Returns the exit code: 0, or 1 after a failure.
 
     `greet` is told the port and gives lines to print before that one. `certificate` and `key` are PEM files for TLS; without
     them only a loopback address, or a network behind a TLS proxy, is safe. The caller closes the shop afterwards, which
     drains the desk. `accepting`: this is one of several processes on the port; called instead of printing the line. `jobs`:
-    whether this process does the work of the day, if the settings say so at all. Raises OSError when the address cannot be bound
-    or a file not be read.
+    whether this process does the work of the day, if the settings say so at all. `log_every`: of so many requests one is logged, 0
+    none. `metrics_port`: a loopback port for this process' figures alone (`http.observe`), 0 none. Raises OSError when an address
+    cannot be bound or a file not be read.
     """
     application = build_app(shop)
+    application.edge.log_every = log_every
     bound = listen(host, port, shared=accepting is not None)
     chosen = bound.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     scheme = "https" if certificate else "http"
     config = uvicorn.Config(
-        application, loop="auto", http=Lane, ws="none", lifespan="on", log_level="warning", access_log=False, server_header=False,
+        application, loop="auto", http=Lane, ws="none", lifespan="on", log_config=None, access_log=False, server_header=False,
         proxy_headers=False, backlog=BACKLOG, timeout_keep_alive=75, timeout_graceful_shutdown=DRAIN_S,
         ssl_certfile=certificate or None, ssl_keyfile=key or None,
     )  # fmt: skip
     line = f"listening on {scheme}://{shown}:{chosen} port {chosen}"
-    server = Server(config, application, accepting or (lambda: print(f"{greet(chosen)}{line}", flush=True)))
+    server = Server(config, application, accepting or (lambda: print(f"{greet(chosen)}{line}", flush=True)), metrics_port)
     # Signatures of the second we started in are refused (see http.signature); accept only from the next one on.
     while application.service.now() < application.service.signatures.ready_at:
         time.sleep(0.02)
@@ -133,5 +147,7 @@ def serve(
         bound.close()
     failed = shop.desk.failed
     if failed is not None:
-        print(f"stopped: {failed.detail}", file=sys.stderr, flush=True)
+        log.error("stopped: %s", failed.detail)
+    else:
+        logs.event(log, logging.INFO, "stopped")
     return 1 if failed is not None else 0

@@ -9,6 +9,9 @@ from cardapi.http.call import JSON, Call, Service, ok
 from cardapi.http.problems import Answer, HttpProblem
 from cardapi.http.staff_schemas import Health
 
+STALLED_S = 10  # a commit takes milliseconds
+BEHIND_S = 180  # a checkpoint is due each minute (A3)
+
 # Nothing may run or load but what this page brings itself; it calls nothing and cannot be framed.
 PAGE_POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -21,16 +24,26 @@ STATIC = {"page.js": b"text/javascript; charset=utf-8", "page.css": b"text/css; 
 async def health(service: Service, call: Call) -> Answer:
     """Alive, and able to acknowledge."""
     del call
-    if service.desk.failed is not None:
-        raise HttpProblem("not_ready", "a storage error stopped the service; nothing is acknowledged any more")
-    return ok(Health(status="ok"))
+    return said(service, ready=False)
 
 
 async def ready(service: Service, call: Call) -> Answer:
     """Whether to send work here."""
-    if service.draining:
-        raise HttpProblem("not_ready", "the service is shutting down")
-    return await health(service, call)
+    del call
+    return said(service, ready=True)
+
+
+def said(service: Service, *, ready: bool) -> Answer:
+    """The word on either. Raises HttpProblem not_ready, with the reason."""
+    if service.desk.failed is not None:
+        raise HttpProblem("not_ready", "a storage error stopped the service; nothing is acknowledged any more", reason="storage")
+    if ready and service.draining:
+        raise HttpProblem("not_ready", "the service is shutting down", reason="draining")
+    if ready and service.desk.stalled_s() > STALLED_S:
+        raise HttpProblem("not_ready", f"the store has not answered for more than {STALLED_S} seconds", reason="stalled")
+    if ready and service.shop.checkpoint_lag().age_s > BEHIND_S:
+        raise HttpProblem("not_ready", f"no checkpoint was signed for more than {BEHIND_S} seconds of work", reason="checkpoint")
+    return ok(Health(status="ok"))
 
 
 async def metrics(service: Service, call: Call) -> Answer:

@@ -18,7 +18,7 @@ except ImportError:  # another server, or another uvicorn: ASGI does
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
-def write(send: Any, status: int, headers: Headers, body: bytes) -> bool:
+def write(send: Any, status: int, headers: Headers, body: bytes, request_id: bytes) -> bool:
     """True when the answer is written and the exchange complete; False when nothing was done."""
     cycle = getattr(send, "__self__", None)
     if cycle is None or type(cycle) is not RequestResponseCycle:
@@ -32,14 +32,18 @@ def write(send: Any, status: int, headers: Headers, body: bytes) -> bool:
         return False
     cycle.response_started = cycle.response_complete = True
     cycle.message_event.set()
-    cycle.transport.write(b"%b%bcontent-length: %d\r\n\r\n%b" % (head, _dates(cycle.default_headers), len(body), body))
+    cycle.transport.write(_joined(head, cycle.default_headers, body, request_id))
     cycle.on_response()
     return True
 
 
-def whole(default_headers: list[tuple[bytes, bytes]], status: int, headers: Headers, body: bytes) -> bytes:
+def whole(default_headers: list[tuple[bytes, bytes]], status: int, headers: Headers, body: bytes, request_id: bytes) -> bytes:
     """The bytes of an answer of our own."""
-    return b"%b%bcontent-length: %d\r\n\r\n%b" % (_lines(status, headers), _dates(default_headers), len(body), body)
+    return _joined(_lines(status, headers), default_headers, body, request_id)
+
+
+def _joined(head: bytes, default_headers: list[tuple[bytes, bytes]], body: bytes, request_id: bytes) -> bytes:
+    return b"%b%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n%b" % (head, _dates(default_headers), request_id, len(body), body)
 
 
 _written: tuple[Any, bytes] = (None, b"")
