@@ -36,9 +36,20 @@ def event(logger: logging.Logger, level: int, name: str, /, **facts: object) -> 
 
 def set_up(how: Format, stream: TextIO | None = None) -> None:
     """Make the process log so, to standard error unless told otherwise."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = logging.StreamHandler(stream) if stream is not None else _Stderr()
     handler.setFormatter(JsonLines() if how == "json" else TextLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to what standard error is at that moment."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]  # it is nobody's to set
+        return sys.stderr
 
 
 class JsonLines(logging.Formatter):

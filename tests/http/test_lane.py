@@ -338,13 +338,17 @@ def test_a_caller_that_is_gone_keeps_its_effect(chain: Chain, till: Till, card: 
 
 
 def test_a_silent_connection_is_closed_after_a_while(chain: Chain, till: Till, card: str) -> None:
-    line = Line(chain, timeout_keep_alive=0.2)
-    for number in range(4):
+    """Its timer is run by hand: half an hour after the last answer, then more than an hour after it."""
+    line = Line(chain, timeout_keep_alive=3_600)
+    for number in range(2):
         line.send(settle(till, card, f"lane-silent-{number}"))
         line.answer(number + 1)
-        chain.loop.run_until_complete(asyncio.sleep(0.1))
+        line.lane._idle_since -= 1_800
+        line.lane.timeout_keep_alive_handler()
         assert not line.transport.closed, "a connection in use is kept"
-    chain.loop.run_until_complete(asyncio.sleep(0.4))
+        assert line.lane.timeout_keep_alive_task is not None, "and looked at again"
+    line.lane._idle_since -= 1_801
+    line.lane.timeout_keep_alive_handler()
     assert line.transport.closed
 
 

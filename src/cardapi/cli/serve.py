@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -53,6 +54,18 @@ def serve(
     raise typer.Exit(run(data, host, port, **watched) if workers == 1 else run_many(data, host, port, workers, **watched))
 
 
+def leave(shop: Shop, code: int) -> int:
+    """End the process at once if a report still runs on a thread, which the interpreter would wait for; else give `code` back.
+
+    The shop is closed: all that was acknowledged is durable and under a checkpoint.
+    """
+    if shop.desk.reading:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
 def run(data: Path, host: str, port: int, *, log_every: int = 0, metrics_port: int = 0) -> int:
     """Serve until stopped; returns the exit code. Raises Mistake cannot_listen."""
     from cardapi.app import open_shop
@@ -63,7 +76,7 @@ def run(data: Path, host: str, port: int, *, log_every: int = 0, metrics_port: i
         if shop.has_key_file:
             say(f"card keys: mode {shop.keeper.mode}, opened with the {OPENS[shop.keeper.protection]}")
         try:
-            return serve_shop(
+            code = serve_shop(
                 shop, host, port, lambda chosen: greeting(shop, data, address(host, chosen)), log_every=log_every, metrics_port=metrics_port
             )  # fmt: skip
         except OSError as error:
@@ -72,6 +85,7 @@ def run(data: Path, host: str, port: int, *, log_every: int = 0, metrics_port: i
             raise Mistake("cannot_listen", f"cannot listen on {host} port {port}: {error.strerror}") from error
         finally:
             service_file(data).unlink(missing_ok=True)
+    return leave(shop, code)
 
 
 def run_many(data: Path, host: str, port: int, count: int, *, log_every: int = 0, metrics_port: int = 0) -> int:

@@ -55,6 +55,11 @@ class Readers(Pool):
         self._running = 0
         self._quiet = threading.Condition()
 
+    @property
+    def running(self) -> int:
+        """Reads under way now."""
+        return self._running
+
     async def ask(self, question: Callable[[Store], T]) -> T:
         """A read off the event loop. Raises Problem busy, and what the question raises."""
         return await self.run(lambda: self.here(question))
@@ -75,10 +80,10 @@ class Readers(Pool):
                 self._quiet.notify_all()
 
     def close(self, *, wait: bool = True, grace_s: float = GRACE_S) -> None:
-        """As of any pool; a read that lasts longer than `grace_s` loses its store and ends by that."""
+        """As of any pool, but a read that lasts longer than `grace_s` is not waited for: it changes nothing. Its store stays open."""
         super().close(wait=False)
         with self._quiet:
-            self._quiet.wait_for(lambda: not self._running, grace_s)
+            if wait and not self._quiet.wait_for(lambda: not self._running, grace_s):
+                return
         while self._open:
             self._open.pop().close()
-        super().close(wait=wait)

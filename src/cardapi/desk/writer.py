@@ -20,11 +20,10 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from cardapi.custody import Custody
-from cardapi.desk import coupons
 from cardapi.desk.cards import card_verb
-from cardapi.desk.facts import facts
 from cardapi.desk.money import money
 from cardapi.desk.pool import Readers
+from cardapi.desk.quote import quoted
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.sides import Sides
 from cardapi.desk.work import Elsewhere, Spoilt, Work
@@ -33,8 +32,7 @@ from cardapi.people.registry import Registry
 from cardapi.store.fold import MONEY_VERBS
 from cardapi.store.port import Batch, DecideAgain, Entry, Head, KeyTaken, Record, Store
 from cardcore.errors import CardcoreError
-from cardcore.settlement import Account, Sale, Settlement, Snapshot, decide
-from cardcore.settlement.lifecycle import admit
+from cardcore.settlement import Settlement
 
 T = TypeVar("T")
 Answer = Entry | CardcoreError
@@ -164,6 +162,11 @@ class Desk:
         """What was committed since the start."""
         return self._commits
 
+    @property
+    def reading(self) -> int:
+        """Reads under way: after `stop`, those that were not waited for."""
+        return self.tills.running + self.reports.running + self.uploads.running
+
     def stalled_s(self) -> float:
         """For how long the batch under way has been: long means that the store does not answer."""
         since = self._working_since
@@ -252,7 +255,7 @@ class Desk:
 
     async def quote(self, request: Request) -> Settlement:
         """Decide without commit, client key or PIN. Raises Problem, Declined, InvalidCommand."""
-        return await self.ask(lambda store: self._quote(store, request))
+        return await self.ask(lambda store: quoted(store, request, self._clock(), self._registry, self._custody))
 
     async def ask(self, question: Callable[[Store], T]) -> T:
         """A short read that a till waits for, off the writer thread; `reports` and `uploads` take the others. Raises Problem busy."""
@@ -284,39 +287,6 @@ class Desk:
         if self._waiting and self._waiting + count > self._queue_max:
             raise Problem("busy", "too many requests are waiting; try again")
         self._waiting += count
-
-    def _quote(self, store: Store, request: Request) -> Settlement:
-        at_us = self._clock()
-        numbers = [request.card, *request.further]
-        found = store.read(numbers)
-        snapshots = []
-        for number in numbers:
-            if number not in found:
-                raise Problem("unknown_card", "there is no such card")
-            card = found[number].card
-            admit("settle", card.state, card.state_from, card.valid_until, card.flags, at_us // 1_000_000)
-            version = self._registry.version(card.programme, at_us // 1_000_000)
-            if version is None:
-                raise Problem("unknown_programme", f"no programme {card.programme!r} is valid now", programme=card.programme)
-            snapshots.append((version.programme, Account.unpack(found[number].account.state)))
-        if request.command is None:
-            raise Problem("invalid_payload", "quote needs a command")
-        others = [Snapshot(programme, account) for programme, account in snapshots[1:]]
-        first = self._registry.version(found[request.card].card.programme, at_us // 1_000_000)
-        assert first is not None, "it was found a moment ago"
-        told = facts(
-            lambda kind, name: store.records(kind, [name]).get(name), self._registry, self._custody, request, first.asks,
-            found[request.card].card.account_id, first.programme,
-        )  # fmt: skip
-        programme, account = snapshots[0]
-        lots: dict[str, int] | None = None
-        if type(request.command) is Sale and request.command.coupons:
-            named = coupons.named(
-                request.command.coupons, found[request.card].card, account, programme, at_us,
-                record=lambda kind, name: store.records(kind, [name]).get(name), by_key=lambda key: store.find_keys([key]).get(key),
-            )  # fmt: skip
-            account, lots = named.account, named.lots
-        return decide(Snapshot(programme, account, others=others, facts=told, coupons=lots), request.command, at_us)
 
     def _run(self) -> None:
         while self._running or self._items:
