@@ -129,8 +129,8 @@ def serve(
     shown = f"[{host}]" if ":" in host else host
     scheme = "https" if certificate else "http"
     config = uvicorn.Config(
-        application, loop="auto", http=Lane, ws="none", lifespan="on", log_config=None, log_level="warning", access_log=False, server_header=False,
-        proxy_headers=False, backlog=BACKLOG, timeout_keep_alive=75, timeout_graceful_shutdown=DRAIN_S,
+        application, loop="auto", http=Lane, ws="none", lifespan="on", log_config=None, log_level="warning", access_log=False,
+        server_header=False, proxy_headers=False, backlog=BACKLOG, timeout_keep_alive=75, timeout_graceful_shutdown=DRAIN_S,
         ssl_certfile=certificate or None, ssl_keyfile=key or None,
     )  # fmt: skip
     line = f"listening on {scheme}://{shown}:{chosen} port {chosen}"
