@@ -16,7 +16,7 @@ from cardapi.desk import Request
 from cardapi.desk import coupons as desk_coupons
 from cardapi.desk.work import Work
 from cardapi.store.port import Entry
-from cardcore.settlement import Capture, Give, Refund, Sale, Settlement, Void
+from cardcore.settlement import Account, Capture, Give, Refund, Sale, Settlement, Void
 from tests.coupons.desk import AWARDING, awarded_and_taken_back, coupons, publish, race_for_a_code, sale, stock_is_exact
 from tests.coupons.packs import SHOP
 from tests.desk.till import Till
@@ -165,6 +165,38 @@ def test_a_ticket_whose_award_fails_is_not_recorded(till: Till, monkeypatch: pyt
     assert till.shop.desk.call(requests[1]).outcome == "applied"
     assert coupons(till, card) == 2
     till.sound()
+
+
+def test_a_lapsed_hold_ends_with_all_that_goes_with_it(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a lapsed hold gives back and a return claimed meanwhile goes, or the hold is still open: nothing between the two."""
+    till.shop.close()
+    now = [till.clock()]
+    till = Till(till.directory, clock=lambda: now[0])
+    publish(till, AWARDING)
+    card, other = till.card(0, "coupon-shop"), till.card(0, "coupon-shop")
+    bought = till.shop.desk.call(sale(till, card, 500_00))
+    hold = Sale("hold", [(100_00, 1)], shortfall_tender="cash", coupons=("off-20",), hold_seconds=60)
+    till.done("hold", card=card, command=hold)
+    till.done("refund", card=card, ref=bought.position, partition=bought.partition, command=Refund())
+    now[0] += 61_000_000
+
+    def holds() -> int:
+        return len(Account.unpack(till.shop.store.reader().read([card])[card].account.state).holds())
+
+
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("unforeseen")
+
+    monkeypatch.setattr(desk_coupons, "_collect_due", broken)
+    request = sale(till, card, 10_00)
+    answers = till.shop.desk.call_many([request, sale(till, other, 10_00)])
+    assert [getattr(answer, "code", None) for answer in answers] == ["unexpected", ""]
+    assert (coupons(till, card), holds()) == (0, 1)
+    monkeypatch.undo()
+    assert till.shop.desk.call(request).outcome == "applied"
+    assert (coupons(till, card), holds()) == (0, 0)
+    till.sound()
+    till.shop.close()
 
 
 def test_a_rule_may_ask_whether_any_are_left(till: Till) -> None:

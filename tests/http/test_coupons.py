@@ -11,6 +11,7 @@ import json
 
 import pytest
 
+from cardapi.http.coupons import TRIES_MAX
 from cardapi.store.verify import verify
 from tests.coupons.packs import SHOP
 from tests.http.client import Reply
@@ -92,6 +93,34 @@ def test_a_batch_is_given_once(shop: Chain) -> None:
     checked = shop.made(shop.admin.post("/v1/coupon-batches", {**body, "batch": "autumn", "check": True}))
     assert (checked["given"], checked["missing"]) == (0, 6)
     assert sorted(held(shop, cards[0])) == ["eighty", "off-20"]
+
+
+def test_what_a_batch_refused_is_tried_again(shop: Chain, card: str) -> None:
+    """A card that was frozen when the batch came gets its coupon once it is thawed, and once only."""
+    body = {"batch": "thaw", "coupons": ["off-20"], "cards": [card], "reason": "a test"}
+
+    def send(**more: object) -> tuple[int, int, int, dict[str, str]]:
+        told = shop.made(shop.admin.post("/v1/coupon-batches", {**body, **more}))
+        return told["given"], told["before"], told["missing"], told["refused"]
+
+    shop.made(shop.admin.post(f"/v1/cards/{card}/freeze", {"reason": "a test"}))
+    refused = {f"{card}/off-20": "card_not_active"}
+    assert [send(), send(), send(check=True)] == [(0, 0, 0, refused)] * 3
+    shop.made(shop.admin.post(f"/v1/cards/{card}/unfreeze", {"reason": "a test"}))
+    assert [send(), send(), send(check=True)] == [(1, 0, 0, {}), (0, 1, 0, {}), (0, 1, 0, {})]
+    assert held(shop, card) == ["off-20"]
+
+
+def test_a_batch_gives_up_on_who_refuses_for_ever(shop: Chain, card: str) -> None:
+    body = {"batch": "never", "coupons": ["off-20"], "cards": [card], "reason": "a test"}
+    shop.made(shop.admin.post(f"/v1/cards/{card}/freeze", {"reason": "a test"}))
+    for _ in range(TRIES_MAX + 1):
+        shop.made(shop.admin.post("/v1/coupon-batches", body))
+    tried = [line for line in shop.made(shop.admin.get(f"/v1/cards/{card}/statement?limit=50"))["entries"] if line["verb"] == "give"]
+    assert len(tried) == TRIES_MAX
+    shop.made(shop.admin.post(f"/v1/cards/{card}/unfreeze", {"reason": "a test"}))
+    told = shop.made(shop.admin.post("/v1/coupon-batches", body))
+    assert (told["given"], told["refused"]) == (0, {f"{card}/off-20": "card_not_active"})
 
 
 def codes(shop: Chain, count: int, coupon: str = "off-20", key: str = "") -> list[str]:

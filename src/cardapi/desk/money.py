@@ -143,7 +143,9 @@ def _end_lapsed(work: Work, request: Request, card: CardRow, account: Account) -
             verb="expire",
             key=("system", f"lapsed:{work.partition}:{position}"),
         )
+        work.half_made = True
         coupons.award(work, request, card, entry, settlement)
+        work.half_made = False
     return None
 
 

@@ -94,6 +94,7 @@ class Work(Fold):
         self.asked = True  # whether the batch's keys were looked for; if not, the commit finds those that have their effect
         self.kept: dict[tuple[str, str], Record] = {}  # beside the journal, by this batch
         self.recording = False  # an exception while True leaves the working set in doubt
+        self.half_made = False  # an exception while True leaves an entry without what goes with it, whatever key it has
         self._chain_key = chain_key
         self._touched: dict[int, AccountRow] = {}  # accounts to write, in order
         self._absent: set[str] = set()
@@ -128,6 +129,7 @@ class Work(Fold):
         self.works = works
         self.keys = keys
         self.next_account = next_account
+        self.half_made = False
 
     # ------------------------------------------------------------ reading
     def prefetch_media(self, requests: list[Request]) -> None:

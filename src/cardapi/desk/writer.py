@@ -455,7 +455,7 @@ def _decided(work: Work, request: Request) -> Answer:
         if answer is not error:
             # A decision is pure and changed nothing, so one poisonous request does not take the shop down.
             _log.exception("verb %s failed", request.verb)
-        if (request.client, request.client_key) in work.keys:
+        if work.half_made or (request.client, request.client_key) in work.keys:
             raise Spoilt(request, answer) from error
         return answer
 

@@ -53,7 +53,7 @@ class CardCoupons(Told):
 
 
 class GiveBatch(Asked, kw_only=True):
-    """One coupon of each kind for each card, once for ever in this batch (C15): sent again it changes nothing.
+    """One coupon of each kind for each card, once for ever in this batch (C15): sent again it changes nothing but what was refused.
 
     `check`: say what of it stands in the journal, and write nothing.
     """

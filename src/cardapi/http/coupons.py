@@ -21,6 +21,7 @@ from cardcore.settlement import Account, Give, Programme, Redeem, Settlement, co
 
 STEPS_MAX = 5_000  # entries of one account that a trace looks at
 BATCH = "system"
+TRIES_MAX = 16  # of a batch to give a card its coupon: as many look-ups of keys at most
 MOVES = frozenset({"give", "redeem", "settle", "hold", "capture", "void", "refund", "reverse", "expire"})  # verbs that move coupons
 
 
@@ -61,25 +62,45 @@ def _view(programme: Programme, account_id: int, lot: int, purse: int, uses: int
 
 
 async def give_batch(service: Service, call: Call) -> Answer:
-    """One coupon of each kind for each card; each under a key of its own, so that a part that was sent before changes nothing."""
+    """One coupon of each kind for each card; each under a key of its own, so that a part that was sent before changes nothing.
+
+    A refusal uses up its key, so what was refused is tried again under the next one: once for each call, `TRIES_MAX` times in all.
+    """
     asked: ask.GiveBatch = call.data
     pairs = list(dict.fromkeys((card, coupon) for card in asked.cards for coupon in asked.coupons))
-    keys = {pair: (BATCH, f"coupons:{asked.batch}:{pair[1]}:{pair[0]}") for pair in pairs}
-    there = await service.desk.ask(lambda store: store.find_keys(list(keys.values())))
-    refused = {"/".join(pair): there[key].code for pair, key in keys.items() if key in there and there[key].outcome != "applied"}
-    todo = [pair for pair in pairs if keys[pair] not in there]
-    before = sum(1 for entry in there.values() if entry.outcome == "applied")
+    tries = await service.desk.ask(lambda store: _tries(store, asked.batch, pairs))
+    refused = {"/".join(pair): last.code for pair, (_, last) in tries.items() if last is not None and last.outcome != "applied"}
+    before = sum(1 for _, last in tries.values() if last is not None and last.outcome == "applied")
     given = 0
     if not asked.check:
-        requests = [_batch_request(service, call, asked, pair, keys[pair]) for pair in todo]
+        todo = {pair: key for pair, (key, _) in tries.items() if key}
+        requests = [_batch_request(service, call, asked, pair, (BATCH, key)) for pair, key in todo.items()]
         for pair, answer in zip(todo, await service.desk.execute_many(requests), strict=True):
             if isinstance(answer, Entry) and answer.outcome == "applied":
                 given += 1
+                refused.pop("/".join(pair), None)
             else:
                 refused["/".join(pair)] = answer.code
-    return ok(ask.BatchGiven(
-        batch=asked.batch, asked=len(pairs), given=given, before=before, missing=len(todo) if asked.check else 0, refused=refused,
-    ))  # fmt: skip
+    missing = sum(last is None for _, last in tries.values()) if asked.check else 0
+    return ok(ask.BatchGiven(batch=asked.batch, asked=len(pairs), given=given, before=before, missing=missing, refused=refused))
+
+
+def _tries(store: Store, batch: str, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, Entry | None]]:
+    """For each card and kind: the client key to try next, "" where there is none left, and what the last try made of it."""
+    found: dict[tuple[str, str], tuple[str, Entry | None]] = {pair: ("", None) for pair in pairs}
+    open_ = pairs
+    for number in range(TRIES_MAX):
+        keys = {pair: f"coupons:{batch}:{pair[1]}:{pair[0]}" + (f":{number}" if number else "") for pair in open_}
+        there = store.find_keys([(BATCH, key) for key in keys.values()])
+        open_ = []
+        for pair, key in keys.items():
+            entry = there.get((BATCH, key))
+            found[pair] = (key, found[pair][1]) if entry is None else ("", entry)
+            if entry is not None and entry.outcome != "applied":
+                open_.append(pair)
+        if not open_:
+            break
+    return found
 
 
 def _batch_request(service: Service, call: Call, asked: ask.GiveBatch, pair: tuple[str, str], key: tuple[str, str]) -> Request:
