@@ -16,6 +16,7 @@ from cardapi.store.verify import verify
 from tests.coupons.packs import SHOP
 from tests.http.client import Reply
 from tests.http.conftest import Chain
+from tests.settlement.test_grants import BASE, C03, rule
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +216,30 @@ def test_what_registers_and_has_a_birthday_gets_its_coupons(shop: Chain) -> None
         assert sorted(held(shop, card)) == ["cup", "off-20", "off-20"]
     shop.made(shop.tills["store-1"].post("/v1/refund", {"ticket_id": sold["ticket_id"], "reason": "a test"}))
     assert held(shop, card) == ["off-20", "off-20"]
+
+
+def test_a_card_tells_what_it_owes_and_pays_it(shop: Chain) -> None:
+    """Eight visits, a rebate and a point for each yuan, of which some are used before the ticket goes back (decision 0020)."""
+    points = rule("points", 'accrue = "points", amount = 1, per_fen = 1_00, base = ["outside"]')
+    spent = rule("pay", 'deduct = "points", units = 1, worth_fen = 1')
+    stamps = rule("stamp", 'grant = "wash", amount = 8', "amount_min_fen = 400_00")
+    text = BASE.replace('"plan"', '"owing"') + C03 + stamps + points + spent
+    shop.made(shop.admin.post("/v1/schemes", {"pack": text}))
+    card, till = shop.card(programme="owing"), shop.tills["store-1"]
+    wash = {"amount_fen": 10_00, "quantity": 3, "category": "wash", "flags": ["cover"]}
+
+    def owed() -> tuple[int, int, list[dict[str, object]]]:
+        shown = shop.made(till.get(f"/v1/cards/{card}"))
+        return shown["owed_fen"], shown["owed_points"], shown["owed"]
+
+    bought = shop.made(pay(shop, card, 400_00))
+    assert owed() == (0, 0, [])
+    shop.made(till.post("/v1/settle", {"card": card, "lines": [wash]}))
+    shop.made(pay(shop, card, 24_00, points=400))
+    shop.made(till.post("/v1/refund", {"ticket_id": bought["ticket_id"], "reason": "a test"}))
+    assert owed() == (20_00, 400, [{"purse": "wash", "unit": "visits", "amount": 3}])
+    shop.made(pay(shop, card, 400_00))
+    assert owed() == (0, 0, [])
 
 
 def test_the_books_are_in_order(shop: Chain) -> None:

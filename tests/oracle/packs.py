@@ -28,6 +28,7 @@ CATEGORIES = ("cloth", "food", "toys", "massage", "gym", "course")
 STORES = ("s01", "s02", "s03")
 TAGS = ("vip", "gender:f", "dealer")
 CAMPAIGNS = ("spring", "gifts")
+"""Gifts of packs whose conditions ask whether any are left."""
 RATES = ("88/100", "8/10", "1/2", "0/1", "95/100", "2/3", "999/1000", "1/3", "705/1000")
 
 
@@ -50,7 +51,13 @@ def random_pack(choose: Random) -> str:
     counted = choose.random() < 0.6
     middle = (counters(choose) if counted else "") + tier_tables(choose, tiers, counted)
     rules = benefits(choose, tiers, counted) + (happenings(choose, tiers, counted) if choose.random() < 0.7 else "")
-    return text + value + AWARDS + middle + rules.replace('"gift"', f'"{second}"') + PRODUCTS
+    asked = [name for name in CAMPAIGNS if f"'{name}'" in rules]
+    return text + value + AWARDS + middle + rules.replace('"gift"', f'"{second}"') + PRODUCTS + "".join(map(campaign, asked))
+
+
+def campaign(name: str) -> str:
+    """A gift of this name."""
+    return f'[[gift]]\nname = "{name}"\ntitle = {{ zh = "礼品", en = "Gift" }}\npoints = 100\nitems = ["mug"]\n'
 
 
 def purses(choose: Random) -> str:

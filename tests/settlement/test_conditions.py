@@ -11,6 +11,7 @@ import pytest
 from cardcore import settlement as core
 from cardcore.errors import Declined, InvalidCommand
 from cardcore.settlement import Facts, Line, pack, receipt
+from tests.oracle.packs import campaign
 from tests.settlement.cards import Card, second
 
 HEAD = """schema = 1
@@ -161,8 +162,20 @@ def test_a_birthday_on_29_february_is_kept_on_the_28th_of_other_years() -> None:
     assert {day: price(programme, f"{day} 12:00", birthday=(2, 29)) for day in days} == days
 
 
+SPRING_SALE = '[[benefit]]\nname = "spring sale"\nthen = { discount = "9/10" }\n[benefit.when]\nweekday = ["mon"]\nstock = ["spring"]\n'
+
+
+def test_a_campaign_that_the_pack_does_not_have_is_refused_where_it_is_named() -> None:
+    assert pack.check(HEAD + SPRING_SALE + campaign("spring")) == []
+    text = HEAD + SPRING_SALE + campaign("summer")
+    (problem,) = pack.check(text)
+    assert text.splitlines()[problem.line - 1] == 'stock = ["spring"]'
+    assert problem.path == "benefit[1].when.stock[1]"
+    assert problem.reason == "there is no coupon or gift `spring`; coupons and gifts are: summer"
+
+
 def test_a_campaign_without_stock_does_nothing() -> None:
-    programme = plan('when = { stock = ["spring"] }\nthen = { discount = "9/10" }')
+    programme = pack.load(HEAD + SPRING_SALE + campaign("spring"))
     assert price(programme, "2026-03-02 09:00", stock=["spring", "gifts"]) == 90_00
     assert price(programme, "2026-03-02 09:00", stock=["gifts"]) == 100_00
 

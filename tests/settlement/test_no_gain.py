@@ -105,7 +105,8 @@ def test_when_all_is_given_back_nobody_has_more_than_before(chunk: int, days: bo
         except AssertionError as broken:
             raise AssertionError(f"seed {seed}: {broken}") from broken
         met |= {name for name in pair.outcomes if "owed" in name}
-    wanted = {f"{unit} {how}" for unit in ("fen", "visits") for how in ("owed", "from customer paid to what is owed")}
+    units = ("fen",) if days else ("fen", "visits")  # days that go by leave few visits to owe: the others meet them
+    wanted = {f"{unit} {how}" for unit in units for how in ("owed", "from customer paid to what is owed")}
     assert wanted <= met, met
 
 

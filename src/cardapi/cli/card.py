@@ -51,15 +51,14 @@ def issue(
 def show(
     card: CardNumber, data: DataDir = DEFAULT_DATA, url: Url = "", token: Token = "", operator: Operator = "", as_json: Json = False
 ) -> None:
-    """Show a card: state, tier, and what is on it."""
+    """Show a card: state, tier, what is on it, and what it owes since a return took back what was spent already."""
     with reach(data, url=url, token=token, operator=operator, reading=True) as service:
         found = service.do("getCard", path={"card": card})
     details(f"Card {card}", found, as_json=as_json)
-    if not as_json and found["balances"]:
-        rows = (
-            [row["purse"], yuan(row["amount"]) if row["unit"] == "fen" else f"{row['amount']} {row['unit']}"] for row in found["balances"]
-        )
-        table("Purses", ["purse", "balance"], rows, right=["balance"])
+    for title, told in (("Purses", "balances"), ("Owed of purses", "owed")):
+        if not as_json and found[told]:
+            amounts = (yuan(row["amount"]) if row["unit"] == "fen" else f"{row['amount']} {row['unit']}" for row in found[told])
+            table(title, ["purse", "amount"], zip((row["purse"] for row in found[told]), amounts, strict=True), right=["amount"])
 
 
 @app.command()

@@ -28,7 +28,7 @@ def facts(
     """Facts for a pack whose conditions ask for these words; None where it asks for none, which is what most packs do.
 
     Tags are the member's own, its attributes as `name:value`, and `member` or its state (`suspended` ...), so that a pack can
-    give to members only, and let benefits sleep (L10). A card of nobody has no tags.
+    give to members only, who are not suspended (L10). A card of nobody has no tags.
     """
     if not asks:
         return None

@@ -95,7 +95,10 @@ class Balance(Told):
 
 
 class CardView(Told):
-    """A card and what is on it now. Money is also summed as `balance_fen`."""
+    """A card and what is on it now. Money is also summed as `balance_fen`.
+
+    Owed is what returns took back and the card no longer had, by unit: the next that is given of it pays first (decision 0020).
+    """
 
     card: str
     programme: str
@@ -109,7 +112,10 @@ class CardView(Told):
     balance_fen: int
     held_fen: int
     points: int
+    owed_fen: int
+    owed_points: int
     balances: list[Balance]
+    owed: list[Balance]
 
 
 class StatementLine(Told):

@@ -133,13 +133,17 @@ async def get_card(service: Service, call: Call) -> Answer:
     programme = service.registry.programme(card.programme, now)
     units = zip(programme.purses, programme.purse_units, strict=True)
     balances = [ask.Balance(purse=name, unit=unit, amount=account.balance(index, now)) for index, (name, unit) in enumerate(units)]
+    owed = [
+        ask.Balance(purse=programme.purses[index], unit=programme.purse_units[index], amount=amount)
+        for index, amount in sorted(account.owed_units.items())
+    ]  # fmt: skip
     view = ask.CardView(
         card=card.number, programme=card.programme, state=state_at(card.state, card.state_from, now), kind=card.kind, unit=card.unit,
         valid_until=card.valid_until,
         pin_set=bool(card.pin_value), pin_locked=card.pin_tries >= service.shop.settings.pin_tries_max,
         tier=programme.tiers[account.tier], balance_fen=account.money_fen(programme, now),
         held_fen=sum(hold.amount_fen for hold in account.holds()), points=sum(b.amount for b in balances if b.unit == "points"),
-        balances=balances,
+        owed_fen=account.owed_fen, owed_points=account.owed_points, balances=balances, owed=owed,
     )  # fmt: skip
     return ok(view)
 

@@ -87,7 +87,7 @@ async def give_batch(service: Service, call: Call) -> Answer:
 
 def _tries(store: Store, batch: str, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, Entry | None]]:
     """For each card and kind: the client key to try next, "" where there is none left, and what the last try made of it."""
-    found: dict[tuple[str, str], tuple[str, Entry | None]] = {pair: ("", None) for pair in pairs}
+    found: dict[tuple[str, str], tuple[str, Entry | None]] = dict.fromkeys(pairs, ("", None))
     open_ = pairs
     for number in range(TRIES_MAX):
         keys = {pair: f"coupons:{batch}:{pair[1]}:{pair[0]}" + (f":{number}" if number else "") for pair in open_}

@@ -1,4 +1,4 @@
-"""Members who buy nothing: benefits sleep, then membership ends, and a purchase wakes it again (L10). Balances stay."""
+"""Members who buy nothing: membership is suspended, then ends, and a purchase wakes it again (L10). Balances stay."""
 
 from __future__ import annotations
 

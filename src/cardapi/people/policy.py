@@ -31,7 +31,7 @@ class MembershipPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     group_rate: str = "1/1"  # share of the fee that a group pays
     free_from_fen: int = 0  # no fee from a single purchase of this on
     referral: bool = True  # whether members may refer, one level deep (E10)
-    suspend_months: int = 0  # without a purchase: benefits sleep (L10)
+    suspend_months: int = 0  # without a purchase: what is for members only stops (L10)
     leave_months: int = 0  # without a purchase: membership ends
 
 

@@ -174,7 +174,7 @@ def _membership(policy: MembershipPolicy, words: Words) -> list[str]:
     if not policy.referral:
         said.append(words("不设推荐。", "Members do not bring in others."))
     for months, zh, en in (
-        (policy.suspend_months, "{} 没有消费,优惠暂停。", "After {} without a purchase benefits sleep."),
+        (policy.suspend_months, "{} 没有消费,只给会员的优惠暂停。", "After {} without a purchase what is for members only stops."),
         (policy.leave_months, "{} 没有消费,会籍终止,余额保留。", "After {} without a purchase membership ends; balances stay."),
     ):
         if months:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from cardcore.settlement.pack_counters import COUNTERS_MAX, Counters
-from cardcore.settlement.toml_reader import Table
+from cardcore.settlement.toml_reader import Path, Table
 
 AMOUNT_MAX: Final = 10**15  # as in cardcore.money; tests hold the two equal
 COUNT_MAX: Final = 10**9
@@ -48,6 +48,7 @@ class Context:
             kind: set() for kind in ("purse", "tier", "benefit", "product", "award", "ranking", "coupon", "gift")
         }
         self.coupons: dict[str, int] = {}
+        self.stock_named: list[tuple[Path, Any]] = []
 
     def unique(self, table: Table, kind: str, name: str) -> str:
         if name and name in self.names[kind]:
@@ -84,6 +85,11 @@ class Context:
             self.predicates.append(predicate)
         return self.predicates.index(predicate)
 
+    def stocked(self, when: Table) -> None:
+        """Note which coupons and gifts a `stock` condition names: they are known when the whole pack has been read."""
+        words = when.value.get("stock")
+        self.stock_named += [((*when.path, "stock", place), word) for place, word in enumerate(words if isinstance(words, list) else ())]
+
     def keep_for_review(self, counter: int) -> None:
         """A counter that tiers go by is remembered for a period more, so that a review finds it whole."""
         if self.reviewing and counter < len(self.counters.out):
@@ -91,6 +97,11 @@ class Context:
             known["kept"] = max(known.get("kept", 1), known["last"] + (known["per"] != "life"))
 
     def finish(self, pack: Table) -> None:
+        campaigns = self.names["coupon"] | self.names["gift"]
+        for path, word in self.stock_named:
+            if isinstance(word, str) and word not in campaigns:
+                known = ", ".join(sorted(campaigns)) or "none"
+                pack.problems.append((path, f"there is no coupon or gift `{word}`; coupons and gifts are: {known}"))
         for role in ("principal", "points"):
             if self.roles.count(role) > 1:  # a top-up or an accrual must have one place to go
                 second = self.roles.index(role, self.roles.index(role) + 1)

@@ -86,6 +86,7 @@ def conditions(when: Table, context: Context) -> Normalised:
     low, high = when.integer("amount_min_fen", 0, AMOUNT_MAX, 0), when.integer("amount_max_fen", 0, AMOUNT_MAX, AMOUNT_MAX)
     if low > high:
         when.wrong("amount_min_fen", "`amount_min_fen` is above `amount_max_fen`: the rule could never apply")
+    context.stocked(when)
     return {
         "tiers": None if tiers is None else sorted(context.tiers[tier] for tier in tiers if tier in context.tiers),
         "categories": context.category_indices(when, "category"), "amount_min_fen": low, "amount_max_fen": high,
