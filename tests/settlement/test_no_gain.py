@@ -206,3 +206,30 @@ def test_steps_go_back_for_as_many_periods_as_the_pack_says(more: str, kept: int
         card.on(f"{2026 + months // 12}-{months % 12 + 1:02}-01 10:00").buy(1_00)  # what is too old is dropped with the next move
         card.refund(0)
         assert (card.purse("points"), card.account.owed_points) == (left, 0)
+
+
+@pytest.mark.parametrize("over", [-1, 0, 1])
+def test_nothing_is_owed_that_the_record_of_an_account_cannot_hold(over: int) -> None:
+    card = Card(plan(STAMPS)).on("2026-03-25 10:00")
+    for _ in range(2):
+        card.buy(400_00)
+        card.buy(Line(10_00, 8, "wash", flags=core.COVER))
+    card.refund(0)
+    data = card.account.pack()
+    assert data[-1] == 2 * 8  # the last of the record: the eight visits that are owed
+    room = 8 - over
+    rest, tail = 2 * ((1 << 60) - room), b""
+    while rest >= 0x80:
+        tail += bytes([rest & 0x7F | 0x80])
+        rest >>= 7
+    card.account = core.Account.unpack(data[:-1] + tail + bytes([rest]))
+    before = card.account.pack()
+    if over > 0:
+        with pytest.raises(Declined) as refused:
+            card.refund(2)
+        assert refused.value.declined_code == "limit_exceeded"
+        assert card.account.pack() == before
+        return
+    card.refund(2)
+    assert card.account.owed_units == {card.programme.purses.index("wash"): (1 << 60) + over}
+    assert core.Account.unpack(card.account.pack()) == card.account

@@ -16,6 +16,8 @@ from cardcore.settlement.rules cimport ROLE_BONUS, ROLE_PRINCIPAL, Programme, Ru
 
 from cardcore.errors import Declined
 
+cdef int64_t OWED_LIMIT = <int64_t> 1 << 60  # the most of one unit that the record of an account holds (codec)
+
 
 cdef Posting* undo(Settlement s, const Posting* done, int index, int64_t amount) except NULL:
     """`amount` of a posting goes back where it came from: a customer's part to its own lot, even one now gone."""
@@ -88,6 +90,8 @@ cdef int owe(Settlement s, Account scratch, int64_t amount, int unit, int target
     cdef int64_t owed = owed_of(&scratch.v, unit, purse)
     if amount == 0:
         return 0
+    if amount > OWED_LIMIT - owed:  # past it the account's record could not be read again
+        raise Declined("limit_exceeded", limit=OWED_LIMIT, what="what one account owes")
     p = s.add_posting()
     p.amount, p.unit, p.role, p.undoes, p.purse = amount, unit, R_CLAW, undoes, purse
     p.source, p.source_account = OWED, scratch.v.account_id
