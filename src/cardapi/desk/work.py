@@ -10,10 +10,10 @@ import msgspec
 
 from cardapi.custody import Custody
 from cardapi.desk.request import Problem, Request
+from cardapi.desk.settles import chain
 from cardapi.ids import ACCOUNT_BITS, home, is_leg, leg_key
 from cardapi.people.registry import ProgrammeVersion, Registry
 from cardapi.store import media
-from cardapi.store.chain import pack_further, seal
 from cardapi.store.fold import Fold, Records, accounts_of, digest, liability_delta, pack_body
 from cardapi.store.port import AccountRow, Batch, CardRow, Entry, Found, Head, MediumRow, Record, Store
 from cardcore.clearing.body import BatchCount, Case, Cleared, Row, unpack_batch, unpack_case
@@ -349,8 +349,8 @@ class Work(Fold):
             delta = liability_delta(settlement, self.partition)
             if self.liability_fen + delta > LIABILITY_MAX:
                 raise _unbounded()
-        entry = self.keys[name] = self._chain(
-            verb or request.verb, code, account_id, card, name, fingerprint or request.fingerprint, request, ref, further, body,
+        entry = self.keys[name] = chain(
+            self, verb or request.verb, code, account_id, card, name, fingerprint or request.fingerprint, request, ref, further, body,
             settlement, delta,
         )  # fmt: skip
         self.recording = bool(legs)  # one without the others is half an entry
@@ -360,8 +360,8 @@ class Work(Fold):
             leg = leg_key(self.partition, entry.position, partition)
             assert settlement is not None, "only a settlement moves value to other accounts"
             part = settlement.part(accounts_of(partition)) if isinstance(settlement, Cleared) else settlement
-            self.at(partition)._chain(
-                entry.verb, "", accounts[0], card, leg, _NO_FINGERPRINT, request, 0, accounts[1:],
+            chain(
+                self.at(partition), entry.verb, "", accounts[0], card, leg, _NO_FINGERPRINT, request, 0, accounts[1:],
                 part.pack() if part is not settlement else body, part, liability_delta(part, partition),
             )  # fmt: skip
         self.recording = False
@@ -380,38 +380,11 @@ class Work(Fold):
                 raise _unbounded()
         return legs
 
-    def _chain(
-        self, verb: str, code: str, account_id: int, card: str, key: tuple[str, str], fingerprint: bytes, request: Request, ref: int,
-        further: Sequence[int], body: bytes, settlement: Settlement | Cleared | None, delta: int,
-    ) -> Entry:  # fmt: skip
-        """Seal an entry after the last one of this partition, and fold it. `delta`: what it adds to the partition's liability."""
-        position = self.position + 1
-        liability_fen = self.liability_fen + delta
-        entry = seal(
-            self._chain_key,
-            self.mac,
-            (
-                self.partition, position, self.at_us, verb, "refused" if code else "applied", code, account_id, card, *key, fingerprint,
-                request.unit, request.terminal, request.operator, request.approver, request.reason, ref, self.changed.get(account_id, 0),
-                pack_further([(other, self.changed[other]) for other in further]) if further else b"", liability_fen, body,
-            ),
-        )  # fmt: skip
-        self.recording = True
-        self.apply(entry, settlement)
-        if account_id:
-            self._touched[account_id] = self.account_row(account_id)  # now, while it is at hand; a later entry does it again
-        for other in further:
-            self._touched[other] = self.account_row(other)
-        if isinstance(settlement, Cleared):
-            self._records_touched.update(("case", case.id) for case in settlement.cases)
-            if settlement.batch is not None:
-                self._records_touched.add(("clearing-batch", settlement.batch.id))
-        self.position = position
-        self.mac = entry.mac
-        self.liability_fen = liability_fen
-        self.entries.append(entry)
-        self.recording = False
-        return entry
+    def touch_cleared(self, cleared: Cleared) -> None:
+        """The records that an upload's entry changed are to be written."""
+        self._records_touched.update(("case", case.id) for case in cleared.cases)
+        if cleared.batch is not None:
+            self._records_touched.add(("clearing-batch", cleared.batch.id))
 
     def add_records(self, request: Request, after: list[Record], *, kept: tuple[Record, ...] = (), facts: dict[str, Any] | None = None,
                     account_id: int = 0, card: str = "", verb: str = "", key: tuple[str, str] | None = None) -> Entry:  # fmt: skip

@@ -25,6 +25,7 @@ from cardapi.desk.money import money
 from cardapi.desk.pool import Readers
 from cardapi.desk.quote import quoted
 from cardapi.desk.request import Problem, Request
+from cardapi.desk.settles import settles
 from cardapi.desk.sides import Sides
 from cardapi.desk.work import Elsewhere, Spoilt, Work
 from cardapi.measures import Commits
@@ -387,17 +388,30 @@ class Desk:
             rest = requests[len(answers) :]
             works = self._sides.open(rest, self._clock(), everywhere=everywhere, extra=extra)
             try:
-                for work, request in zip(works, rest, strict=True):
-                    answers.append(_one(work, request, spoilt))
-                    if work.documents:
-                        break
-                    if not len(answers) % PART:
-                        self._sides.feed(works[0].works.values())
+                self._decide(works, rest, answers, spoilt)
             except (Elsewhere, Spoilt):
                 self._sides.forget(works[0].works.values())
                 raise
             self._commit(works[0].works.values())
         return answers
+
+    def _decide(self, works: list[Work], requests: list[Request], answers: list[Answer], spoilt: dict[int, CardcoreError]) -> None:
+        """Answer these in order, up to a registry change, and let the store have them in parts. Raises Elsewhere, Spoilt."""
+        place, count = 0, len(requests)
+        while place < count:
+            work = works[place]
+            end = min(count, place + PART - len(answers) % PART)
+            if len(work.works) > 1:
+                end = place + 1  # the next one may be of another partition
+            done = 0 if spoilt else settles(work, requests, place, end, answers)
+            if place + done < end:
+                answers.append(_one(work, requests[place + done], spoilt))
+                done += 1
+            place += done
+            if work.documents:
+                return
+            if not len(answers) % PART:
+                self._sides.feed(work.works.values())
 
     def _commit(self, works: Collection[Work]) -> None:
         began = perf_counter_ns()
