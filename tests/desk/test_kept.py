@@ -65,9 +65,9 @@ def test_what_was_folded_and_has_no_entry_is_never_written(till: Till, monkeypat
 def test_an_error_that_a_part_of_a_request_forgives_is_not_forgiven_within_the_fold(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some verbs go on where a part of them cannot be done (a coupon that is out of stock): not where that part was half recorded."""
     card = till.card(100_00)
-    from cardapi.desk import writer
+    from cardapi.desk import one
 
-    decided = writer._decided
+    decided = one._decided
 
     def forgiving(work: Any, request: Any) -> Any:
         answer = decided(work, request)
@@ -83,7 +83,7 @@ def test_an_error_that_a_part_of_a_request_forgives_is_not_forgiven_within_the_f
         raise InvalidCommand("half way")
 
     with monkeypatch.context() as patch:
-        patch.setattr(writer, "_decided", forgiving)
+        patch.setattr(one, "_decided", forgiving)
         assert till.problem("topup", card=card, command=TopUp(50_00)) == "unexpected"
     assert till.problem("settle", card=card) == "not_ready"
     till.reopen()

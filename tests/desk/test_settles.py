@@ -18,6 +18,7 @@ from cardapi.desk import Request, writer
 from cardapi.desk import settles as loop
 from cardapi.store.port import Entry
 from cardcore.settlement import Refund, Sale, TopUp
+from cardcore.settlement import decide as core_decide
 from tests.desk.test_parts import journal, sales, ticking
 from tests.desk.till import Till
 from tests.support import sized
@@ -107,10 +108,10 @@ def test_the_loop_gives_what_every_verbs_way_gives(tmp_path: Path, seed: int, mo
 def test_one_poisonous_decision_among_good_ones(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     """It changes nothing, so it is told that it failed and the others are done."""
     card = till.card(500_00)
-    poison, real = 1_03, loop.decide
+    poison = 1_03
 
     def decide(snapshot: Any, command: Any, at_us: int) -> Any:
-        settlement = real(snapshot, command, at_us)
+        settlement = core_decide(snapshot, command, at_us)
         if settlement.gross_fen == poison:
             raise OverflowError("value too large")
         return settlement
