@@ -9,14 +9,12 @@ from cardapi.store.chain import pack_further, seal
 from cardapi.store.port import AccountRow
 from cardcore.clearing.body import Cleared
 from cardcore.settlement import Snapshot
-from cardcore.settlement import decide as core_decide
+from cardcore.settlement import decide
 
 cdef enum:
     KEY_MAX = 255  # characters of a client key
     FINGERPRINT = 16  # bytes
     ACCOUNT_BITS = 40
-
-decide = core_decide
 
 
 cdef object sealed(
