@@ -118,6 +118,27 @@ def draw(programme: Programme, account: Account, before: Account, ticket: Ticket
     return True
 
 
+def taken_already(programme: Programme, account: Account, ticket: Ticket, now: int) -> list[tuple[int, int]]:
+    """C03: returns since took a part of a period's rebate back; marks what this event gave with it, and answers it as (purse, fen)."""
+    gone = []
+    for rule in [rule for rule in programme["rules"] if rule["effect"] == "period"]:
+        given = programme["counters"][rule["given"]]
+        for one in [one for one in ticket.moves if one.number == given["number"]]:
+            left = account.counters.get((one.number, one.period), 0)
+            forgotten = one.period < period(programme, given["per"], now) - max(given["last"], given.get("kept", 1))
+            if left >= one.amount or (forgotten and not left):
+                continue
+            fen = one.amount - left
+            gone.append((rule["purse"], fen))
+            for gave in reversed(ticket.gave):
+                if gave.rule["effect"] not in ("period", "rebate") or gave.purse != rule["purse"]:
+                    continue
+                share = min(fen, gave.amount - gave.back)
+                gave.back += share
+                fen -= share
+    return gone
+
+
 def never_happened(programme: Programme, account: Account, ticket: Ticket, now: int) -> dict[str, Any]:
     """An event reversed: what it gave goes back as after a return, points of a draw to their lots."""
     before, held = account.tier, money_of(programme, account)
@@ -126,9 +147,12 @@ def never_happened(programme: Programme, account: Account, ticket: Ticket, now: 
         assert part.lot is not None
         account.give_back(part.lot, part.units)
     account.collect()
+    gone = taken_already(programme, account, ticket, now)
     steps, too_much = take_counters_back(programme, account, ticket.moves, (0, 0, 0), whole=True)
     take_back(programme, account, ticket, ticket.earned + steps, now)
     awards, value = take_given(programme, account, ticket.gave, 0, 0, now, whole=True)
+    for purse, fen in gone:
+        value[purse] = value.get(purse, 0) + fen
     for purse, fen in too_much:
         take_value(programme, account, purse, 0, fen, now)
     given_back(programme, account, ticket.moves, ticket.earned + steps, ticket.earned, value)

@@ -126,6 +126,33 @@ def test_c03_a_later_return_takes_the_periods_rebate_back() -> None:
     balanced(*card.entries)
 
 
+@pytest.mark.parametrize(("returned", "left"), [(0, 30_00), (500_00, 20_00), (1000_00, 10_00), (1500_00, 0)])
+def test_c03_a_reversed_event_takes_back_only_what_returns_left_of_it(returned: int, left: int) -> None:
+    card = Card(MONTHLY).on("2026-01-31 10:00")
+    card.buy(1500_00)
+    card.on("2026-02-01 10:00").do(core.Adjust("rebates", 7_00))
+    card.event("month")
+    if returned:
+        card.refund(0, amount_fen=returned)
+    assert card.purse("rebates") == 7_00 + left
+    card.do(core.Reverse(), entry=2)
+    assert (card.purse("rebates"), card.account.owed_fen) == (7_00, 0)
+    assert earned(card, "month") == 0
+    assert card.purse("rebates") == 7_00 + left  # the period is owed again what its counter says
+    balanced(*card.entries)
+
+
+def test_c03_a_reversal_long_after_takes_all_though_its_period_is_forgotten() -> None:
+    card = Card(MONTHLY).on("2026-01-31 10:00")
+    card.buy(1500_00)
+    card.on("2026-02-01 10:00").event("month")
+    card.on("2026-04-10 10:00").buy(100_00)  # spends the 30.00
+    card.on("2026-05-01 10:00").event("month")
+    assert card.purse("rebates") == 2_00
+    card.do(core.Reverse(), entry=1)
+    assert (card.purse("rebates"), card.account.owed_fen) == (0, 28_00)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_no_order_of_buying_returning_and_periods_gains(seed: int) -> None:
     choose = Random(seed)

@@ -25,6 +25,7 @@ cdef int fold_moves(Account account, const Move* moves, int n) except -1
 cdef int64_t move_back(
     Settlement s, const Rules* r, Account account, Settlement ticket, int64_t before_fen, int64_t refund_fen, bint whole, list lost_value
 ) except -1
+cdef tuple rebates_gone(const Rules* r, Account account, Settlement event, int64_t at_s)
 cdef int move_points_back(Settlement s, const Rules* r, Settlement ticket, int64_t points, int64_t stepped, dict value) except -1
 cdef int32_t period_of(int per, int64_t day) noexcept nogil
 cdef int64_t last_moment(const Rules* r, int per, int64_t at_s) noexcept nogil

@@ -9,11 +9,11 @@ from libc.stdlib cimport realloc
 from libc.string cimport memmove, memset
 
 from cardcore.money cimport cc_muldiv
-from cardcore.settlement.model cimport CAPPED, DRAWN, EARNED, KEPT, SHARED, STEPPED, VALUED, Value, WHOLE
+from cardcore.settlement.model cimport CAPPED, DRAWN, EARNED, KEPT, R_REBATE, SHARED, STEPPED, VALUED, Value, WHOLE
 from cardcore.settlement.rules cimport (
     C_EVENTS, C_PAID, C_QUANTITY, C_TICKETS, CounterRule, ON_EVENT, P_BEFORE, P_NTH, P_REACHED, PER_DAY, PER_LIFE, PER_MONTH, PER_QUARTER,
     PER_WEEK, Predicate, RULE_CAP, RULE_PERIOD, RULE_PROMOTE, RULE_STEP, RULES_KINDS, Programme, Rule, civil, covers, floor_div,
-    reached_tier,
+    local_day, reached_tier,
 )
 
 
@@ -304,6 +304,37 @@ cdef int period_lost(Settlement s, const Rules* r, Account account, const Move* 
             back.amount = due - given
             lost.append((rule.purse, given - due))
     return 0
+
+
+cdef tuple rebates_gone(const Rules* r, Account account, Settlement event, int64_t at_s):
+    """What returns took back already of an event's rebates for a period: for each of its postings, and in all by purse.
+
+    The counter of what a rule gave says what is left of it. Of a period that may be dropped by now nothing is known: then nothing is gone.
+    """
+    cdef int i, k, n
+    cdef int64_t left, share, now, day = local_day(r, at_s)
+    cdef const Rule* rule
+    cdef const CounterRule* given
+    cdef const Move* done
+    taken = [0] * event.n_postings
+    gone = {}
+    for k in range(r.first[ON_EVENT + RULE_PERIOD], r.first[ON_EVENT + RULE_PERIOD + 1]):
+        rule = &r.rules[r.by_effect[k]]
+        given = &r.counters[rule.given]
+        now = period_of(given.per, day)
+        for i in range(event.n_moves):
+            done = &event.moves_[i]
+            left = counted(account, done.counter, done.period)
+            if done.counter != given.number or left >= done.amount or (left == 0 and done.period < now - given.kept):
+                continue
+            left = done.amount - left
+            gone[rule.purse] = gone.get(rule.purse, 0) + left
+            for n in range(event.n_postings - 1, -1, -1):  # rebates for a period are the last ones of an event
+                if event.postings_[n].role == R_REBATE and event.postings_[n].purse == rule.purse:
+                    share = min(left, event.postings_[n].amount - <int64_t> taken[n])
+                    taken[n] += share
+                    left -= share
+    return taken, gone
 
 
 cdef int64_t move_back(

@@ -11,7 +11,7 @@ from libc.string cimport memcpy
 from cardcore.money cimport cc_muldiv
 from cardcore.settlement.claw cimport as_returned, claw_back, claw_granted, collect_owed, undo
 from cardcore.settlement.counter cimport (
-    answer_had, move_back, move_points_back, open_tally, put_moves, stepped, tier_after_return,
+    answer_had, move_back, move_points_back, open_tally, put_moves, rebates_gone, stepped, tier_after_return,
 )
 from cardcore.settlement.coupon cimport capture_coupon, return_coupons
 from cardcore.settlement.model cimport (
@@ -409,7 +409,10 @@ cdef Settlement reverse_event(Snapshot snapshot, object command, int64_t at_s):
     lost = move_back(s, &programme.r, snapshot.account, done, 0, 0, True, lost_value)
     scratch = collect_owed(s, snapshot, False)
     claw_back(s, snapshot, scratch, 0, 0, lost, at_s, False)
-    value = claw_granted(s, snapshot, scratch, 0, True, [0] * done.n_postings, lost_value, at_s, False)
+    undone, gone = rebates_gone(&programme.r, snapshot.account, done, at_s)
+    value = claw_granted(s, snapshot, scratch, 0, True, undone, lost_value, at_s, False)
+    for purse, fen in gone.items():
+        value[purse] = value.get(purse, 0) + fen
     move_points_back(s, &programme.r, done, s.t.points_earned, lost, value)
     s.t.points_delta = -s.t.points_earned
     s.t.tier_after = tier_after_return(s, &programme.r, snapshot.account, at_s)
