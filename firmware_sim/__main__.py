@@ -150,6 +150,8 @@ def _keep(slot: Slot, said: str) -> None:
                     break
             running.result()
     finally:
+        while signal.sigtimedwait(waited, 0):  # one that still waits would end the process when it is let through
+            pass
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

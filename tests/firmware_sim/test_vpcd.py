@@ -211,6 +211,20 @@ def test_command_line_serves_keeps_its_state_and_ends(reader: FakeVpcd, tmp_path
     assert "holds a pboc card" in wrong.communicate(timeout=60)[1]
 
 
+def test_ends_well_though_another_signal_waits(reader: FakeVpcd):
+    """Both are there when it looks, and the one that ends it comes first."""
+    process = run("--card", "pboc", "--port", str(reader.port))
+    try:
+        reader.accept()
+        for each in (signal.SIGSTOP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGCONT):
+            process.send_signal(each)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0, errors
+
+
 def test_card_comes_back_however_fast_it_is_pulled_and_put_back(reader: FakeVpcd):
     """A signal may come at any instruction of the process, also within the locks that it needs itself."""
     process = run("--card", "pboc", "--port", str(reader.port))

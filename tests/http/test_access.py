@@ -289,6 +289,7 @@ def test_the_right_role_in_the_wrong_place_finds_nothing(chain: Chain, operation
     if operation.id.startswith("list"):
         things.flight()
         things.cleared()
+        things.approval()
         here = call(chain, chain.person(M, "store-1"), operation, things).body
         there = call(chain, chain.person(M, "south"), operation, things).body
         assert b"store-1" in here
