@@ -440,3 +440,13 @@ def test_a_bad_rule_is_refused_with_its_reason(text: str, reason: str) -> None:
     problems = pack.check(BASE + TIERS + text)
     assert any(reason in problem.reason for problem in problems), problems
     assert all(problem.line > 1 for problem in problems)
+
+
+def test_a_rebate_joins_the_lot_that_its_hold_gives_back() -> None:
+    card = Card(plan(rule("back", 'rebate = "rebates", share = "5/100", base = ["outside", "bonus"]'))).on("2026-03-25 10:00")
+    card.buy(1000_00)
+    (lot,) = card.account.lots()
+    card.do(core.Sale("hold", [Line(50_00)], hold_seconds=600))
+    assert card.account.lots() == []
+    assert card.do(core.Capture(10_00), entry=1).granted("fen") == 50
+    assert card.account.lots() == [lot._replace(amount=40_50)]

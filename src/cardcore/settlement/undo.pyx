@@ -163,6 +163,7 @@ cdef int capture_earnings(Settlement s, Snapshot snapshot, Settlement hold, int6
     cdef const Value* v = &snapshot.account.v
     cdef Work* w = take_work(snapshot, hold.n_lines)
     cdef const Rules* r = &programme.r
+    cdef Account returned
     cdef Known known
     cdef int i
     cdef Posting* p
@@ -179,7 +180,10 @@ cdef int capture_earnings(Settlement s, Snapshot snapshot, Settlement hold, int6
             answer_had(r, &w.tally, w.truth)
         w.next_lot = v.next_lot
         if r.gives:
-            w.t.after_money_fen, w.elsewhere_fen = whole_money(r, as_returned(s, snapshot), at_s) - hold.t.hold_fen, 0
+            # What the hold gives back stands again: a gift of the same purse and end joins that lot, and finds the room it leaves.
+            returned = as_returned(s, snapshot)
+            v = &returned.v
+            w.t.after_money_fen, w.elsewhere_fen = whole_money(r, returned, at_s) - hold.t.hold_fen, 0
         if follow(r, v, hold.lines_, hold.n_lines, hold.t.net_fen, hold.t.gross_fen, at_s, explain, w):
             raise Declined("limit_exceeded", limit=w.fact)
         s.t = w.t
