@@ -10,13 +10,18 @@ from typing import Any
 import pytest
 
 from cardapi.desk import Desk, Request
-from cardapi.jobs import expiry, inactivity, notices, periods
+from cardapi.jobs import expiry, inactivity, notices, periods, pruning
+from cardapi.messages.model import Message, to_record
+from cardapi.people.sessions import new_session
+from cardapi.store.port import Record
 from cardcore.settlement import Reverse
 from tests.jobs.test_many import JOBS, Night
 from tests.jobs.test_periods import at
 from tests.support import sized
 
 MEMBERS = 5
+NIGHTLY = (*JOBS, "pruning")
+OLD = 3  # sessions, sums of purchases and sent messages whose time is over, on each of the nights
 RESTART_EACH = sized(6, 1)  # deaths for one whole start of the shop; the job begins anew after each
 
 
@@ -30,6 +35,8 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "ACCOUNTS_A_STEP", 2)
     for module in (inactivity, notices):
         monkeypatch.setattr(module, "MEMBERS_A_STEP", 1)
+    for size in ("SESSIONS_A_STEP", "MESSAGES_A_STEP"):
+        monkeypatch.setattr(pruning, size, 1)
 
 
 def dying(real: Callable[..., Any], left: list[int]) -> Callable[..., Any]:
@@ -66,26 +73,42 @@ def run_killed(night: Night, name: str) -> int:
     raise AssertionError("the job never came to its end")
 
 
+def grow_old(night: Night, day: str) -> None:
+    """What a year leaves behind, and one of each whose time is not over."""
+    now = night.till.clock.at_s
+    for number in range(OLD + 1):
+        made_at = now - (100 * 86_400 if number < OLD else 0)
+        name = f"{day[:10]}-{number}"
+        session = new_session(name, "ann", "store-1", made_at)
+        night.till.done("change", key=f"session {name}", payload={"kind": "session", "id": name, "document": session})
+        told = to_record(name, Message("m-1", "file", "welcome", {}, made_at, state="sent"))
+        night.till.shop.desk.keep([told, Record("purchase", name, b"0", (("day", f"{made_at:012d}"),))])
+
+
 def outcome(night: Night) -> list[Any]:
-    """Accounts, members and messages: all that jobs change, but for the places of entries and the words of sealed rows."""
+    """All that jobs change, but for the places of entries and the words of sealed rows: accounts, members, messages, sums of purchases,
+    sessions."""
     store = night.till.shop.store.reader()
     members = [record.body for record in store.all_records("member")]
-    messages = [record.id for record in store.all_records("message")]
-    return [[account.pack() for account in night.accounts()], members, messages]
+    kept = [[record.id for record in store.all_records(kind)] for kind in ("message", "purchase")]
+    sessions = sorted(name for name, _ in night.till.shop.registry.documents("session"))
+    return [[account.pack() for account in night.accounts()], members, *kept, sessions]
 
 
 def test_every_job_that_is_killed_ends_like_the_one_that_is_not(tmp_path: Path) -> None:
     whole, killed = Night(tmp_path / "whole", MEMBERS), Night(tmp_path / "killed", MEMBERS)
-    deaths = dict.fromkeys(JOBS, 0)
+    deaths = dict.fromkeys(NIGHTLY, 0)
     for day in ("2026-12-05 00:30:00", "2028-01-01 00:30:00"):
         for night in (whole, killed):
             at(night.till, day)
-        for name in JOBS:
+            grow_old(night, day)
+        for name in NIGHTLY:
             whole.run(name)
             deaths[name] += run_killed(killed, name)
             assert outcome(killed) == outcome(whole), (day, name)
     assert min(deaths.values()) >= 6, f"the deaths did not reach every job: {deaths}"
-    assert outcome(whole)[2], "nobody was told anything"
+    assert len(outcome(whole)[2]) > 1, "nobody was told anything"
+    assert outcome(whole)[3:] == [[f"2028-01-01-{OLD}"]] * 2, "of the last night's one sum of purchases and one session are young"
     for night in (whole, killed):
         night.till.sound()
         night.till.shop.close()
