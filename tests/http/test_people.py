@@ -156,6 +156,30 @@ def test_an_adjustment_takes_two_people(chain: Chain, card: str) -> None:
     assert (entry.operator, entry.approver, entry.reason) == ("manager-store-1", "manager-issuer", "goodwill")
 
 
+def test_a_second_login_of_the_maker_is_no_second_person(chain: Chain) -> None:
+    """R3: who makes a login chooses its password. It approves nothing of its maker's, nor of another login by the same hand."""
+    manager, other = chain.person("manager", "store-1"), chain.person("manager", "north")
+    card = chain.card(paid_fen=10_000, who=manager)
+    before = manager.get(f"/v1/cards/{card}").json["balance_fen"]
+    puppets = []
+    maker = manager
+    for name in ("puppet-1", "puppet-2"):  # the second one made by the first
+        body = {"id": name, "name": name, "password": PASSWORD, "role": "cashier", "unit": "store-1"}
+        chain.made(maker.post("/v1/operators", body))
+        chain.made(chain.person("hq", "issuer").post(f"/v1/operators/{name}/grants", {"role": "manager", "unit": "store-1"}))
+        chain.app.service.logins.forget()
+        maker = chain.login(name)
+        puppets.append(maker)
+    wish = {"card": card, "purse": "principal", "amount": 100_000, "reason": "mine"}
+    for asking, approving in ((manager, puppets[0]), (manager, puppets[1]), (puppets[1], manager), (puppets[0], puppets[1])):
+        asked = chain.made2(asking.post("/v1/adjust", wish))
+        refused = approving.post(f"/v1/approvals/{asked['approval_id']}/approve", {"reason": "fine"})
+        assert (refused.status, refused.code) == (403, "maker_is_checker")
+    assert manager.get(f"/v1/cards/{card}").json["balance_fen"] == before
+    chain.made(other.post(f"/v1/approvals/{asked['approval_id']}/approve", {"reason": "seen"}))
+    assert manager.get(f"/v1/cards/{card}").json["balance_fen"] == before + 100_000
+
+
 def test_a_request_waits_three_days_and_falls_with_its_maker(chain: Chain) -> None:
     chain.made(operator(chain, "hasty", "manager", "store-1"))
     maker = chain.login("hasty")

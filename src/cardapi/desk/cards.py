@@ -16,6 +16,7 @@ from cardapi.desk.money import card_images, check_pin, refuse
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.work import Work
 from cardapi.ids import card_number_in, home, is_card_number
+from cardapi.people.scope import same_hand
 from cardapi.store.fold import Change, Step, pack_body
 from cardapi.store.port import CardRow, Entry, MediumRow
 from cardcore.errors import Declined
@@ -150,7 +151,7 @@ def destroy(work: Work, request: Request) -> Entry:
     card = _known(work, request)
     state = next_state(card.state, "destroy")
     first = work.named(msgspec.structs.replace(request, ref=card.changed_at, partition=work.partition, ref_key=None))
-    if first is not None and first.operator and first.operator == request.operator:
+    if first is not None and first.operator and same_hand(work.registry, first.operator, request.operator):
         raise Problem("maker_is_checker", "another person must destroy the card than the one who took it back")
     before, after = card_images(card, state=state, state_from=0)
     return _record(work, request, [before], [after], ref=card.changed_at)

@@ -68,7 +68,7 @@ async def approve(service: Service, call: Call) -> Answer:
         if document is None or two is None or not reaches(service.registry, call.caller, document["unit"], two.roles):
             raise HttpProblem("not_found")
         await service.is_retry(call)
-        approvals.judge(document, call.caller.operator, service.now())
+        approvals.judge(service.registry, document, call.caller.operator, service.now())
         _need_maker(service, document, two)
         facts = Execution(document, call.caller.operator, msgspec.convert(document["body"], two.body))
         entry = await service.desk.execute(two.request(service, facts))

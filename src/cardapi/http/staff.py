@@ -116,9 +116,11 @@ async def create_operator(service: Service, call: Call) -> Answer:
         raise HttpProblem("weak_password") from error
     hashed = await service.passwords.hash_async(password)
     grants = [{"role": asked.role, "unit": asked.unit}]
+    made_by = call.caller.operator
     await _create(
-        service, call, "operator", {"id": asked.id, "name": asked.name, "password": hashed, "state": "active", "grants": grants}
-    )
+        service, call, "operator",
+        {"id": asked.id, "name": asked.name, "password": hashed, "state": "active", "grants": grants, "made_by": made_by},
+    )  # fmt: skip
     return ok(_operator_view(Operator(asked.id, asked.name, "", "active", ()), grants), 201)
 
 
@@ -143,7 +145,7 @@ def _operator(service: Service, call: Call) -> Operator:
 def _document(operator: Operator, **changed: Any) -> dict[str, Any]:
     grants = [{"role": grant.role, "unit": grant.unit} for grant in operator.grants]
     kept = {"id": operator.id, "name": operator.name, "password": operator.password, "state": operator.state, "grants": grants}
-    return {**kept, **changed}
+    return {**kept, **({"made_by": operator.made_by} if operator.made_by else {}), **changed}
 
 
 def _operator_view(operator: Operator, grants: list[dict[str, str]], state: str = "") -> ask.OperatorView:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from cardapi.people.scope import People, same_hand
 from cardcore.errors import CardcoreError
 
 LIFETIME_S = 72 * 3600
@@ -42,13 +43,13 @@ def new_approval(
     }  # fmt: skip
 
 
-def judge(document: dict[str, Any], approver: str, now: int) -> None:
+def judge(people: People, document: dict[str, Any], approver: str, now: int) -> None:
     """Raise ApprovalRefused unless `approver` may execute this now. Role and scope were judged by the caller.
 
     An approver who repeats an execution that is already done is let through: the same key answers the same (O2).
     """
-    if document["maker"] == approver:
-        raise ApprovalRefused("maker_is_checker", "whoever asked for it cannot approve it")
+    if same_hand(people, document["maker"], approver):
+        raise ApprovalRefused("maker_is_checker", "whoever asked for it cannot approve it, nor a login made by the same hand")
     if document["state"] != "pending" and document["approver"] != approver:
         raise ApprovalRefused("approval_closed", "someone else has decided this already")
     if document["state"] == "pending" and document["expires_at"] <= now:

@@ -74,6 +74,7 @@ class Operator(msgspec.Struct, frozen=True):
     password: str  # argon2id hash
     state: str  # "active" | "revoked"
     grants: tuple[Grant, ...]
+    made_by: str = ""  # the operator who made this login and chose its first password; "" where the shop itself did
 
 
 class SamPeriod(msgspec.Struct, frozen=True, array_like=True):
