@@ -190,6 +190,40 @@ def test_a_restart_does_not_reopen_the_window(chain: Chain, till: Till, card: st
     assert again.call("POST", PATH, body, headers).code == "signature_time"
 
 
+@pytest.mark.parametrize("back", [60, 1_800, 86_400])
+def test_a_clock_that_is_set_back_keeps_nobody_out_who_goes_by_the_answer(chain: Chain, card: str, back: int) -> None:
+    """And what counted before then does not count again, whatever time the clock shows."""
+    shown = chain.clock.seconds() + 86_400
+
+    def now() -> int:
+        return shown
+
+    again = Client(build_app(chain.shop, clock=lambda: now() * 1_000_000, quick_passwords=True), chain.loop)
+    mine = chain.tills["store-1"]
+    till = Till(again, mine.terminal, mine.version, mine.secret, now)
+    body, key = json.dumps({"card": card, "lines": [{"amount_fen": 1}]}).encode(), {"Idempotency-Key": "k"}
+    spent = []
+    for _ in range(30):  # half an hour: the first nonces are forgotten on the way
+        shown += 61
+        spent.append({**till.headers("POST", PATH, body, "k"), **key})
+        assert again.call("POST", PATH, body, spent[-1]).status == 200
+    shown -= back
+    off, farthest = 0, 0
+    till.now = lambda: now() + off
+    for _ in range(40):
+        reply = again.call("POST", PATH, body, {**till.headers("POST", PATH, body, "k"), **key})
+        if reply.status != 200:
+            assert (reply.status, reply.code) == (401, "signature_time")
+            off = reply.json["server_time"] - now()
+            farthest = max(farthest, off)
+            reply = again.call("POST", PATH, body, {**till.headers("POST", PATH, body, "k"), **key})
+        assert reply.status == 200, reply.body
+        for headers in spent:
+            assert again.call("POST", PATH, body, headers).code in ("signature_time", "nonce_reused")
+        shown += back // 30
+    assert (farthest > 0) == (back > 300), "beyond the window, and no less, one had to go ahead of the clock"
+
+
 def test_revoked_and_rotated_terminals_are_refused_at_once(chain: Chain, card: str) -> None:
     till = chain.till("till-8", "store-1")
     assert till.post(PATH, {"card": card, "lines": [{"amount_fen": 1}]}).status == 200

@@ -100,8 +100,8 @@ class Client(threading.Thread):
             self.doing = f"{method} {path} {key} ({reason})"
             try:
                 status, answer = self._once(method, path, json.dumps(body).encode() if body is not None else b"", key, operator, at)
-                if answer.get("code") == "signature_time":  # a clock was stepped: go by the service's, and ahead of it if it went back
-                    self._ahead_s = answer["server_time"] - int(time.time()) + self.rng.choice((0, 100, 200))
+                if answer.get("code") == "signature_time":  # a clock was stepped: go by what the service goes by
+                    self._ahead_s = answer["server_time"] - int(time.time())
                 elif status not in AGAIN and answer.get("code") != "nonce_reused":
                     self.stage.answers += 1
                     return status, answer

@@ -25,7 +25,7 @@ from tests.soak.service import Service
 Until = Callable[[str, Callable[[], object]], None]
 """Waits for something that comes by itself, and says what did not."""
 
-STEPS_S = (-60, 90, 1_800)
+STEPS_S = (-1_800, -60, 90, 1_800)
 AHEAD_MAX_S = 6 * 3_600  # never behind the time at which the shop was made: nothing of it would be valid yet
 
 

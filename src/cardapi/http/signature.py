@@ -7,7 +7,8 @@
 No field can hold a line feed, so the layout is injective. An unknown terminal costs the same work and gets the same
 answer as a wrong MAC. Times up to the start of the process are refused, so that a restart forgets no nonce that still
 counts; a request signed *ahead* of our clock could be repeated after a restart within its window, and then meets its
-client key: it has no second effect (O1).
+client key: it has no second effect (O1). A clock that is set back does not take the window back below what was forgotten:
+the window then stands still, and `server_time` of a refusal is a time inside it, until the clock is there again.
 """
 
 from __future__ import annotations
@@ -68,9 +69,10 @@ class Signatures:
         claim = read(header)
         if claim is None:
             raise HttpProblem("signature_malformed")
-        now = self._clock() // 1_000_000
+        floor = self._nonces.floor
+        now = max(self._clock() // 1_000_000, floor)
         signed_at = claim.time
-        if not max(now - WINDOW_S, self._nonces.floor) <= signed_at <= now + WINDOW_S:
+        if not max(now - WINDOW_S, floor) <= signed_at <= now + WINDOW_S:
             raise HttpProblem("signature_time", server_time=now)
         known = self._known(claim.terminal, claim.version)
         if not claim.holds(known[1] if known else self._nobody, method, target, key, body) or known is None:
