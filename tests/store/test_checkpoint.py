@@ -102,6 +102,31 @@ def test_a_line_torn_by_a_crash_is_dropped(shop: Path) -> None:
     assert len(list(CheckpointFile(file, custody.checkpoint_signer()).read())) == len(file.read_bytes().splitlines())
 
 
+def test_sectors_that_a_power_cut_kept_from_the_disk_are_passed_over(shop: Path) -> None:
+    """Of an append of many lines any sectors may be missing: each line that is whole counts, and those after it are still written."""
+    file = shop / "checkpoints" / "checkpoints.jsonl"
+    signed = CheckpointFile(file, Custody.load(shop / "secrets").checkpoint_signer())
+    signed.append([Head(partition, 1, bytes(32), 0, 0) for partition in range(1, 8)])
+    before = file.stat().st_size
+    signed.append([Head(partition, 2, bytes(32), 0, 0) for partition in range(1, 8)])
+    kept = file.read_bytes()
+    sectors = range(before // 512, -(-len(kept) // 512))
+    assert len(sectors) > 3
+    for lost in range(1, 1 << len(sectors)):
+        left = bytearray(kept)
+        for bit, sector in enumerate(sectors):
+            if lost >> bit & 1:
+                start, end = max(before, 512 * sector), min(len(kept), 512 * (sector + 1))
+                left[start:end] = bytes(end - start)
+        file.write_bytes(left)
+        whole = {msgspec.json.decode(line)["partition"] for line in left[before:].split(b"\n")[:-1] if line and b"\0" not in line}
+        newest = {number: one.position for number, one in signed.newest().items() if number}
+        assert newest == {partition: 2 if partition in whole else 1 for partition in range(1, 8)}
+        signed.append([Head(9, 3, bytes(32), 0, 0)])
+        assert signed.newest()[9].position == 3
+        assert [one.partition for one in signed.read()][-1] == 9
+
+
 def test_a_damaged_tail_is_refused(shop: Path) -> None:
     import sqlite3
 

@@ -3,6 +3,9 @@
 A checkpoint says: at this position the chain had this mac and the customers this much money. It is one JSON line in an
 append-only file, signed with Ed25519, synced. Whoever can write the database cannot write a checkpoint, so a database
 that was cut, rolled back or recomputed no longer fits. Copy or stream the file to another host.
+
+A power cut may leave of the last lines some sectors and of others nothing, which read as zeros. A line with a zero in it was
+never synced and so never acted upon: it is passed over, wherever it stands. Any other line must be ours.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from cardcore.errors import CardcoreError
 INTERVAL_S = 60
 ENTRIES_MAX = 1_000
 TAIL_BYTES = 1 << 16
+HOLE = b"\0"
 
 
 class CheckpointError(CardcoreError):
@@ -100,7 +104,7 @@ class CheckpointFile:
             raise CheckpointError("no_checkpoint", f"there is no checkpoint file at {self.path}")
         with self.path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                if line.endswith(b"\n"):
+                if line.endswith(b"\n") and HOLE not in line:
                     yield self._check(line, number)
 
     def newest(self) -> dict[int, Checkpoint]:
@@ -117,6 +121,8 @@ class CheckpointFile:
         first = self._first_partitions()
         for lines in _backwards(self.path):
             for line in lines:
+                if HOLE in line:
+                    continue
                 checkpoint = self._check(line, 0)
                 number = checkpoint.partition
                 if number not in settled and (number not in found or checkpoint.position > found[number].position):
