@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from cardapi.http import cards
 from cardapi.people.passwords import Passwords, WeakPassword
 from tests.http.client import Person, Till
 from tests.http.conftest import PASSWORD, Chain
@@ -234,6 +237,24 @@ def test_a_new_pin_needs_the_old_one_or_a_manager(chain: Chain, till: Till) -> N
     assert till.post(f"{path}/set-pin", {"pin": "222222", "old_pin": "111111"}).status == 200
     assert chain.admin.post(f"{path}/set-pin", {"pin": "333333", "reason": "forgotten"}).status == 200
     assert till.post(f"{path}/verify-pin", {"pin": "333333"}).status == 200
+
+
+def test_a_retry_that_overtakes_its_first_try_has_the_same_answer(chain: Chain, till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The PIN is set by the first try while the second one looks at the card (O2)."""
+    path, body = f"/v1/cards/{chain.card()}/set-pin", b'{"pin":"260815"}'
+    read, first = cards.read, []
+
+    def headers() -> dict[str, str]:
+        return {**till.headers("POST", path, body, "overtaken"), "Idempotency-Key": "overtaken"}
+
+    async def slow(service: Any, number: str) -> Any:
+        monkeypatch.setattr(cards, "read", read)
+        first.append(await chain.client.acall("POST", path, body, headers()))
+        return await read(service, number)
+
+    monkeypatch.setattr(cards, "read", slow)
+    second = chain.client.call("POST", path, body, headers())
+    assert (second.status, second.json) == (200, first[0].json)
 
 
 def test_no_pin_is_ever_in_the_database(chain: Chain, till: Till) -> None:

@@ -96,16 +96,17 @@ async def set_pin(service: Service, call: Call) -> Answer:
     """A first PIN; a new one against the old, or by a manager with a reason."""
     asked: ask.SetPin = call.data
     number = call.path["card"]
-    if not await service.is_retry(call):
-        found = await read(service, number)
-        if found.card.pin_value and not (asked.reason and call.caller.has_role(RESETS_PIN)):
-            if asked.old_pin is None:
-                raise HttpProblem("pin_required", "the card has a PIN: give it as old_pin, or let a manager reset it with a reason")
-            proof = service.request(call, "verify_pin", card=number, pin=asked.old_pin)
-            proof.client_key = derived_key(call.key, "old_pin")
-            entry = await service.desk.execute(proof)
-            if entry.outcome != "applied":
-                return card_step(entry)
+    # The card is read before the key is looked up: a PIN that a first try of this call sets meanwhile is then known as its own (O2).
+    found = await read(service, number)
+    resets = bool(asked.reason) and call.caller.has_role(RESETS_PIN)
+    if not await service.is_retry(call) and found.card.pin_value and not resets:
+        if asked.old_pin is None:
+            raise HttpProblem("pin_required", "the card has a PIN: give it as old_pin, or let a manager reset it with a reason")
+        proof = service.request(call, "verify_pin", card=number, pin=asked.old_pin)
+        proof.client_key = derived_key(call.key, "old_pin")
+        entry = await service.desk.execute(proof)
+        if entry.outcome != "applied":
+            return card_step(entry)
     return card_step(await service.desk.execute(service.request(call, "set_pin", card=number, pin=asked.pin, reason=asked.reason)))
 
 
