@@ -40,7 +40,7 @@ class Lane(HttpToolsProtocol):
         self._running: Coroutine[Any, Any, Answer] | None = None  # what makes it, unless the desk does
         self._id = b""  # of the request of the short way that is or was last under way
         self._later = b""
-        self._last = False  # the answer under way is the last one of this connection
+        self._last = application.service.draining  # the answer under way, or the next one, is the last one of this connection
         self._idle_since = 0.0
 
     # ---- in
@@ -64,6 +64,11 @@ class Lane(HttpToolsProtocol):
                         self.step()
                     return
         super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self._last and self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def on_message_begin(self) -> None:
         self._inside = True
@@ -127,6 +132,12 @@ class Lane(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
         else:
             super().timeout_keep_alive_handler()
+
+    def drain(self) -> None:
+        """End after the answer under way or, if there is none, after the next one."""
+        self._last = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
 
     def shutdown(self) -> None:
         """End after the answer under way, if there is one."""

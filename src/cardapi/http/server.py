@@ -26,6 +26,7 @@ from cardapi.http.observe import Observer
 if TYPE_CHECKING:
     from cardapi.app import Shop
 
+LAST_ANSWERS_S = 0.25  # what tills that are at work need to send their next request
 DRAIN_S = 20
 WATCH_S = 0.25
 BACKLOG = 1024
@@ -66,12 +67,22 @@ class Server(uvicorn.Server):
         self.announce()  # whoever started us waits for it
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Tell load balancers first, then finish what runs."""
+        """Tell load balancers, accept no more, let each connection have its last answer, then end those that ask nothing.
+
+        Without the pause a request that is just being sent would meet a closed connection, and its client could not tell what
+        became of it.
+        """
         service = self.application.service
         service.draining = True
         logs.event(log, logging.INFO, "draining", waiting=service.desk.waiting)
         if self._watching is not None:
             self._watching.cancel()
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Lane):
+                connection.drain()
+        await asyncio.sleep(LAST_ANSWERS_S)
         await super().shutdown(sockets)
         self._observer.stop()
 
