@@ -24,7 +24,7 @@ SCHEMES = Path(__file__).parents[2] / "schemes"
 AT_US = 1_795_300_000_000_000
 FIELDS = (
     "programme_version", "gross_fen", "discount_fen", "coupon_fen", "covered_fen", "net_fen", "principal_fen", "bonus_fen", "points_fen",
-    "further_fen", "outside_fen", "outside_tender", "points_used", "points_earned", "expires_at",
+    "further_fen", "outside_fen", "outside_tender", "points_used", "points_earned", "expires_at", "document",
 )  # fmt: skip
 
 
@@ -59,6 +59,7 @@ def test_every_field_is_the_settlements_own(mall: Programme) -> None:
         lines = [(draw.randrange(1, 10 ** draw.randrange(1, 12)), draw.randrange(1, 9)) for _ in range(draw.randrange(1, 40))]
         sale = Sale("settle", lines, shortfall_tender="cash", points=draw.choice([0, -1]))
         settlement = settled(mall, TopUp(100_000), sale, sale)
+        settlement.document = draw.choice(["", "none", "receipt", "untaxed_invoice", "invoice"])
         partition, position = draw.randrange(256), draw.choice([1, draw.randrange(1, 2**48), 2**48 - 1])
         told = written(settlement, partition=partition, position=position)
         read = msgspec.json.decode(told, type=Strict)

@@ -28,7 +28,9 @@ def records() -> list[tuple[Callable[[bytes], Any], bytes]]:
                 memo=b"\x00memo")  # fmt: skip
     ticket = decide(Snapshot(rules, account, others=[Snapshot(rules, other)]), sale, AT_US)
     topup = decide(Snapshot(rules, account), TopUp(2000_00, explain=True), AT_US)
-    return [(Account.unpack, account.pack())] + [(Settlement.unpack, s.pack()) for s in (hold, ticket, topup)]
+    lawful = Settlement.unpack(topup.pack())
+    lawful.document = "untaxed_invoice"
+    return [(Account.unpack, account.pack())] + [(Settlement.unpack, s.pack()) for s in (hold, ticket, topup, lawful)]
 
 
 @pytest.mark.parametrize(("unpack", "data"), records())

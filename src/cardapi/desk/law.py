@@ -17,6 +17,7 @@ from cardcore.errors import Declined
 from cardcore.settlement import Settlement
 
 IN_ACCOUNT = frozenset({"customer", "held", "on_card", "in_flight"})
+PREPAID = IN_ACCOUNT | {"deferred"}  # whose money became a sale: the document went with its top-up (W8)
 SPENDS = frozenset({"settle", "hold", "pay"})
 CASH = "cash"
 
@@ -25,7 +26,7 @@ _decode = msgspec.msgpack.Decoder(Purchase).decode
 
 
 def lawful(work: Work, request: Request, card: CardRow, settlement: Settlement) -> None:
-    """Raise Declined where the shop's law forbids this settlement; keep the sum of its purchase."""
+    """Raise Declined where the shop's law forbids this settlement; keep the sum of its purchase, and the document that it asks for."""
     law = work.registry.law()
     version = law.pack.at(work.at_s) if law is not None else None
     if law is None or version is None:
@@ -41,6 +42,9 @@ def lawful(work: Work, request: Request, card: CardRow, settlement: Settlement) 
         _keeps_principal(work.version(card).programme.purse_roles, settlement)
     if request.verb == "topup":
         _sold(work, request, card, settlement, version)
+        settlement.document = version.topup_document
+    elif any(posting.unit == "fen" and posting.target == "sales" and posting.source in PREPAID for posting in settlement.postings()):
+        settlement.document = version.spend_document
 
 
 def named(work: Work, version: LawVersion, account_id: int) -> bool:

@@ -209,7 +209,8 @@ class Ticket(Told, omit_defaults=True):
 
     principal, bonus, points, further and outside are the tenders; they sum to `net_fen`. For void, refund and reverse
     amounts are what was given back. `balance_fen` and `points` are the card's after this entry. `receipt` and
-    `explanation` come with `explain`; a batch leaves `lines` out without it.
+    `explanation` come with `explain`; a batch leaves `lines` out without it. `document` is what the law in force had the issuer give beside
+    the receipt of a top-up or of stored value spent (none, receipt, untaxed_invoice, invoice; W8).
     """
 
     ticket_id: str
@@ -238,6 +239,7 @@ class Ticket(Told, omit_defaults=True):
     balance_fen: int
     points: int
     expires_at: int
+    document: str = ""
     lines: tuple[TicketLine, ...] = ()
     receipt: tuple[str, ...] = ()
     explanation: tuple[str, ...] = ()

@@ -234,6 +234,9 @@ def write(
         number(&out, settlement.t.after_points)
         name(&out, b',"expires_at":')
         number(&out, settlement.t.expires_at)
+        if settlement.document_code:
+            name(&out, b',"document":')
+            string(&out, settlement.document)
         if lines and settlement.n_lines:
             name(&out, b',"lines":[')
             for i in range(settlement.n_lines):

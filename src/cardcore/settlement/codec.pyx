@@ -20,19 +20,22 @@ from cardcore.errors import InvalidRecord
 
 cdef enum:
     # The second form of each is the first with counters behind it, the third of an account has what it owes in fen behind those, the
-    # fourth what it owes of purses behind that; what has none keeps the form before, so old and new bytes are equal.
+    # fourth what it owes of purses behind that; the third of a settlement has the document that a law asks for behind its counters. What
+    # has none keeps the form before, so old and new bytes are equal.
     ACCOUNT_FORM = 0x41
     ACCOUNT_COUNTERS = 0x42
     ACCOUNT_OWED = 0x43
     ACCOUNT_OWING = 0x44
     SETTLEMENT_FORM = 0x53
     SETTLEMENT_MOVES = 0x54
+    SETTLEMENT_DOCUMENT = 0x55
     COUNT_MAX = 100_000
     N_VERBS = 21
     N_UNITS = 7
     N_KINDS = 24
     N_ROLES = 23
     N_EFFECTS = 26
+    N_DOCUMENTS = 5
 
 
 cdef struct Out:
@@ -330,7 +333,7 @@ cdef bytes write_settlement(Settlement s):
     out.data = <uint8_t*> malloc(out.cap)
     if out.data == NULL:
         raise MemoryError
-    out.data[0] = SETTLEMENT_MOVES if s.n_moves else SETTLEMENT_FORM
+    out.data[0] = SETTLEMENT_DOCUMENT if s.document_code else SETTLEMENT_MOVES if s.n_moves else SETTLEMENT_FORM
     put(&out, s.verb_code)
     put(&out, s.programme_version)
     put(&out, s.account_id)
@@ -370,8 +373,8 @@ cdef bytes write_settlement(Settlement s):
         put(&out, account_id)
     put_bytes(&out, tender)
     put_bytes(&out, s.memo)
-    room(&out, 10 + 50 * s.n_moves)
-    if s.n_moves:
+    room(&out, 20 + 50 * s.n_moves)
+    if s.n_moves or s.document_code:
         put(&out, s.n_moves)
     for i in range(s.n_moves):
         put(&out, s.moves_[i].kind)
@@ -379,13 +382,15 @@ cdef bytes write_settlement(Settlement s):
         put(&out, s.moves_[i].period)
         put(&out, s.moves_[i].since)
         put(&out, s.moves_[i].amount)
+    if s.document_code:
+        put(&out, s.document_code)
     data = PyBytes_FromStringAndSize(<char*> out.data, out.length)
     free(out.data)
     return data
 
 
-cdef int read_moves(Settlement s, In* source) except -1:
-    cdef int n = <int> get_within(source, 1, min(COUNT_MAX, source.length))
+cdef int read_moves(Settlement s, In* source, int least) except -1:
+    cdef int n = <int> get_within(source, least, min(COUNT_MAX, source.length))
     cdef Move* m
     for _ in range(n):
         m = s.add_move()
@@ -404,7 +409,7 @@ cdef int read_settlement(Settlement s, bytes data) except -1:
     cdef int64_t* totals = <int64_t*> &s.t
     cdef LineOut* line
     cdef Note* note
-    cdef int counted = open_record(&source, data, SETTLEMENT_FORM, SETTLEMENT_MOVES)
+    cdef int form = open_record(&source, data, SETTLEMENT_FORM, SETTLEMENT_DOCUMENT)
     s.verb_code = <int> get_within(&source, 0, N_VERBS - 1)
     s.programme_version = <int> get_within(&source, 0, 1 << 30)
     s.account_id = get(&source)
@@ -450,8 +455,10 @@ cdef int read_settlement(Settlement s, bytes data) except -1:
     except UnicodeDecodeError:
         raise InvalidRecord("a name in the record is not UTF-8") from None
     s.memo = get_bytes(&source)
-    if counted:
-        read_moves(s, &source)
+    if form:
+        read_moves(s, &source, 1 if form == 1 else 0)
+    if form == 2:
+        s.document_code = <int> get_within(&source, 1, N_DOCUMENTS - 1)
     if source.at != source.length:
         raise InvalidRecord("bytes follow the record")
     return 0

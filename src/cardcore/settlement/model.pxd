@@ -313,6 +313,7 @@ cdef class Settlement:
     cdef readonly tuple further_accounts
     cdef readonly str outside_tender
     cdef readonly bytes memo
+    cdef int document_code
     cdef Totals t
     cdef Posting* postings_
     cdef int n_postings

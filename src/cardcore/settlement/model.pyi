@@ -128,6 +128,11 @@ class Settlement:
     @property
     def expires_at(self) -> int: ...
     memo: bytes
+    document: str
+    """Which of DOCUMENTS the law asks for beside the receipt, "" where no law was in force (W8).
+
+    The one thing that the desk sets on a decision before it packs it. Raises ValueError for another word.
+    """
     @property
     def uncaptured_fen(self) -> int:
         """Hold total that a capture left."""

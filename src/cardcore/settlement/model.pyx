@@ -7,15 +7,13 @@ Bytes are written and read in `codec`; the rules live in `rules`, the verbs in t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memmove, memset
 
-from cardcore.settlement.codec cimport (
-    read_account, read_settlement, write_account, write_settlement,
-)
+from cardcore.settlement.codec cimport read_account, read_settlement, write_account, write_settlement
 from cardcore.settlement.counter cimport fold_moves
 from cardcore.settlement.fold cimport fold_whole
 
 from cardcore.settlement.facts import Facts
 from cardcore.settlement.views import (
-    AwardView, EFFECTS, LEDGER_KINDS, ROLES, UNITS, VERBS, CounterView, FlightView, HoldView, LineView, LotView, MoveView, NoteView, PostingView,
+    AwardView, DOCUMENTS, EFFECTS, LEDGER_KINDS, ROLES, UNITS, VERBS, CounterView, FlightView, HoldView, LineView, LotView, MoveView, NoteView, PostingView,
 )
 
 SPECIAL_PRICE = F_SPECIAL
@@ -153,17 +151,15 @@ cdef class Account:
         return other
 
     def _open(self, int64_t position, int64_t amount_fen, int64_t expires_at, int64_t kind):
-        cdef Hold* grown
+        cdef Hold* hold
         if self.n_holds == self.cap_holds:
-            grown = <Hold*> realloc(self.holds_, (self.cap_holds + 4) * sizeof(Hold))
-            if grown == NULL:
+            hold = <Hold*> realloc(self.holds_, (self.cap_holds + 4) * sizeof(Hold))
+            if hold == NULL:
                 raise MemoryError
-            self.holds_ = grown
+            self.holds_ = hold
             self.cap_holds += 4
-        self.holds_[self.n_holds].position = position
-        self.holds_[self.n_holds].amount_fen = amount_fen
-        self.holds_[self.n_holds].expires_at = expires_at
-        self.holds_[self.n_holds].kind = kind
+        hold = &self.holds_[self.n_holds]
+        hold.position, hold.amount_fen, hold.expires_at, hold.kind = position, amount_fen, expires_at, kind
         self.n_holds += 1
 
     def _close(self, int64_t position):
@@ -203,10 +199,8 @@ cdef class Account:
                 self._close(settlement.t.hold_position)
             if settlement.verb_code == HOLD:
                 self._open(position, settlement.t.hold_fen, settlement.t.expires_at, OPEN_HOLD)
-            elif settlement.verb_code == LOAD:
-                self._open(position, settlement.t.hold_fen, 0, OPEN_LOAD)
-            elif settlement.verb_code == UNLOAD:
-                self._open(position, settlement.t.hold_fen, 0, OPEN_UNLOAD)
+            elif settlement.verb_code == LOAD or settlement.verb_code == UNLOAD:
+                self._open(position, settlement.t.hold_fen, 0, OPEN_LOAD if settlement.verb_code == LOAD else OPEN_UNLOAD)
             elif settlement.verb_code == PAY:
                 self._open(position, settlement.t.hold_fen, 0, OPEN_PAY)
 
@@ -315,9 +309,7 @@ cdef class Settlement:
         self.n_moves += 1
         return &self.moves_[self.n_moves - 1]
 
-    cdef Note* add_note(
-        self, int effect, int rule, int line, int64_t amount, int unit, int64_t before, int64_t after
-    ) except NULL:
+    cdef Note* add_note(self, int effect, int rule, int line, int64_t amount, int unit, int64_t before, int64_t after) except NULL:
         cdef Note* note
         if self.n_notes == self.cap_notes:
             note = <Note*> realloc(self.notes_, (self.cap_notes * 2 + 8) * sizeof(Note))
@@ -414,6 +406,14 @@ cdef class Settlement:
     @property
     def hold_position(self):
         return self.t.hold_position
+
+    @property
+    def document(self):
+        return DOCUMENTS[self.document_code]
+
+    @document.setter
+    def document(self, str name not None):
+        self.document_code = DOCUMENTS.index(name)
 
     def lines(self):
         cdef int i

@@ -67,6 +67,11 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "tier": ("等级", "Tier"),
     "balance": ("卡余额", "Card balance"),
     "after_points": ("累计积分", "Accumulated points"),
+    "invoice": ("发票", "Invoice"),
+    "document_none": ("不向持卡人开具", "none to the holder"),
+    "document_receipt": ("以本收据为凭", "this receipt instead"),
+    "document_untaxed_invoice": ("可申请不征税发票", "untaxed, on request"),
+    "document_invoice": ("可申请开具", "on request"),
     "line": ("第 {} 行", "Line {}"),
     "stored": ("储值支付", "Stored value"),
     "further_card": ("其他卡支付", "Other card"),
@@ -266,6 +271,8 @@ class _Printer:
         self.pair("balance", yuan(settlement.after_money_fen))
         if "points" in self.programme.purse_units:
             self.pair("after_points", str(settlement.after_points))
+        if settlement.document:
+            self.pair("invoice", _word(f"document_{settlement.document}", self.lang))
         self.pair("ticket", heading.ticket_id)
         self.pair("journal", str(heading.journal_position) if heading.journal_position else "")
         return self.out

@@ -57,6 +57,8 @@ LEDGER_KINDS = (
     "gift_stock",
     "gift_given",
 )
+DOCUMENTS = ("", "none", "receipt", "untaxed_invoice", "invoice")
+"""What a law has the issuer give beside the receipt; the first where no law was in force (W8)."""
 CUSTOMER_MONEY = ("customer", "held", "on_card", "in_flight")
 """Ledger kinds whose fen the issuer owes to customers (M10). `owed` is the other way round: value a return could not take back."""
 ROLES = (
