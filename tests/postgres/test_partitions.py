@@ -15,6 +15,7 @@ import msgspec
 import psycopg
 import pytest
 
+from cardapi.app import Shop
 from cardapi.desk import Problem, Request
 from cardapi.ids import card_number, home, is_card_number, leg_key
 from cardapi.reports.trial import trial_balance
@@ -294,6 +295,36 @@ def test_a_key_raced_in_two_partitions_by_two_processes(till: ServerTill) -> Non
             assert sorted(future.result() for future in pair) == ["applied", "key_reused"]
     assert till.balance(one) + till.balance(two) == 2_000_00 - sized(40, 400) * 1_00
     books(till)
+
+
+def test_a_medium_is_registered_once_in_all_partitions(till: ServerTill) -> None:
+    """One chip on cards of two partitions: one after the other, in one batch, and raced by two processes. No desk stops for it."""
+    other = till.beside()
+    one, two = apart(till, 1_00, 1_00)
+
+    def wish(card: str, name: str) -> Request:
+        return till.request("register_medium", card=card, payload={"medium": name}, meaning=["register", card, name])
+
+    def ask(shop: Shop, request: Request) -> str:
+        try:
+            return shop.desk.call(request).outcome
+        except CardcoreError as problem:
+            return problem.code
+
+    assert ask(till.shop, wish(one, "uid:01")) == "applied"
+    assert [ask(shop, wish(two, "uid:01")) for shop in (till.shop, other)] == ["medium_taken"] * 2
+    till.done("retire_medium", payload={"medium": "uid:01"})
+    together = till.shop.desk.call_many([wish(one, "uid:02"), wish(two, "uid:02")])
+    assert [answer.code for answer in together] == ["", "medium_taken"]
+    till.done("retire_medium", payload={"medium": "uid:02"})
+    with ThreadPoolExecutor(2) as pool:
+        for turn in range(sized(20, 200)):
+            name = f"uid:raced-{turn}"
+            pair = [pool.submit(ask, shop, wish(card, name)) for shop, card in ((till.shop, one), (other, two))]
+            assert sorted(future.result() for future in pair) == ["applied", "medium_taken"]
+            till.done("retire_medium", payload={"medium": name})
+    assert not (till.shop.desk.failed or other.desk.failed)
+    till.sound()
 
 
 def test_a_topup_beyond_what_a_partition_may_owe_changes_nothing(till: ServerTill) -> None:

@@ -14,7 +14,8 @@ import psycopg
 import pytest
 
 from cardapi.store import schema
-from cardapi.store.port import AccountRow, Batch, Head, KeyTaken, Overtaken, StoreError
+from cardapi.store.media import pack_keys
+from cardapi.store.port import AccountRow, Batch, Head, KeyTaken, MediumRow, Overtaken, StoreError
 from cardapi.store.postgres import PostgresStore
 from cardapi.store.postgres_local import ROLE
 from cardapi.store.postgres_safety import UnsafeServer
@@ -165,6 +166,23 @@ def test_a_client_key_has_one_effect_in_all_partitions(pair: tuple[PostgresStore
     with pytest.raises(KeyTaken):
         two.commit(Batch([make_entry(1, partition=1, client_key="same")], [], [], []))
     assert two.find_keys([("terminal:t1", "same")])["terminal:t1", "same"].partition == 0
+    assert two.heads()[1].position == 0
+    write(two, 1, 1)
+
+
+def test_a_medium_that_another_partition_has_is_decided_again(pair: tuple[PostgresStore, PostgresStore]) -> None:
+    one, two = pair
+
+    def medium(partition: int) -> Batch:
+        row = MediumRow("uid:01", (partition << 40) + 7, "8801000000000013", "", "active", pack_keys([]), 0, 0, 0, 0, 0, 1)
+        entry = make_entry(1, partition=partition, client_key=f"of {partition}")
+        return Batch([entry], [], [AccountRow(row.account_id, b"x", 1)], [], [row])
+
+    two.begin([1], (), ())
+    one.commit(medium(0))
+    with pytest.raises(Overtaken):
+        two.commit(medium(1))
+    assert two.read_media(["uid:01"])["uid:01"].account_id == 7
     assert two.heads()[1].position == 0
     write(two, 1, 1)
 

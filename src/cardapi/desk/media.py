@@ -84,7 +84,7 @@ def register(work: Work, request: Request) -> Entry:
     if card is None:
         raise Problem("unknown_card", "there is no such card")
     name = _name(request)
-    if work.medium(name) is not None:
+    if work.medium_taken(name):
         raise Problem("medium_taken", "this medium is registered already", medium=name)
     if card.state not in REGISTERED_IN:
         raise Declined("state_not_allowed", state=card.state, verb=request.verb)

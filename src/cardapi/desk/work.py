@@ -162,6 +162,10 @@ class Work(Fold):
             self.media[name] = row
         return row
 
+    def medium_taken(self, name: str) -> bool:
+        """Whether a medium is registered already, in whatever partition and be it by this very batch: a name is one chip."""
+        return any(name in work.media for work in self.works.values()) or name in self.store.read_media([name])
+
     def media_of(self, account_id: int) -> list[MediumRow]:
         """Every medium of an account, as this batch leaves it."""
         names = {row.medium: self.media.setdefault(row.medium, row) for row in self.store.media_of(account_id)}

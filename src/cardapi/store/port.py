@@ -32,7 +32,7 @@ class KeyTaken(DecideAgain):
 
 
 class Overtaken(DecideAgain):
-    """Somebody else wrote a partition of this batch since it was begun `trusting`."""
+    """Somebody else wrote a partition of this batch since it was begun `trusting`, or took a name that counts in all of them."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

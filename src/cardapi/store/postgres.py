@@ -289,8 +289,11 @@ class PostgresStore(PostgresReads):
         self._disputed = True
         if isinstance(error, psycopg.errors.DivisionByZero):
             return Overtaken("somebody else wrote there meanwhile")
-        if isinstance(error, psycopg.errors.UniqueViolation) and error.diag.constraint_name == "entry_client_key":
-            return KeyTaken("a client key has its effect already")
+        if isinstance(error, psycopg.errors.UniqueViolation):
+            if error.diag.constraint_name == "entry_client_key":
+                return KeyTaken("a client key has its effect already")
+            if error.diag.constraint_name == "medium_name":
+                return Overtaken("somebody else registered a medium in another partition meanwhile")
         return StoreError(f"commit failed: {said(error)}")
 
     def rebuild(
