@@ -100,6 +100,20 @@ def test_only_an_active_card_buys(till: Till, wanted: str, code: str) -> None:
     assert till.balance(other) == 10_00
 
 
+def test_a_loss_that_does_not_count_yet_may_be_brought_forward_and_never_put_off(till: Till) -> None:
+    """Else whoever reports a loss for next year keeps a card in use that its holder then cannot report."""
+    card, now = till.card(10_00), int(time.time())
+    till.done("lost", card=card, payload={"effective_at": now + 360 * 86_400})
+    assert till.sale(card, 1_00).outcome == "applied"
+    assert till.ask("lost", card=card, payload={"effective_at": now + 361 * 86_400}).code == "state_not_allowed"
+    till.done("lost", card=card, payload={"effective_at": now + 86_400})
+    assert till.sale(card, 1_00).outcome == "applied"
+    till.done("lost", card=card)
+    assert till.sale(card, 1_00).code == "card_lost"
+    assert till.ask("lost", card=card, payload={"effective_at": now - 3_600}).code == "state_not_allowed", "it counts already"
+    till.sound()
+
+
 def test_a_lost_card_still_gets_its_refund(till: Till) -> None:
     card = till.card(10_00)
     sale = till.sale(card, 6_00)

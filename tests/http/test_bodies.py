@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from cardapi.http.lists import cursor_text
 from tests.http.client import Till
 from tests.http.conftest import Chain
 
@@ -168,6 +169,18 @@ def test_cursors(chain: Chain, cursor: str) -> None:
     reply = chain.admin.get(f"/v1/units?cursor={cursor}")
     assert reply.status == 400
     assert reply.code in ("cursor_malformed", "query_malformed")
+
+
+def test_no_name_has_a_nul(chain: Chain) -> None:
+    """Not every store may be asked for one: a server's database answers with an error, which looks like a failure of ours."""
+    for path in ("/v1/members/a\0", "/v1/cards/\0", "/v1/cards/\0/media", "/v1/clearing/\0", "/v1/tickets/\0"):
+        reply = chain.admin.get(path)
+        assert (reply.status, reply.code) == (404, "not_found"), path
+    assert chain.admin.post("/v1/members/\0/export", {"reason": "x"}).code == "not_found"
+    assert chain.admin.get("/v1/tickets?client_key=a&client=%00").code == "query_malformed"
+    for path in ("/v1/cases", "/v1/messages", "/v1/in-flight", "/v1/units"):
+        assert chain.admin.get(f"{path}?cursor={cursor_text('a' + chr(0))}").code == "cursor_malformed", path
+    assert chain.admin.post("/v1/members/search", {"phone": "13800138000", "cursor": cursor_text("\0")}, "").code == "cursor_malformed"
 
 
 def test_pages_cover_the_list_once(chain: Chain) -> None:

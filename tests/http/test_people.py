@@ -257,6 +257,16 @@ def test_a_retry_that_overtakes_its_first_try_has_the_same_answer(chain: Chain, 
     assert (second.status, second.json) == (200, first[0].json)
 
 
+def test_a_manager_resets_pins_of_his_own_stores_cards(chain: Chain) -> None:
+    """As with unlocking: with a PIN of one's own choosing, any card of the chain could be spent."""
+    here, elsewhere = chain.person("manager", "store-1"), chain.person("manager", "store-3")
+    path = f"/v1/cards/{chain.card(who=elsewhere)}"
+    assert here.post(f"{path}/set-pin", {"pin": "111111"}).status == 200, "a first one anybody at a till may help with"
+    assert here.post(f"{path}/set-pin", {"pin": "222222", "reason": "forgotten"}).code == "pin_required"
+    assert elsewhere.post(f"{path}/set-pin", {"pin": "333333", "reason": "forgotten"}).status == 200
+    assert here.post(f"{path}/verify-pin", {"pin": "333333"}).status == 200
+
+
 def test_no_pin_is_ever_in_the_database(chain: Chain, till: Till) -> None:
     pin = "739204815"
     path = f"/v1/cards/{chain.card()}"

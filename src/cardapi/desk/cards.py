@@ -123,10 +123,11 @@ def step(work: Work, request: Request) -> Entry:
 
 
 def lost(work: Work, request: Request) -> Entry:
-    """Report a loss, effective now or at a stated time (K5)."""
+    """Report a loss, effective now or at a stated time (K5). One that does not count yet may be brought forward, never put off."""
     card = _known(work, request)
     effective_at = _fact(request, "effective_at", int, 0) or work.at_s
-    state = next_state(card.state, "lost")
+    earlier = card.state == "lost" and work.at_s < card.state_from > effective_at
+    state = card.state if earlier else next_state(card.state, "lost")
     if card.state == "frozen":
         effective_at = min(effective_at, work.at_s)  # a frozen card does not become usable by being reported
     before, after = card_images(card, state=state, state_from=effective_at)

@@ -15,6 +15,7 @@ from cardapi.http.ticket import time_text
 from cardapi.http.tickets import MONEY_VERBS, card_step, step
 from cardapi.ids import ticket_id
 from cardapi.people import roles
+from cardapi.people.scope import reaches
 from cardapi.store.port import Entry, Found
 from cardcore.clearing.body import Cleared
 from cardcore.errors import CardcoreError
@@ -93,12 +94,12 @@ def _facts(verb: str, asked: Any) -> dict[str, Any]:
 
 # ---------------------------------------------------------------- PIN
 async def set_pin(service: Service, call: Call) -> Answer:
-    """A first PIN; a new one against the old, or by a manager with a reason."""
+    """A first PIN; a new one against the old, or by a manager of where the card was issued, with a reason."""
     asked: ask.SetPin = call.data
     number = call.path["card"]
     # The card is read before the key is looked up: a PIN that a first try of this call sets meanwhile is then known as its own (O2).
     found = await read(service, number)
-    resets = bool(asked.reason) and call.caller.has_role(RESETS_PIN)
+    resets = bool(asked.reason) and reaches(service.registry, call.caller, found.card.unit, RESETS_PIN)
     if not await service.is_retry(call) and found.card.pin_value and not resets:
         if asked.old_pin is None:
             raise HttpProblem("pin_required", "the card has a PIN: give it as old_pin, or let a manager reset it with a reason")

@@ -154,6 +154,8 @@ class Edge:
                 self.allow(operation, caller)
                 if caller.client in self._guessing:
                     self._need_patience(caller.client)
+            if any("\0" in value for value in path.values()):  # no name has it, and not every store may be asked for one
+                raise HttpProblem("not_found")
             call = Call(operation, caller, self._key(operation, sent.key), self.decode(operation, sent), path, query(operation, sent.query))
             if operation.roles:
                 self._count_in(call, started)
@@ -437,7 +439,9 @@ def query(operation: Operation, raw: bytes) -> dict[str, str]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise HttpProblem("query_malformed", "a parameter is given twice")
-    for name in found:
+    for name, value in pairs:
         if name not in operation.query:
             raise HttpProblem("query_malformed", "an unknown parameter", parameter=name[:64])
+        if "\0" in value:
+            raise HttpProblem("query_malformed", "a parameter holds a character that no name has", parameter=name)
     return found

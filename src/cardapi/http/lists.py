@@ -42,7 +42,7 @@ def cursor_named(text: str) -> str:
         name = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
     except ValueError as error:
         raise HttpProblem("cursor_malformed") from error
-    if cursor_text(name) != text:
+    if cursor_text(name) != text or "\0" in name:
         raise HttpProblem("cursor_malformed")
     return name
 
