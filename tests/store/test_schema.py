@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from cardapi.store import schema, sqlite
+from cardapi.store import schema, sqlite, statements
 from cardapi.store.port import StoreError
 from cardapi.store.schema import SchemaError
 from cardapi.store.verify import rebuild
@@ -96,3 +97,38 @@ def test_settings_of_every_connection(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         store.reader()._connection.execute("DELETE FROM document")
     store.close()
+
+
+def steps_taken(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[object, ...]]) -> int:
+    """How many steps of SQLite's machine these take, commit included: the same on every machine."""
+    taken = [0]
+
+    def count() -> int:
+        taken[0] += 1
+        return 0
+
+    connection.set_progress_handler(count, 1)
+    connection.executemany(statement, rows)
+    connection.commit()
+    connection.set_progress_handler(None, 1)
+    return taken[0]
+
+
+def test_a_record_is_changed_and_removed_at_the_same_cost_among_many(tmp_path: Path) -> None:
+    """A night changes each of a million members: each may cost what it costs among few, foreign keys included."""
+    sqlite.create(tmp_path / "cardcore.db")
+    connection = sqlite3.connect(tmp_path / "cardcore.db")
+    connection.execute("PRAGMA foreign_keys = ON")
+    costs = []
+    for first, last in ((0, 100), (100, 10_000)):
+        names = [f"{number:08d}" for number in range(first, last)]
+        steps_taken(connection, statements.UPSERT_RECORD, [("member", name, b"as it was", "[]", 1) for name in names])
+        steps_taken(connection, statements.INSERT_RECORD_KEY, [("member", "tag", "vip", name) for name in names])
+        mine = [("member", "tag", "vip", name) for name in names[50:60]]
+        changed = steps_taken(connection, statements.UPSERT_RECORD, [("member", key[-1], b"changed", "[]", 2) for key in mine])
+        steps_taken(connection, statements.DELETE_RECORD_KEY, mine)
+        removed = steps_taken(connection, statements.DELETE_RECORD, [("member", key[-1]) for key in mine])
+        costs.append((changed, removed))
+    assert connection.execute("SELECT count(*) FROM record WHERE changed_at = 2").fetchone() == (0,), "they were changed, then removed"
+    connection.close()
+    assert costs[0] == costs[1]

@@ -23,7 +23,10 @@ CLEARED_COLUMNS = "key, card, digest, outcome, account_id, amount_fen, balance_f
 UPSERT_CLEARED = f"REPLACE INTO clearing_record ({CLEARED_COLUMNS}) VALUES"
 DELETE_CLEARED = "DELETE FROM clearing_record WHERE key = ?"
 UPSERT_DOCUMENTS = "REPLACE INTO document (kind, id, body) VALUES"
-UPSERT_RECORD = "REPLACE INTO record (kind, id, body, keys, changed_at) VALUES (?,?,?,?,?)"
+UPSERT_RECORD = (  # no REPLACE: that is a deletion, too, after which SQLite looks for keys that lost their record
+    "INSERT INTO record (kind, id, body, keys, changed_at) VALUES (?,?,?,?,?) "
+    "ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body, keys = excluded.keys, changed_at = excluded.changed_at"
+)
 INSERT_RECORD_KEY = "INSERT INTO record_key (kind, name, value, id) VALUES (?,?,?,?)"
 DELETE_RECORD = "DELETE FROM record WHERE kind = ? AND id = ?"
 DELETE_RECORD_KEY = "DELETE FROM record_key WHERE kind = ? AND name = ? AND value = ? AND id = ?"
