@@ -13,7 +13,7 @@ import pytest
 from cardapi.app import create_shop
 from cardapi.ids import home
 from cardapi.reports.trial import trial_balance
-from cardcore.settlement import Refund, Reverse, Transfer
+from cardcore.settlement import Refund, Reverse, Transfer, Void
 from tests.desk.till import PLAIN, Till
 from tests.members.till import referrals_are_paid_once
 
@@ -37,11 +37,17 @@ def till(tmp_path: Path) -> Iterator[Till]:
     till.shop.close()
 
 
-def test_money_moves_between_partitions(till: Till) -> None:
+def cards_of(till: Till, count: int, programme: str = "plain", money_fen: int = 20_00) -> dict[int, str]:
+    """Rich cards, one in each of `count` partitions."""
     cards: dict[int, str] = {}
-    while len(cards) < PARTITIONS:
-        number = till.card(20_00)
+    while len(cards) < count:
+        number = till.card(money_fen, programme)
         cards[home(number, PARTITIONS)] = number
+    return cards
+
+
+def test_money_moves_between_partitions(till: Till) -> None:
+    cards = cards_of(till, PARTITIONS)
     issued = len(list(till.shop.store.reader().cards()))
     one, two, three = (cards[partition] for partition in (2, 0, 3))
     moved = till.done("transfer", card=one, further=(two,), command=Transfer(5_00))
@@ -58,15 +64,26 @@ def test_money_moves_between_partitions(till: Till) -> None:
     assert trial["liability_fen"] == issued * 20_00
 
 
+def test_a_key_and_a_card_of_another_partition_name_nothing(till: Till) -> None:
+    """Positions count in each partition: one of another partition would name whatever stands there, or nothing."""
+    one, two = cards_of(till, 2).values()
+    for _ in range(5):
+        till.sale(one, 1_00)
+    sale = till.sale(one, 1_00, key="named")
+    named = (sale.client, sale.client_key)
+    for verb, command in (("refund", Refund(amount_fen=1)), ("void", Void())):
+        assert till.problem(verb, card=two, ref_key=named, command=command) == "unknown_card"
+    till.done("void", card=one, ref_key=named, command=Void())
+    till.done("void", card=one, ref_key=("terminal:t1", "unseen"), command=Void())
+    assert till.problem("void", card=two, ref_key=("terminal:t1", "unseen"), command=Void()) == "unknown_card"
+    till.sound()
+
+
 def test_what_a_customer_owes_is_no_liability(till: Till) -> None:
     """A rebate that was spent before its ticket came back: who owes it, owes it, and customers' money is what lies on the cards (M10)."""
     pack = PLAIN.replace('"plain"', '"back"') + REBATE
     till.done("change", payload={"kind": "programme", "id": "back@1", "document": {"valid_from": 0, "pack": pack}})
-    cards: dict[int, str] = {}
-    while len(cards) < 2:
-        number = till.card(100_00, "back")
-        cards.setdefault(home(number, PARTITIONS), number)
-    one, two = cards.values()
+    one, two = cards_of(till, 2, "back", 100_00).values()
     alone = till.sale(one, 40_00)
     both = till.sale(one, 100_00, further=(two,))
     till.sale(one, till.balance(one))

@@ -36,6 +36,8 @@ def money(work: Work, request: Request) -> Entry:
             if verb == "void" and request.ref_key:
                 return _void_unseen(work, request, request.ref_key)
             raise Problem("unknown_ticket", "there is no such entry")
+        if ticket.partition != work.partition:  # named by its key, and beside it a card that is not its own
+            raise Problem("unknown_card", "the entry is not one of this card")
         if ticket.code == "key_voided" and verb == "void":
             return work.add(request, account_id=0, card="", body=b"", ref=ticket.position)
     card = _card(work, request, ticket)
