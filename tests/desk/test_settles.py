@@ -1,7 +1,7 @@
 """Goal: the loop of plain settles is a shorter way and no other one: the same entries, rows and answers as every verb's way.
 
 Method: seeded batches of plain and unplain requests on cards in every condition, done at two copies of a shop, once with the loop
-and once without; a fault in each step of the loop, and one poisonous request among good ones.
+and once without, in a journal of one partition and of several; a fault in each step of the loop, and one poisonous request among good ones.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
+from cardapi.app import create_shop
 from cardapi.custody import Pin
 from cardapi.desk import Request, writer
 from cardapi.desk import settles as loop
 from cardapi.store.port import Entry
 from cardcore.settlement import Refund, Sale, TopUp
 from cardcore.settlement import decide as core_decide
-from tests.desk.test_parts import journal, sales, ticking
+from tests.desk.test_parts import sales, ticking
 from tests.desk.till import Till
 from tests.support import sized
 
@@ -53,8 +54,9 @@ def settle(till: Till, rng: random.Random, key: str, card: str) -> Request:
     return request
 
 
-def prepared(directory: Path) -> list[str]:
+def prepared(directory: Path, partitions: int) -> list[str]:
     """Cards in every condition; the last one will be frozen and thawed."""
+    create_shop(directory, password="correct horse", partitions=partitions)
     till = Till(directory, ticking())
     cards = [till.card(300_00), till.card(300_00), till.card(3_00), till.card(300_00, "guarded", "1234"), till.issued()]
     excluded = till.card(100_00)
@@ -79,15 +81,17 @@ def lived(directory: Path, cards: list[str], seed: int) -> tuple[list[Any], list
         answers = till.shop.desk.call_many(requests)
         told += [answer if isinstance(answer, Entry) else getattr(answer, "code", "") for answer in answers]
     till.sound()
-    rows = [(row.account_id, row.state, row.changed_at) for row in till.shop.store.reader().accounts()]
-    entries = journal(till)
+    store = till.shop.store.reader()
+    rows = [(row.account_id, row.state, row.changed_at) for row in store.accounts()]
+    entries = [entry for partition in sorted(store.partitions()) for entry in store.journal(partition)]
     till.shop.close()
     return told, entries, rows
 
 
+@pytest.mark.parametrize("partitions", [1, 3])
 @pytest.mark.parametrize("seed", range(sized(3, 30)))
-def test_the_loop_gives_what_every_verbs_way_gives(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    cards = prepared(tmp_path / "short")
+def test_the_loop_gives_what_every_verbs_way_gives(tmp_path: Path, seed: int, partitions: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = prepared(tmp_path / "short", partitions)
     shutil.copytree(tmp_path / "short", tmp_path / "long")
     taken = []
 

@@ -31,8 +31,8 @@ def chain(
 ) -> Entry:
     """Seal an entry after the last one of a partition, and fold it. `delta`: what it adds to the partition's liability, in fen."""
 
-def settles(work: Work, requests: list[Request], first: int, end: int, answers: list[Entry | CardcoreError]) -> int:
-    """Do the plain settles at the start of `requests[first:end]`, all of them of this partition; their entries go to `answers`.
+def settles(works: list[Work], requests: list[Request], first: int, end: int, answers: list[Entry | CardcoreError]) -> int:
+    """Do the plain settles at the start of `requests[first:end]`; their entries go to `answers`. `works`: of each request, of one batch.
 
     Returns how many there were: what comes next, if anything, is not plain, and nothing of it has been done.
     """

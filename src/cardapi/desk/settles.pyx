@@ -79,7 +79,8 @@ cdef object programme_of(work, card):
     return version.programme
 
 
-def settles(work, list requests, Py_ssize_t first, Py_ssize_t end, list answers):
+def settles(list works, list requests, Py_ssize_t first, Py_ssize_t end, list answers):
+    work = works[first]
     cdef dict keys = work.keys
     cdef dict cards = work.cards
     cdef dict accounts = work.accounts
@@ -98,6 +99,10 @@ def settles(work, list requests, Py_ssize_t first, Py_ssize_t end, list answers)
     for place in range(first, end):
         try:  # all that changes nothing: whatever is wrong with it is met again where it has its answer
             request = requests[place]
+            if works[place] is not work:
+                work = works[place]
+                cards, accounts, partition = work.cards, work.accounts, work.partition
+                changed, touched = work.changed, work._touched
             if not plain(request):
                 break
             name = (request.client, request.client_key)
@@ -106,7 +111,7 @@ def settles(work, list requests, Py_ssize_t first, Py_ssize_t end, list answers)
                 break
             account_id = card.account_id
             account = accounts[account_id]
-            if card.programme is not programme_name:
+            if card.programme != programme_name:  # equal names of two rows are seldom one object
                 programme = programme_of(work, card)
                 programme_name = card.programme
             if programme is None or account.v.account_id >> ACCOUNT_BITS != partition:

@@ -397,19 +397,16 @@ class Desk:
         """Answer these in order, up to a registry change, and let the store have them in parts. Raises Elsewhere, Spoilt."""
         place, count = 0, len(requests)
         while place < count:
-            work = works[place]
             end = min(count, place + PART - len(answers) % PART)
-            if len(work.works) > 1:
-                end = place + 1  # the next one may be of another partition
-            done = 0 if spoilt else settles(work, requests, place, end, answers)
-            if place + done < end:
-                answers.append(one(work, requests[place + done], spoilt))
-                done += 1
-            place += done
-            if work.documents:
-                return
+            if not spoilt:
+                place += settles(works, requests, place, end, answers)
+            if place < end:
+                answers.append(one(works[place], requests[place], spoilt))
+                if works[place].documents:
+                    return
+                place += 1
             if not len(answers) % PART:
-                self._sides.feed(work.works.values())
+                self._sides.feed(works[0].works.values())
 
     def _commit(self, works: Collection[Work]) -> None:
         began = perf_counter_ns()
