@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
+import msgspec
 import pytest
 
+from cardapi.http.fields import BEHIND
 from cardapi.http.lists import cursor_text
+from cardapi.http.operations import OPERATIONS
 from tests.http.client import Till
 from tests.http.conftest import Chain
 
@@ -121,6 +126,40 @@ BODIES: list[tuple[str, bytes, int, str]] = [
 @pytest.mark.parametrize(("body", "status", "code"), [row[1:] for row in BODIES], ids=[row[0] for row in BODIES])
 def test_bodies(chain: Chain, till: Till, body: bytes, status: int, code: str) -> None:
     assert refused(chain, till, body) == (status, code)
+
+
+def patterns() -> Iterator[str]:
+    """Every pattern of every request body."""
+    seen: set[int] = set()
+
+    def walk(part: Any) -> Iterator[str]:
+        if id(part) in seen or not isinstance(part, msgspec.inspect.Type | msgspec.inspect.Field):
+            return
+        seen.add(id(part))
+        if isinstance(part, msgspec.inspect.StrType) and part.pattern is not None:
+            yield part.pattern
+        for name in part.__struct_fields__:
+            inner = getattr(part, name)
+            for each in inner if isinstance(inner, tuple) else (inner,):
+                yield from walk(each)
+
+    for told in msgspec.inspect.multi_type_info([row.asked for row in OPERATIONS if row.asked is not None]):
+        yield from walk(told)
+
+
+def test_a_pattern_ends_where_its_text_ends(chain: Chain, till: Till, card: str) -> None:
+    """In Python `$` also stands before a line end: a rate of nothing but that was an unexpected error, and "cash" with it no cash."""
+    found = list(patterns())
+    assert len(found) > 30
+    assert [pattern for pattern in found if not pattern.endswith(f"${BEHIND}")] == []
+    line = {"amount_fen": 100}
+    for body in (
+        {"card": f"{card}\n", "lines": [line]}, {"card": card, "lines": [{**line, "counter_rate": "\n"}]},
+        {"card": card, "lines": [{**line, "counter_rate": "8/10\n"}]}, {"card": card, "lines": [line], "coupons": ["off-20\n"]},
+        {"card": card, "lines": [line], "shortfall_tender": "cash\n"},
+    ):  # fmt: skip
+        assert refused(chain, till, json.dumps(body).encode()) == (422, "bad_value"), body
+    assert till.post("/v1/topup", {"card": card, "paid_fen": 100, "tender": "cash\n"}).code == "bad_value"
 
 
 def test_a_malformed_pin_is_not_repeated(chain: Chain, till: Till, card: str) -> None:

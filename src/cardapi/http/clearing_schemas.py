@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from cardapi.http.fields import Asked, Reason, Second, Slug, Told
+from cardapi.http.fields import Asked, Reason, Second, Slug, Told, whole
 
 UPLOAD_OCTETS = 72 * 4_098  # header, 4,096 records and a seal
 
@@ -102,10 +102,10 @@ class CloseCase(Asked):
 class AssignSam(Asked):
     """From when on a purchase SAM's terminal number stands for a terminal; without one it is out of use."""
 
-    sam: Annotated[str, Meta(pattern="^[0-9a-f]{12}$", description="The terminal number, 12 hex digits.", examples=["000000000001"])]
-    terminal: Annotated[str, Meta(pattern="^([a-z0-9][a-z0-9-]{0,31})?$", description="A terminal's id, or empty.")] = ""
+    sam: Annotated[str, Meta(pattern=whole("[0-9a-f]{12}"), description="The terminal number, 12 hex digits.", examples=["000000000001"])]
+    terminal: Annotated[str, Meta(pattern=whole("([a-z0-9][a-z0-9-]{0,31})?"), description="A terminal's id, or empty.")] = ""
     valid_from: Second = 0
-    utc_offset: Annotated[str, Meta(pattern="^[+-][0-9]{2}:[0-9]{2}$", description="Of the terminal's clock.")] = "+08:00"
+    utc_offset: Annotated[str, Meta(pattern=whole("[+-][0-9]{2}:[0-9]{2}"), description="Of the terminal's clock.")] = "+08:00"
 
 
 class SamPeriodView(Told):

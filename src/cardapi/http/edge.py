@@ -19,7 +19,7 @@ from cardapi import logs
 from cardapi.http import sales
 from cardapi.http.call import NOBODY, Call, Service
 from cardapi.http.explain import explain
-from cardapi.http.fields import KEY_PATTERN, decode_hook
+from cardapi.http.fields import KEY, decode_hook
 from cardapi.http.operations import Operation
 from cardapi.http.problems import Answer, HttpProblem, answer, from_error, problem_code
 from cardapi.http.request_ids import KEPT, RequestIds
@@ -48,7 +48,7 @@ log = logging.getLogger("cardapi.http")
 denials = logging.getLogger("cardapi.denials")
 access = logging.getLogger("cardapi.access")
 
-_KEY = re.compile(KEY_PATTERN.strip("^$").encode())
+_KEY = re.compile(KEY.encode())
 _JSON_TYPES = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
 _MISSES = frozenset({"unknown_card", "unknown_ticket"})
 _UNKNOWN = frozenset({"session_invalid", "signature_invalid"})

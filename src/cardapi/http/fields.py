@@ -23,7 +23,13 @@ class Told(msgspec.Struct, kw_only=True):
     """Base of every answer body."""
 
 
-SLUG = "^[a-z0-9][a-z0-9-]{0,31}$"
+def whole(pattern: str) -> str:
+    """The pattern of a text from its first character to its last. In Python a `$` alone also stands before a line end."""
+    return f"^{pattern}${BEHIND}"
+
+
+BEHIND = r"(?!\n)"
+SLUG = whole("[a-z0-9][a-z0-9-]{0,31}")
 
 Fen = Annotated[int, Meta(ge=0, le=AMOUNT_MAX, description="An amount in fen (1/100 yuan), an integer.")]
 FenPositive = Annotated[int, Meta(ge=1, le=AMOUNT_MAX, description="An amount in fen (1/100 yuan), an integer above 0.")]
@@ -33,37 +39,40 @@ Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 PointsOrAll = Annotated[int, Meta(ge=-1, le=AMOUNT_MAX, description="Points to use; -1 uses as many as the rules allow.")]
 Second = Annotated[int, Meta(ge=0, le=253_402_300_799, description="Seconds since 1970 UTC.")]
 
-Card = Annotated[str, Meta(pattern="^[0-9]{8,32}$", description="A card number: 8 to 32 digits.", examples=["6200000000000018"])]
-CardOrNew = Annotated[str, Meta(pattern="^([0-9]{8,32})?$", description="A card number, or empty for a fresh one.")]
-Prefix = Annotated[str, Meta(pattern="^[0-9]{0,19}$", description="The digits a fresh card number starts with.", examples=["62"])]
+Card = Annotated[str, Meta(pattern=whole("[0-9]{8,32}"), description="A card number: 8 to 32 digits.", examples=["6200000000000018"])]
+CardOrNew = Annotated[str, Meta(pattern=whole("([0-9]{8,32})?"), description="A card number, or empty for a fresh one.")]
+Prefix = Annotated[str, Meta(pattern=whole("[0-9]{0,19}"), description="The digits a fresh card number starts with.", examples=["62"])]
 Slug = Annotated[str, Meta(pattern=SLUG, description="A short id: a-z, 0-9 and -.", examples=["store-1"])]
-SlugOrNone = Annotated[str, Meta(pattern="^([a-z0-9][a-z0-9-]{0,31})?$", description="A short id, or empty.")]
-MemberIdOrNone = Annotated[str, Meta(pattern="^(m[0-9a-f]{2}-[0-9a-f]{12})?$", description="A member's id, or empty.")]
+SlugOrNone = Annotated[str, Meta(pattern=whole("([a-z0-9][a-z0-9-]{0,31})?"), description="A short id, or empty.")]
+MemberIdOrNone = Annotated[str, Meta(pattern=whole("(m[0-9a-f]{2}-[0-9a-f]{12})?"), description="A member's id, or empty.")]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Word = Annotated[str, Meta(max_length=64)]
 Text = Annotated[str, Meta(max_length=200)]
 Reason = Annotated[str, Meta(min_length=1, max_length=200, description="Why; kept in the journal (A1).", examples=["returned goods"])]
-TicketId = Annotated[str, Meta(pattern="^[0-9a-f]{2}-[0-9a-f]{12}$", examples=["00-00000000002a"])]
+TicketId = Annotated[str, Meta(pattern=whole("[0-9a-f]{2}-[0-9a-f]{12}"), examples=["00-00000000002a"])]
 TicketIdOrNone = Annotated[
-    str, Meta(pattern="^([0-9a-f]{2}-[0-9a-f]{12})?$", description="The ticket, or empty when `client_key` names it.")
+    str, Meta(pattern=whole("([0-9a-f]{2}-[0-9a-f]{12})?"), description="The ticket, or empty when `client_key` names it.")
 ]
-KEY_PATTERN = "^[ -~]{1,255}$"
-ClientKey = Annotated[str, Meta(pattern=KEY_PATTERN, description="Made by the caller before its first try: 1 to 255 printable ASCII.")]
+KEY = "[ -~]{1,255}"
+ClientKey = Annotated[str, Meta(pattern=whole(KEY), description="Made by the caller before its first try: 1 to 255 printable ASCII.")]
 ClientKeyOrNone = Annotated[
-    str, Meta(pattern="^[ -~]{0,255}$", description="Names the ticket by the caller's own key of it, when `ticket_id` is empty.")
+    str, Meta(pattern=whole("[ -~]{0,255}"), description="Names the ticket by the caller's own key of it, when `ticket_id` is empty.")
 ]
 Rate = Annotated[
     str,
-    Meta(pattern="^([0-9]{1,6}/[1-9][0-9]{0,5})?$", description="What is paid, exactly: 8折 is 8/10; empty is 1/1.", examples=["8/10"]),
+    Meta(pattern=whole("([0-9]{1,6}/[1-9][0-9]{0,5})?"), description="What is paid, exactly: 8折 is 8/10; empty is 1/1.",
+         examples=["8/10"]),
 ]
-COUPON_PATTERN = r"^([a-z][a-z0-9-]{0,31}|[0-9a-f]{1,15}\.[0-9a-f]{1,15}|[0-9A-Z-]{16,19})$"
+COUPON = r"([a-z][a-z0-9-]{0,31}|[0-9a-f]{1,15}\.[0-9a-f]{1,15}|[0-9A-Z-]{16,19})"
 Coupon = Annotated[
     str,
-    Meta(pattern=COUPON_PATTERN, description="A coupon: its kind (the one that ends first), its id, or a bearer's code.",
+    Meta(pattern=whole(COUPON), description="A coupon: its kind (the one that ends first), its id, or a bearer's code.",
          examples=["off-20"]),
 ]  # fmt: skip
-Kind = Annotated[str, Meta(pattern="^[a-z][a-z0-9-]{0,31}$", description="The name of a coupon or gift in the pack.", examples=["off-20"])]
-Tender = Annotated[str, Meta(pattern="^([a-z][a-z0-9_]{0,31})?$", description="An outside tender: cash, bank ...; empty is none.")]
+Kind = Annotated[
+    str, Meta(pattern=whole("[a-z][a-z0-9-]{0,31}"), description="The name of a coupon or gift in the pack.", examples=["off-20"])
+]
+Tender = Annotated[str, Meta(pattern=whole("([a-z][a-z0-9_]{0,31})?"), description="An outside tender: cash, bank ...; empty is none.")]
 Flag = Literal["special", "redeem", "member_only", "no_discount", "cover"]
 Channel = Literal["store", "web", "call", "mobile"]
 Role = Literal["admin", "hq", "manager", "cashier", "auditor"]

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from cardapi.http.fields import Asked, Card, Fen, Reason, Second, Slug, Told
+from cardapi.http.fields import Asked, Card, Fen, Reason, Second, Slug, Told, whole
 
 PART_MAX = 200
 
@@ -20,7 +20,7 @@ class CreateImport(Asked):
     principal_fen: Fen = 0
     bonus_fen: Fen = 0
     points: Fen = 0
-    digest: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$", description="SHA-256 of the file.")] = ""
+    digest: Annotated[str, Meta(pattern=whole("([0-9a-f]{64})?"), description="SHA-256 of the file.")] = ""
     reason: Reason = "moving in"
 
 
@@ -30,7 +30,7 @@ class ImportRow(Asked):
     card: Card
     name: Annotated[str, Meta(max_length=100)] = ""
     phone: Annotated[str, Meta(max_length=32)] = ""
-    birthday: Annotated[str, Meta(pattern="^([0-9]{4}-[0-9]{2}-[0-9]{2})?$")] = ""
+    birthday: Annotated[str, Meta(pattern=whole("([0-9]{4}-[0-9]{2}-[0-9]{2})?"))] = ""
     principal_fen: Fen = 0
     bonus_fen: Fen = 0
     points: Fen = 0

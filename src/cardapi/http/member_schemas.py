@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from cardapi.http.fields import Asked, Card, CardOrNew, Fen, MemberIdOrNone, Reason, Text, Told
+from cardapi.http.fields import Asked, Card, CardOrNew, Fen, MemberIdOrNone, Reason, Text, Told, whole
 from cardapi.http.staff_schemas import Page
 
-MemberId = Annotated[str, Meta(pattern="^m[0-9a-f]{2}-[0-9a-f]{12}$", examples=["m00-00000000002a"])]
+MemberId = Annotated[str, Meta(pattern=whole("m[0-9a-f]{2}-[0-9a-f]{12}"), examples=["m00-00000000002a"])]
 Personal = Annotated[str, Meta(max_length=200)]
 Tag = Annotated[str, Meta(min_length=1, max_length=32)]
 Tags = Annotated[list[Tag], Meta(max_length=32)]
@@ -37,7 +37,7 @@ class CreateMember(Asked):
     name: Annotated[str, Meta(max_length=100)] = ""
     phone: Annotated[str, Meta(max_length=32)] = ""
     email: Personal = ""
-    birthday: Annotated[str, Meta(pattern="^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", examples=["1990-03-15"])] = ""
+    birthday: Annotated[str, Meta(pattern=whole("([0-9]{4}-[0-9]{2}-[0-9]{2})?"), examples=["1990-03-15"])] = ""
     language: Literal["zh", "en"] = "zh"
     attributes: Attributes = msgspec.field(default_factory=dict)
     tags: Tags = msgspec.field(default_factory=list)
@@ -63,7 +63,7 @@ class UpdateMember(Asked):
     name: Annotated[str, Meta(max_length=100)] | UnsetType = UNSET
     phone: Annotated[str, Meta(max_length=32)] | UnsetType = UNSET
     email: Personal | UnsetType = UNSET
-    birthday: Annotated[str, Meta(pattern="^([0-9]{4}-[0-9]{2}-[0-9]{2})?$")] | UnsetType = UNSET
+    birthday: Annotated[str, Meta(pattern=whole("([0-9]{4}-[0-9]{2}-[0-9]{2})?"))] | UnsetType = UNSET
     language: Literal["zh", "en"] | UnsetType = UNSET
     attributes: Attributes | UnsetType = UNSET
     tags: Tags | UnsetType = UNSET
@@ -78,10 +78,10 @@ class SearchMembers(Asked):
     """Exactly one of these. Names and tags match whole; `phone4` is the last four digits; `birthday` is MM-DD."""
 
     phone: Annotated[str, Meta(max_length=32)] = ""
-    phone4: Annotated[str, Meta(pattern="^([0-9]{4})?$")] = ""
+    phone4: Annotated[str, Meta(pattern=whole("([0-9]{4})?"))] = ""
     name: Annotated[str, Meta(max_length=100)] = ""
     tag: Annotated[str, Meta(max_length=32)] = ""
-    birthday: Annotated[str, Meta(pattern="^([0-9]{2}-[0-9]{2})?$")] = ""
+    birthday: Annotated[str, Meta(pattern=whole("([0-9]{2}-[0-9]{2})?"))] = ""
     document: Annotated[str, Meta(max_length=40)] = ""
     card: CardOrNew = ""
     referrer: MemberIdOrNone = ""

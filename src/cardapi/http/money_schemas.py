@@ -30,6 +30,7 @@ from cardapi.http.fields import (
     Told,
     Units,
     Word,
+    whole,
 )
 
 LINES_MAX = 500
@@ -180,7 +181,7 @@ class RecordEvent(Asked):
     """
 
     card: Card
-    event: Annotated[str, Meta(min_length=1, max_length=64, pattern="^[ -~]+$", examples=["check-in"])]
+    event: Annotated[str, Meta(min_length=1, max_length=64, pattern=whole("[ -~]+"), examples=["check-in"])]
     amount_fen: Fen = 0
     channel: Channel = "store"
     reference: Word = ""

@@ -11,7 +11,7 @@ import msgspec
 from cardapi import shipped
 from cardapi.http.edge import RUNNING_MAX
 from cardapi.http.examples import EXAMPLES
-from cardapi.http.fields import schema_hook
+from cardapi.http.fields import BEHIND, schema_hook
 from cardapi.http.money_schemas import Problem
 from cardapi.http.operations import Operation
 from cardapi.http.problems import PROBLEMS, TYPE_PREFIX
@@ -83,6 +83,16 @@ def problem_codes(operation: Operation) -> list[str]:
     return list(dict.fromkeys(codes))
 
 
+def _readable(schema: Any) -> Any:
+    """A schema without what patterns say for Python only: elsewhere a `$` stands at the end and nowhere else."""
+    if isinstance(schema, dict):
+        return {
+            name: value.removesuffix(BEHIND) if name == "pattern" and isinstance(value, str) else _readable(value)
+            for name, value in schema.items()
+        }
+    return [_readable(each) for each in schema] if isinstance(schema, list) else schema
+
+
 def document(operations: Iterable[Operation]) -> dict[str, Any]:
     """The whole document as plain values."""
     rows = list(operations)
@@ -90,6 +100,7 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
     types = list(dict.fromkeys(every))
     refs, components = msgspec.json.schema_components(types, schema_hook=schema_hook, ref_template=REF)
     schemas = dict(zip(map(repr, types), refs, strict=True))
+    components = _readable(components)
     components["Problem"]["additionalProperties"] = True
     components["RefusedTicket"]["additionalProperties"] = True
     either = [{"$ref": REF.format(name=name)} for name in ("Ticket", "RefusedTicket")]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from cardapi.custody import Secret
-from cardapi.http.fields import Asked, Name, Reason, Role, Second, Slug, SlugOrNone, Text, Time, Told, UnitKind
+from cardapi.http.fields import Asked, Name, Reason, Role, Second, Slug, SlugOrNone, Text, Time, Told, UnitKind, whole
 
 
 class Login(Asked):
@@ -169,8 +169,8 @@ class Approve(Asked):
 class CloseDay(Asked):
     """Close a day (YYYY-MM-DD) in the offset of the books, e.g. +08:00 (Q01, C3)."""
 
-    day: Annotated[str, Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$", examples=["2026-11-22"])]
-    utc_offset: Annotated[str, Meta(pattern=r"^[+-](0[0-9]|1[0-4]):[0-5][0-9]$")] = "+08:00"
+    day: Annotated[str, Meta(pattern=whole("[0-9]{4}-[0-9]{2}-[0-9]{2}"), examples=["2026-11-22"])]
+    utc_offset: Annotated[str, Meta(pattern=whole(r"[+-](0[0-9]|1[0-4]):[0-5][0-9]"))] = "+08:00"
 
 
 class Report(Told):

@@ -7,21 +7,26 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from cardapi.custody import Pin
-from cardapi.http.fields import Asked, Card, Fen, Prefix, Reason, Second, Slug, SlugOrNone, Tender, Told, Word
+from cardapi.http.fields import Asked, Card, Fen, Prefix, Reason, Second, Slug, SlugOrNone, Tender, Told, Word, whole
 
 RECORDS_MAX = 4
 ANSWERS_MAX = 8
 ANSWER_HEX_MAX = 516
-MEDIUM_PATTERN = "^(pboc|desfire|ntag424|uid|magstripe|barcode):[!-~]{1,118}$"
-Medium = Annotated[str, Meta(pattern=MEDIUM_PATTERN, description="A medium: kind and id.", examples=["desfire:04010203040506"])]
-Hex = Annotated[str, Meta(pattern="^([0-9a-fA-F]{2})*$", max_length=ANSWER_HEX_MAX, description="Octets in hex; empty: the card is gone.")]
+Medium = Annotated[
+    str,
+    Meta(pattern=whole("(pboc|desfire|ntag424|uid|magstripe|barcode):[!-~]{1,118}"), description="A medium: kind and id.",
+         examples=["desfire:04010203040506"]),
+]  # fmt: skip
+Hex = Annotated[
+    str, Meta(pattern=whole("([0-9a-fA-F]{2})*"), max_length=ANSWER_HEX_MAX, description="Octets in hex; empty: the card is gone.")
+]
 
 
 class TapRecord(Asked):
     """A record that a compound purchase writes into the card together with the payment."""
 
     number: Annotated[int, Meta(ge=0, le=255)]
-    data: Annotated[str, Meta(pattern="^([0-9a-fA-F]{2}){1,64}$")]
+    data: Annotated[str, Meta(pattern=whole("([0-9a-fA-F]{2}){1,64}"))]
 
 
 class OpenCardSession(Asked):
@@ -115,12 +120,12 @@ class OpenBatch(Asked):
     unit: Slug
     programme: Annotated[str, Meta(min_length=1, max_length=64)]
     profile: Annotated[str, Meta(min_length=1, max_length=32, examples=["pboc2-3des"])]
-    issuer: Annotated[str, Meta(pattern="^[0-9a-fA-F]{16}$", description="Issuer identifier on PBOC cards, hex.")] = "1000000010000000"
+    issuer: Annotated[str, Meta(pattern=whole("[0-9a-fA-F]{16}"), description="Issuer identifier on PBOC cards, hex.")] = "1000000010000000"
     first_serial: Annotated[int, Meta(ge=1, le=10**15)] = 1
     count: Annotated[int, Meta(ge=1, le=100_000)] = 1
     prefix: Prefix = "62"
-    valid_from: Annotated[str, Meta(pattern="^[0-9]{8}$")] = "20260101"
-    valid_to: Annotated[str, Meta(pattern="^[0-9]{8}$")] = "20361231"
+    valid_from: Annotated[str, Meta(pattern=whole("[0-9]{8}"))] = "20260101"
+    valid_to: Annotated[str, Meta(pattern=whole("[0-9]{8}"))] = "20361231"
     purse: Annotated[int, Meta(ge=0, le=2, description="Which purse of a PBOC chip holds the money: 1 ED, 2 EP.")] = 0
     limit_fen: Annotated[int, Meta(ge=1, le=2**31 - 1, description="The most a DESFire value file holds.")] = 1_000_000
 
