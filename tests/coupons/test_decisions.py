@@ -136,6 +136,18 @@ def test_stacking_is_what_the_terms_say() -> None:
     assert sorted(holder.coupons()) == ["eighty", "off-20", "off-20"]
 
 
+def test_one_coupon_is_used_once_in_a_ticket_however_many_uses_it_has() -> None:
+    holder = Holder()
+    lots = [holder.do(Give("cup")).postings()[0].target_lot for _ in range(2)]
+    two = [Line(60_00, 2, sku="latte")]
+    assert refused("no_coupon", holder, two, lots[0], lots[0]) == {"coupon": lots[0]}
+    assert [line.coupon_fen for line in holder.pay(two, "cup", "cup").lines()] == [30_00 + 15_00]
+    assert [lot.amount for lot in holder.account.lots() if lot.purse >= coupon_purse(0)] == [2, 2]
+    holder.pay(two, "cup")  # and once more in the next
+    holder.do(Reverse(unused=True), 2)
+    assert refused("no_coupon", holder, two, "cup", "cup") == {"coupon": "cup"}
+
+
 def test_who_bears_it_is_a_posting() -> None:
     holder = Holder()
     for coupon in ("off-20", "voucher-5"):

@@ -7,6 +7,7 @@ from random import Random
 
 from cardcore import settlement as core
 from cardcore.settlement import pack
+from tests.oracle.model import COUPON
 from tests.oracle.packs import random_pack
 from tests.oracle.pair import Pair
 from tests.oracle.workload import step
@@ -27,10 +28,13 @@ def unknown(text: str) -> set[str]:
 SCHEMES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((Path(__file__).parents[2] / "schemes").glob("*.toml"))}
 
 
-def episode(seed: int, steps: int = 60, cards: int = 3) -> Pair:
-    """Run one episode; any difference raises AssertionError naming the seed and the step."""
+def episode(seed: int, steps: int = 60, cards: int = 3, *, given: bool = False) -> Pair:
+    """Run one episode, `given` with coupons and gifts all over; any difference raises AssertionError naming the seed and the step."""
     choose = Random(seed)
-    texts = [random_pack(choose), random_pack(choose)] if choose.random() < 0.8 else choose.sample(sorted(SCHEMES.values()), 2)
+    if given or choose.random() < 0.8:
+        texts = [random_pack(choose, given=given), random_pack(choose, given=given)]
+    else:
+        texts = choose.sample(sorted(SCHEMES.values()), 2)
     pair = Pair([pack.normalise(text) for text in texts], cards, START_US + choose.randrange(10**15))
     for number in range(steps):
         try:
@@ -55,12 +59,15 @@ def invariants(pair: Pair) -> None:
         for posting in settlement.postings():
             for side, sign in ((posting.source, -1), (posting.target, 1)):
                 ledger[posting.unit, side] = ledger.get((posting.unit, side), 0) + sign * posting.amount
-    for unit in ("fen", "points", "visits"):
+    for unit in ("fen", "points", "visits", "coupon", "gift"):
         assert sum(amount for (kind, _), amount in ledger.items() if kind == unit) == 0, "the ledger does not sum to zero (M1)"
     units = {index: programme["purses"] for index, programme in enumerate(pair.rules)}
-    for unit in ("fen", "points", "visits"):
+    for unit in ("fen", "points", "visits", "coupon"):
         lots = sum(
-            lot.amount for index, account in enumerate(pair.core) for lot in account.lots() if units[index][lot.purse]["unit"] == unit
+            lot.amount
+            for index, account in enumerate(pair.core)
+            for lot in account.lots()
+            if ("coupon" if lot.purse >= COUPON else units[index][lot.purse]["unit"]) == unit
         )
         assert ledger.get((unit, "customer"), 0) == lots, f"{unit}: the customers' account is not the sum of lots (M7, P1)"
     deferred = 0  # what was paid for visits and passes that nobody has used yet

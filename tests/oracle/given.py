@@ -85,8 +85,15 @@ def ends(programme: Programme, rule: dict[str, Any], now: int) -> int:
 
 
 def give(
-    programme: Programme, account: Account, before: Account, rule: dict[str, Any], amount: int, now: int, ratio: tuple[int, int] = (0, 0),
-    *, in_full: bool = False,
+    programme: Programme,
+    account: Account,
+    before: Account,
+    rule: dict[str, Any],
+    amount: int,
+    now: int,
+    ratio: tuple[int, int] = (0, 0),
+    *,
+    in_full: bool = False,
 ) -> list[Gave]:
     """What is owed is paid first, unless `in_full`; the rest is a lot, an equal one that stood before the ticket if there is one."""
     until = ends(programme, rule, now)
@@ -103,6 +110,13 @@ def give(
         stood = 0 if purse["first_use"] else before.same_lot(*equal) or account.same_lot(*equal)
         made.append(Gave(rule, rule["purse"], amount - owed, account.add(rule["purse"], amount - owed, until, paid, of, stood)))
     return made
+
+
+def fitting(programme: Programme, account: Account, purse: int, amount: int, now: int) -> int:
+    """A gift of value fits the card, or is cut; a debt that it pays fits always."""
+    if purse < 0 or programme["purses"][purse]["unit"] != "fen":
+        return amount
+    return min(amount, max(0, account.room(programme, now)) + account.owed_fen)
 
 
 def after_sale(
@@ -129,9 +143,7 @@ def after_sale(
     for rule, amount in wanted:
         bounds = caps(programme, rule["purse"], verb, account.tier, gross, moment) if rule["purse"] >= 0 else []
         spent = {id(rule): sum(one.amount for one in made if one.purse == rule["purse"]) for rule, _ in bounds if rule["counter"] < 0}
-        # A gift of value fits the card, or is cut; a debt that it pays fits always.
-        if rule["purse"] >= 0 and programme["purses"][rule["purse"]]["unit"] == "fen":
-            amount = min(amount, max(0, account.room(programme, moment.now)) + account.owed_fen)
+        amount = fitting(programme, account, rule["purse"], amount, moment.now)
         amount = min([amount, tally.left(rule)] + [max(0, room - spent.get(id(cap), 0)) for cap, room in bounds])
         if rule["purse"] >= 0 and programme["purses"][rule["purse"]]["unit"] == "pass":
             amount = min(amount, 1)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.oracle.counters import Movement, Tally, given_back, move, period
 from tests.oracle.counters import take_back as take_counters_back
-from tests.oracle.given import Bought, Gave, after_sale, awarded, caps, give, money_of, promoted, scored, take_given, take_value
+from tests.oracle.given import Bought, Gave, after_sale, awarded, caps, fitting, give, money_of, promoted, scored, take_given, take_value
 from tests.oracle.model import EPOCH, Account, Part, Programme, Refused, Ticket, reached_tier
 from tests.oracle.moment import Moment, matching
 from tests.oracle.sale import accrue, credit_points
@@ -83,6 +83,7 @@ def of_periods(programme: Programme, account: Account, before: Account, ticket: 
         due = min(int(then.had[rule["counter"]] * Fraction(*rule["max_share"])), rule["max_fen"]) - then.had[rule["given"]]
         bounds = caps(programme, rule["purse"], "event", account.tier, 0, moment)
         spent = sum(one.amount for one in ticket.gave if one.purse == rule["purse"])
+        due = fitting(programme, account, rule["purse"], due, moment.now)
         due = min([due] + [room - (spent if cap["counter"] < 0 else 0) for cap, room in bounds])
         if due <= 0:
             continue
@@ -113,8 +114,9 @@ def draw(programme: Programme, account: Account, before: Account, ticket: Ticket
         raise Refused("insufficient_points")
     barrel = [prize for prize in rule["prizes"] for _ in range(prize["weight"])]
     prize = barrel[random % len(barrel)]
-    if prize["amount"]:
-        ticket.gave += give(programme, account, before, rule | prize, prize["amount"], moment.now)
+    amount = fitting(programme, account, prize["purse"], prize["amount"], moment.now)
+    if amount:
+        ticket.gave += give(programme, account, before, rule | prize, amount, moment.now)
     return True
 
 

@@ -20,15 +20,18 @@ DAY_S = 86_400
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 AMOUNT_MAX = 10**15
 
+COUPON = 64
+"""Where kinds of coupons are numbered from, behind all purses that a pack may list (decision 0019)."""
 SPECIAL_PRICE, REDEEM, MEMBER_ONLY, NO_DISCOUNT, COVER = 1, 2, 4, 8, 16
 
 
 class Refused(Exception):
-    """A business refusal by code."""
+    """A business refusal by code; `reason` where a coupon or gift says which of its conditions is not met."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, reason: str = "") -> None:
         super().__init__(code)
         self.code = code
+        self.reason = reason
 
 
 class Nonsense(Exception):
@@ -102,6 +105,7 @@ class Ticket:
     moves: list[Any] = field(default_factory=list)
     stepped: int = 0  # of the earned points: for steps of a counter
     gave: list[Any] = field(default_factory=list)  # rebates and grants
+    coupons: list[Any] = field(default_factory=list)  # `coupons.Used`
 
 
 @dataclass
@@ -119,6 +123,7 @@ class Flight:
 class Account:
     account_id: int
     lots: dict[int, Lot] = field(default_factory=dict)
+    coupons: dict[int, Lot] = field(default_factory=dict)  # numbered with the lots
     holds: dict[int, Ticket] = field(default_factory=dict)
     tier: int = 0
     orders: int = 0
@@ -137,7 +142,8 @@ class Account:
 
     def copy(self) -> Account:
         return replace(
-            self, lots={key: copy(lot) for key, lot in self.lots.items()}, holds=dict(self.holds), counters=dict(self.counters),
+            self, lots={key: copy(lot) for key, lot in self.lots.items()},
+            coupons={key: copy(lot) for key, lot in self.coupons.items()}, holds=dict(self.holds), counters=dict(self.counters),
             owed_units=dict(self.owed_units), came_back=[],
         )  # fmt: skip
 

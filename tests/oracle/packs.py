@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+from tests.oracle import coupon_packs
+from tests.oracle.words import CAMPAIGNS, CATEGORIES, STORES, TAGS
+
 HEAD = """schema = 1
 name = "random"
 version = 1
@@ -24,16 +27,11 @@ stacking = "{stacking}"
 rounding = "{rounding}"
 step_fen = {step}
 """
-CATEGORIES = ("cloth", "food", "toys", "massage", "gym", "course")
-STORES = ("s01", "s02", "s03")
-TAGS = ("vip", "gender:f", "dealer")
-CAMPAIGNS = ("spring", "gifts")
-"""Gifts of packs whose conditions ask whether any are left."""
 RATES = ("88/100", "8/10", "1/2", "0/1", "95/100", "2/3", "999/1000", "1/3", "705/1000")
 
 
-def random_pack(choose: Random) -> str:
-    """A valid pack with a bit of everything."""
+def random_pack(choose: Random, *, given: bool = False) -> str:
+    """A valid pack with a bit of everything; `given`: with coupons, and gifts."""
     text = HEAD.format(
         offset=choose.choice(["+08:00", "+00:00", "-05:30", "+14:00"]),
         balance_max=choose.choice([5000_00, 100_000_00, 10**12]),
@@ -51,13 +49,16 @@ def random_pack(choose: Random) -> str:
     counted = choose.random() < 0.6
     middle = (counters(choose) if counted else "") + tier_tables(choose, tiers, counted)
     rules = benefits(choose, tiers, counted) + (happenings(choose, tiers, counted) if choose.random() < 0.7 else "")
-    asked = [name for name in CAMPAIGNS if f"'{name}'" in rules]
-    return text + value + AWARDS + middle + rules.replace('"gift"', f'"{second}"') + PRODUCTS + "".join(map(campaign, asked))
+    kinds = coupon_packs.coupons(choose, tiers, condition, counted=counted) if given else []
+    some = coupon_packs.gifts(choose, tiers, condition, len(kinds), counted=counted) if given else []
+    asked = [name for name in CAMPAIGNS if f"'{name}'" in rules + "".join(kinds + some)]
+    last = "".join(kinds + some + list(map(campaign, asked)))
+    return text + value + AWARDS + middle + rules.replace('"gift"', f'"{second}"') + PRODUCTS + last
 
 
 def campaign(name: str) -> str:
     """A gift of this name."""
-    return f'[[gift]]\nname = "{name}"\ntitle = {{ zh = "礼品", en = "Gift" }}\npoints = 100\nitems = ["mug"]\n'
+    return f'[[gift]]\nname = "{name}"\n{coupon_packs.title("礼品", "Gift")}points = 100\nitems = ["mug"]\n'
 
 
 def purses(choose: Random) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from cardcore import settlement as core
 from cardcore.errors import AmountOutOfRange, Declined, InvalidCommand
-from tests.oracle import happened, medium, sale, undo, value
+from tests.oracle import gifts, happened, medium, sale, undo, value
 from tests.oracle.counters import Tally
 from tests.oracle.model import Account, Nonsense, Programme, Refused, Ticket
 from tests.oracle.moment import Moment
@@ -21,7 +21,7 @@ class Entry:
     own: int
     settlement: core.Settlement
     ticket: Ticket | None = None
-    moves: list[value.Move] = field(default_factory=list)
+    moves: list[value.Move | gifts.Handed] = field(default_factory=list)
     followers: list[core.Settlement] = field(default_factory=list)
     reversed: bool = False
 
@@ -68,6 +68,8 @@ class Pair:
             got = "applied"
         except Declined as declined:
             got = f"declined:{declined.declined_code}"
+            if declined.declined_code in ("coupon_not_applicable", "gift_not_available"):
+                got += f":{declined.facts['reason']}"
         except (InvalidCommand, AmountOutOfRange):
             got = "invalid"
         accounts = self.copies()
@@ -77,7 +79,7 @@ class Pair:
             numbers, extra = oracle(accounts)
             expected = "applied"
         except Refused as refused:
-            expected = f"declined:{refused.code}"
+            expected = f"declined:{refused.code}" + (f":{refused.reason}" if refused.reason else "")
         except Nonsense:
             expected = "invalid"
         assert got == expected, f"{label}: core {got}, oracle {expected}"
@@ -88,6 +90,8 @@ class Pair:
         awards = [(one.award, one.quantity, one.valid_until, one.back) for one in settlement.awards()]
         expected_awards = numbers.pop("awards", [])
         assert sorted(awards) == sorted(expected_awards), f"{label}: awards core {awards}, oracle {expected_awards}"
+        borne = self.borne(settlement)
+        assert borne == numbers.pop("borne", 0), f"{label}: others bear {borne} fen in the core"
         for key, number in numbers.items():
             assert getattr(settlement, key) == number, f"{label}: {key} core {getattr(settlement, key)}, oracle {number}"
         if not commit:
@@ -111,6 +115,12 @@ class Pair:
         self.compare(label)
         return got, entry
 
+    @staticmethod
+    def borne(settlement: core.Settlement) -> int:
+        """What others than the store bear of coupons and gifts by this entry, less what they are given back."""
+        costs = {("coupon_cost", "sales"): 1, ("gift_cost", "gift_given"): 1, ("sales", "coupon_cost"): -1, ("gift_given", "gift_cost"): -1}
+        return sum(costs.get((posting.source, posting.target), 0) * posting.amount for posting in settlement.postings())
+
     def note_given(self, settlement: core.Settlement) -> None:
         """What was given and taken back besides points, so that a test can ask whether it was ever met."""
         met = {f"gave {unit}" for unit in ("fen", "visits", "pass") if settlement.granted(unit)}
@@ -120,6 +130,8 @@ class Pair:
             for posting in settlement.postings()
             if "owed" in (posting.source, posting.target)
         }
+        met |= {f"coupon {p.source} to {p.target}" for p in settlement.postings() if p.unit == "coupon"}
+        met |= {f"{p.source} to {p.target}" for p in settlement.postings() if p.unit == "fen" and "_cost" in p.source + p.target}
         if settlement.verb == "event" and settlement.points_used:
             met.add("a draw")
         if settlement.verb == "review" and settlement.tier_after < settlement.tier_before:
@@ -138,7 +150,7 @@ class Pair:
             lots = [tuple(lot) for lot in account.lots()]
             expected = [
                 (lot.lot_id, lot.purse, lot.amount, lot.expires_at, lot.paid_fen, lot.of_units, lot.used_on, lot.used_times)
-                for _, lot in sorted(mine.lots.items())
+                for _, lot in sorted((mine.lots | mine.coupons).items())
             ]
             assert lots == expected, f"{label}: lots\n core   {lots}\n oracle {expected}"
             assert sorted(hold.position for hold in account.holds()) == sorted(mine.holds), f"{label}: holds"
@@ -155,11 +167,11 @@ class Pair:
             command = core.Sale(
                 order.verb,
                 [
-                    core.Line(i.amount, i.quantity, i.category, "", i.flags, i.counter[0], i.counter[1], i.discount, i.coupon)
+                    core.Line(i.amount, i.quantity, i.category, i.sku, i.flags, i.counter[0], i.counter[1], i.discount, i.coupon)
                     for i in order.items
                 ],
                 points=order.points, shortfall_tender=order.tender, shortfall_max_fen=order.tender_max, stored_max_fen=order.stored_max,
-                hold_seconds=order.hold_seconds, explain=True,
+                hold_seconds=order.hold_seconds, explain=True, coupons=order.coupons,
             )  # fmt: skip
         except InvalidCommand as problem:
             raise AssertionError("the workload makes well-formed sales") from problem
@@ -246,17 +258,30 @@ class Pair:
             ),
         )
 
-    def reverse(self, entry: Entry) -> tuple[str, Entry | None]:
+    def reverse(self, entry: Entry, *, unused: bool = False) -> tuple[str, Entry | None]:
         def oracle(accounts: dict[int, Account]) -> Any:
             if entry.reversed:
                 raise Refused("already_reversed")
             if entry.ticket is not None:
                 return happened.never_happened(self.rules[entry.own], accounts[entry.own + 1], entry.ticket, self.now), None
-            return undo.reverse(self.rules[entry.own], accounts, entry.own + 1, entry.moves, self.now), None
+            return undo.reverse(self.rules[entry.own], accounts, entry.own + 1, entry.moves, self.now, unused=unused), None
 
-        got, made = self._undo("reverse", entry, core.Reverse(), oracle)
+        got, made = self._undo("reverse unused" if unused else "reverse", entry, core.Reverse(unused=unused), oracle)
         entry.reversed = entry.reversed or made is not None
         return got, made
+
+    # ------------------------------------------------------------------ coupons and gifts
+    def give(self, card: int, kind: str, count: int, ends: int = 0) -> tuple[str, Entry | None]:
+        return self.decide(
+            "give", self.snapshot(card), core.Give(kind, count, expires_at=ends),
+            lambda accounts: gifts.give(self.rules[card], accounts[card + 1], kind, count, ends, self.now),
+        )  # fmt: skip
+
+    def exchange(self, card: int, gift: str, item: str, quantity: int) -> tuple[str, Entry | None]:
+        return self.decide(
+            "redeem", self.snapshot(card), core.Redeem(gift, item=item, quantity=quantity),
+            lambda accounts: gifts.exchange(self.rules[card], accounts[card + 1], gift, item, quantity, self.moment()),
+        )  # fmt: skip
 
     # ------------------------------------------------------------------ what happens without a sale
     def event(self, card: int, name: str, amount: int, random: int) -> tuple[str, Entry | None]:

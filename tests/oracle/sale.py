@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from tests.oracle.counters import Tally, move
+from tests.oracle.coupons import use
 from tests.oracle.given import Bought, after_sale, awarded, capped, money_of, promoted, scored
 from tests.oracle.model import (
     COVER,
@@ -44,6 +45,7 @@ class Item:
     counter: tuple[int, int] = (1, 1)
     discount: int = 0
     coupon: int = 0
+    sku: str = ""
 
 
 @dataclass
@@ -57,6 +59,7 @@ class Order:
     tender_max: int = -1
     stored_max: int = -1
     hold_seconds: int = 0
+    coupons: tuple[str | int, ...] = ()
 
 
 @dataclass
@@ -298,6 +301,7 @@ def sell(
     for rule in programme["rules"]:
         if rule["name"] in moment.tally.used:
             moment.tally.use(rule, 0)
+    coupons = use(programme, account, order.coupons, order.items, lines, gross, moment)
     net = sum(line["net"] for line in lines)
     parts: list[Part] = []
     known = list(account.lots.values())
@@ -332,7 +336,7 @@ def sell(
         "liability_delta_fen": 0 if order.verb == "hold" else -(paid_fen["principal"] + paid_fen["bonus"] + paid_fen["further"]),
     }  # fmt: skip
     ticket = Ticket(position, order.verb, lines, parts, net, tender=order.tender, categories=[item.category for item in order.items])
-    ticket.gross = gross
+    ticket.gross, ticket.coupons = gross, coupons
     ticket.flags = [item.flags for item in order.items]
     ticket.quantities = [item.quantity for item in order.items]
     ticket.points_fen = points_fen
@@ -345,6 +349,7 @@ def sell(
         numbers["liability_delta_fen"] += complete(programme, account, before, ticket, paid_fen, moment)
         numbers["points_earned"] = ticket.earned
         numbers["awards"] = awarded(ticket.gave)
+        numbers["borne"] = sum(used.borne for used in coupons)
     numbers["tier_after"] = account.tier
     numbers["after_money_fen"] = account.money(programme, now)
     numbers["after_points"] = account.points(programme, now)

@@ -7,11 +7,13 @@ from typing import Any
 
 from tests.oracle.counters import Movement, Tally, given_back
 from tests.oracle.counters import take_back as take_counters_back
+from tests.oracle.coupons import captured, put_back, returned
+from tests.oracle.gifts import Handed, unhand
 from tests.oracle.given import Gave, awarded, money_of, take_given, take_value
 from tests.oracle.model import Account, Nonsense, Part, Programme, Refused, Ticket, allot, in_order, purses_of, reached_tier
 from tests.oracle.moment import Moment
 from tests.oracle.sale import complete, paid_by
-from tests.oracle.value import Move, after
+from tests.oracle.value import after
 
 Accounts = dict[int, Account]
 
@@ -63,6 +65,7 @@ def capture(
             kept.append(Part(part.kind, take, take if part.lot else 0, part.account, part.lot))
     ticket = Ticket(position, "capture", hold.lines, kept, amount, tender=hold.tender, gross=hold.gross, categories=hold.categories)
     ticket.flags, ticket.quantities = hold.flags, hold.quantities
+    ticket.coupons = captured(hold.coupons, amount, hold.net)
     moment = replace(moment, tally=Tally.of(programme, account, now))
     ticket.points_fen = hold.points_fen
     ticket.partly = amount < hold.net
@@ -72,7 +75,7 @@ def capture(
     numbers = {
         "net_fen": amount, **{f"{kind}_fen": fen for kind, fen in paid.items()},
         "points_used": sum(part.units for part in kept if part.kind in ("points", "redeem")), "points_earned": ticket.earned,
-        "awards": awarded(ticket.gave),
+        "awards": awarded(ticket.gave), "borne": sum(used.borne for used in ticket.coupons),
         "liability_delta_fen": entered - (paid["principal"] + paid["bonus"] + paid["further"]),
     }  # fmt: skip
     return after(programme, account, now, **numbers) | {"tier_before": before}, ticket
@@ -94,14 +97,17 @@ def release(programme: Programme, accounts: Accounts, own: int, hold: Ticket, no
     del accounts[own].holds[hold.position]
     for part in hold.parts:
         give_back(accounts, part, part.units, part.fen)
+    for used in hold.coupons:
+        put_back(accounts[own], used.was)
     take_counters_back(programme, accounts[own], hold.moves, (0, 0, hold.net), whole=True)
     collected = sum(account.collect() for account in accounts.values())
     return after(programme, accounts[own], now, liability_delta_fen=-collected)
 
 
 def refund(
-    programme: Programme, accounts: Accounts, own: int, ticket: Ticket, now: int, *, amount: int = -1, lines: tuple[int, ...] = ()
-) -> dict[str, Any]:
+    programme: Programme, accounts: Accounts, own: int, ticket: Ticket, now: int, *, amount: int = -1, lines: tuple[int, ...] = (),
+    voided: bool = False,
+) -> dict[str, Any]:  # fmt: skip
     """The ticket backwards: by amount, by lines, or all that is left (M8, X03, T07)."""
     if ticket.kind not in ("settle", "capture"):
         raise Refused("not_refundable")
@@ -122,13 +128,19 @@ def refund(
         lines = tuple(index for index in range(len(ticket.lines)) if index not in ticket.lines_back)
     if amount > remaining:
         raise Refused("over_refund")
+    lines_back = ticket.lines_back | set(lines)
+    paid_back = amount == remaining and {part.line for part in ticket.parts if part.line >= 0} <= lines_back
+    free = {index for index, line in enumerate(ticket.lines) if line["net"] == 0 and line["discount"] + line["coupon"]}
+    closed = paid_back and free <= lines_back  # who keeps the free piece has used what made it free
+    if not closed and any(used.terms["partial_refund"] == "refused" for used in ticket.coupons):
+        raise Refused("coupon_whole_only")
     account = accounts[own]
     before = account.tier
     back = {"principal": 0, "bonus": 0, "points": 0, "further": 0, "outside": 0}
     units_back = hand_back(programme, accounts, ticket, amount, lines, back)
     collected = sum(one.collect() for one in accounts.values())
     ticket.returned += amount
-    ticket.lines_back |= set(lines)
+    ticket.lines_back = lines_back
     remaining -= amount
     clawed = 0
     base = ticket.earned - ticket.stepped
@@ -138,11 +150,10 @@ def refund(
         clawed = base - ticket.taken_back
     ticket.taken_back += clawed
     had = max(reached_tier(programme, account), Tally.of(programme, account, now).tier())
-    paid_back = remaining == 0 and {part.line for part in ticket.parts if part.line >= 0} <= ticket.lines_back
-    free = {index for index, line in enumerate(ticket.lines) if line["net"] == 0 and line["discount"] + line["coupon"]}
-    if paid_back and free <= ticket.lines_back:  # who keeps the free piece has used what made it free
+    if closed:
         ticket.closed = True
         account.orders -= 1
+    borne = returned(account, ticket, remaining, whole=closed, voided=voided)
     share = (ticket.returned - amount, amount, ticket.net)
     steps, too_much = take_counters_back(programme, account, ticket.moves, share, whole=ticket.closed)
     base, clawed = clawed, clawed + steps
@@ -158,7 +169,7 @@ def refund(
     fall(programme, account, had, max(reached_tier(programme, account), Tally.of(programme, account, now).tier()))
     numbers = {
         "net_fen": amount, **{f"{kind}_fen": fen for kind, fen in back.items()}, "points_used": units_back, "points_earned": clawed,
-        "liability_delta_fen": back["principal"] + back["bonus"] + back["further"] - collected - left, "awards": awards,
+        "liability_delta_fen": back["principal"] + back["bonus"] + back["further"] - collected - left, "awards": awards, "borne": -borne,
     }  # fmt: skip
     return after(programme, account, now, **numbers) | {"tier_before": before}
 
@@ -208,13 +219,18 @@ def take_back(programme: Programme, account: Account, ticket: Ticket, clawed: in
     account.owed_points += clawed
 
 
-def reverse(programme: Programme, accounts: Accounts, own: int, moves: list[Move], now: int) -> dict[str, Any]:
-    """A top-up, transfer or adjustment undone exactly, or not at all."""
+def reverse(programme: Programme, accounts: Accounts, own: int, moves: list[Any], now: int, *, unused: bool = False) -> dict[str, Any]:
+    """A top-up, transfer, adjustment, gift or coupons given undone exactly, or not at all; `unused`: as far as they are there."""
     account = accounts[own]
     before = account.tier
     had = max(reached_tier(programme, account), Tally.of(programme, account, now).tier())
     awards: list[Any] = []
+    uses = borne = 0
     for one in moves:
+        if isinstance(one, Handed):
+            uses += unhand(account, one, unused=unused)
+            borne -= one.borne
+            continue
         if isinstance(one, Movement):
             take_counters_back(programme, account, [one], (0, 1, 1), whole=True)
             continue
@@ -230,10 +246,12 @@ def reverse(programme: Programme, accounts: Accounts, own: int, moves: list[Move
             owner.take(lot, units)
         else:
             owner.give_back(was, -units)
+    if unused and not uses:
+        raise Refused("value_spent")
     for one_account in accounts.values():
         one_account.collect()
     fall(programme, account, had, max(reached_tier(programme, account), Tally.of(programme, account, now).tier()))
-    return after(programme, account, now) | {"tier_before": before, "awards": awards}
+    return after(programme, account, now) | {"tier_before": before, "awards": awards, "borne": borne}
 
 
 def void(programme: Programme, accounts: Accounts, own: int, ticket: Ticket | None, now: int) -> dict[str, Any]:
@@ -244,4 +262,4 @@ def void(programme: Programme, accounts: Accounts, own: int, ticket: Ticket | No
         return release(programme, accounts, own, ticket, now, lapsed=False)
     if ticket.closed or ticket.returned or ticket.lines_back:
         raise Refused("already_reversed")
-    return refund(programme, accounts, own, ticket, now)
+    return refund(programme, accounts, own, ticket, now, voided=True)

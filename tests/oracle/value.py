@@ -179,8 +179,11 @@ def void_at(programme: Programme, lot: Lot) -> int:
 def expire(programme: Programme, account: Account, now: int) -> tuple[dict[str, Any], list[Move]]:
     """X01: what has lapsed leaves its lots, whole."""
     gone = [lot for lot in account.lots.values() if lot.expires_at and void_at(programme, lot) <= now]
-    if not gone:
+    lapsed = [lot.lot_id for lot in account.coupons.values() if not lot.alive(now)]
+    if not gone and not lapsed:
         raise Refused("nothing_to_do")
+    for number in lapsed:
+        del account.coupons[number]
     moves: list[Move] = [(account, copy(lot), -lot.amount) for lot in gone]
     for lot in gone:
         del account.lots[lot.lot_id]

@@ -6,10 +6,10 @@ import datetime as dt
 from random import Random
 from typing import Any
 
-from tests.oracle.model import COVER, MEMBER_ONLY, NO_DISCOUNT, REDEEM, SPECIAL_PRICE
-from tests.oracle.packs import CAMPAIGNS, CATEGORIES, STORES, TAGS
+from tests.oracle.model import COUPON, COVER, MEMBER_ONLY, NO_DISCOUNT, REDEEM, SPECIAL_PRICE
 from tests.oracle.pair import Entry, Pair
 from tests.oracle.sale import Item, Order
+from tests.oracle.words import CAMPAIGNS, CATEGORIES, SKUS, STORES, TAGS
 
 EDGES = (
     0, 1, 2, 5, 9, 10, 33, 50, 99, 100, 101, 199_99, 200_00, 200_01, 400_00, 400_01, 550_00, 559_00, 600_00, 600_01, 999_99, 1000_00,
@@ -57,7 +57,29 @@ def order(choose: Random, pair: Pair, card: int) -> Order:
     made.tender_max = choose.choice((-1, -1, -1, 0, 100_00))
     made.stored_max = choose.choice((-1, -1, -1, -1, 0, 1, 50_00))
     made.hold_seconds = choose.choice((1, 86_400, 90 * 86_400, 365 * 86_400)) if verb == "hold" else 0
+    made.coupons = named_coupons(choose, pair, card)
+    if made.coupons and choose.random() < 0.8:  # goods that a coupon takes something off, which somebody pays for
+        made.items = [goods(choose) for _ in made.items]
+        made.tender, made.tender_max = "cash", -1
     return made
+
+
+def goods(choose: Random) -> Item:
+    """A plain line of some worth."""
+    worth = choose.choice((1, 33_33, 50_00, 99_99, 100_00, 100_01, 400_00, choose.randint(1, 700_00)))
+    return Item(worth, choose.choice((1, 1, 2, 5)), choose.choice(CATEGORIES), sku=choose.choice(("", *SKUS)))
+
+
+def named_coupons(choose: Random, pair: Pair, card: int) -> tuple[str | int, ...]:
+    """Mostly what is on the card, by kind or by lot, some twice; now and then what is not."""
+    names = [terms["name"] for terms in pair.rules[card]["coupons"]]
+    there = list(pair.mine[card + 1].coupons.values())
+    if not names or choose.random() < (0.15 if there else 0.97):
+        return ()
+    known: list[str | int] = [choose.choice((lot.lot_id, names[lot.purse - COUPON])) for lot in there if lot.alive(pair.now)]
+    if not known or choose.random() < 0.1:
+        known = [*names, "no-such", 10**6, choose.randint(1, 50)]
+    return tuple(choose.choice(known) for _ in range(choose.choice((1, 1, 1, 2, 2, 3, 5))))
 
 
 def earlier(choose: Random, pair: Pair, kinds: tuple[str, ...]) -> Entry | None:
@@ -81,6 +103,11 @@ def facts(choose: Random, at_us: int) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
+def gives(rules: dict[str, Any]) -> bool:
+    """Whether a pack has coupons, or gifts that are there to be had: those of a random pack without coupons only stand for campaigns."""
+    return bool(rules["coupons"] or (rules["gifts"] and rules["name"] != "random"))
+
+
 def step(choose: Random, pair: Pair) -> str:
     """One command; answers what became of it ("" when there was nothing to name)."""
     pair.at_us += choose.choice(SECONDS if choose.random() < 0.3 else (0, 0, 1, 60)) * 1_000_000 + choose.randrange(1_000_000)
@@ -90,6 +117,8 @@ def step(choose: Random, pair: Pair) -> str:
     dice = choose.random()
     if choose.random() < 0.12:
         return step_card(choose, pair, card)
+    if gives(pair.rules[card]) and choose.random() < (0.12 if pair.mine[card + 1].coupons else 0.3):
+        return step_coupon(choose, pair, card)
     if pair.position >= 3 * cards and choose.random() < 0.12:
         return step_event(choose, pair, card)
     if pair.position < 3 * cards:  # first some value on the cards
@@ -116,6 +145,23 @@ def step(choose: Random, pair: Pair) -> str:
     if dice < 0.70:
         return pair.expire(card)[0]
     return step_back(choose, pair, dice)
+
+
+def step_coupon(choose: Random, pair: Pair, card: int) -> str:
+    """Coupons for a card, points for a gift, or one of these taken back."""
+    kinds = [terms["name"] for terms in pair.rules[card]["coupons"]]
+    gifts = pair.rules[card]["gifts"]
+    dice = choose.random()
+    if dice < 0.15 and (entry := earlier(choose, pair, ("give", "redeem"))):
+        return pair.reverse(entry, unused=entry.settlement.verb == "give" and choose.random() < 0.5)[0]
+    if kinds and dice < 0.65:
+        ends = choose.choice((0, 0, 0, 0, 0, 0, pair.now, pair.now + 1, pair.now + 30 * 86_400))
+        return pair.give(card, choose.choice(kinds * 10 + ["no-such"]), choose.choice((1, 2, 3, 5)), ends)[0]
+    if not gifts:
+        return ""
+    gift = choose.choice(gifts)
+    item = choose.choice(gift["items"] or ("",)) if choose.random() < 0.95 else "no-such"
+    return pair.exchange(card, gift["name"] if choose.random() < 0.95 else "no-such", item, choose.choice((1, 1, 1, 2, 3)))[0]
 
 
 def step_event(choose: Random, pair: Pair, card: int) -> str:

@@ -24,8 +24,8 @@ from cardcore.errors import Declined
 
 
 # ------------------------------------------------------------------ used in a ticket
-cdef Lot* lot_named(Work* w, Programme programme, named, int64_t at_s) except NULL:
-    """The lot of a coupon: by its number, or the one of a kind that ends first. Raises Declined."""
+cdef Lot* lot_named(Work* w, Programme programme, named, set used, int64_t at_s) except NULL:
+    """The lot of a coupon that this ticket has not `used`: by its number, or the one of a kind that ends first. Raises Declined."""
     cdef int i, purse = -1
     cdef Lot* lot
     cdef Lot* best = NULL
@@ -38,6 +38,8 @@ cdef Lot* lot_named(Work* w, Programme programme, named, int64_t at_s) except NU
     for i in range(w.n_lots):
         lot = &w.lots[i]
         if lot.amount <= 0 or lot.purse < PURSES_MAX or (lot.purse != purse if purse >= 0 else lot.lot_id != named):
+            continue
+        if lot.lot_id in used:
             continue
         if lot.purse - PURSES_MAX >= programme.r.n_coupons:
             raise Declined("unknown_coupon", coupon=named)  # of a later version than the one that decides
@@ -141,10 +143,14 @@ cdef int use_coupons(Programme programme, const Value* v, tuple coupons, tuple s
     cdef int[COUPONS_MAX] used
     cdef int k, kinds = 0
     cdef bint alone = False
+    cdef Lot* lot
+    cdef set lots = set()
     for k in range(COUPONS_MAX):
         used[k] = 0
     for named in coupons:
-        k = use_one(programme, v, lot_named(w, programme, named, at_s), skus, sale, w)
+        lot = lot_named(w, programme, named, lots, at_s)
+        lots.add(lot.lot_id)
+        k = use_one(programme, v, lot, skus, sale, w)
         used[k] += 1
         alone = alone or not programme.r.coupons[k].stackable
         kinds += used[k] == 1
