@@ -12,7 +12,8 @@ import os
 import secrets
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -422,15 +423,9 @@ def _open(directory: Path, *, start: bool = True, read_only: bool = False, clock
         checkpoints = CheckpointFile(checkpoint_path(directory, settings), custody.checkpoint_signer())
         try:
             if not read_only:
-                compare(store, checkpoints.newest())
-                bad = verify.verify_tail(store, custody.chain_key, max(20, settings.tail_entries // len(store.partitions())))
-                if bad is not None:
-                    raise ShopError("bad_chain", f"the journal is damaged: {bad.text()}", first_bad=msgspec.to_builtins(bad))
+                _check(store, settings, custody, checkpoints)
             registry = Registry()
             registry.load(store)
-        except CheckpointError as error:
-            store.close()
-            raise ShopError(error.code, error.detail, **error.facts) from error
         except BaseException:
             store.close()
             raise
@@ -447,7 +442,9 @@ def _open(directory: Path, *, start: bool = True, read_only: bool = False, clock
 def migrate_shop(directory: Path | str, owner: str = "") -> str:
     """Bring the shop's database to the schema of this release; returns it. `owner`: whose tables a given server's are.
 
-    Processes of the release before may go on serving meanwhile. Raises ShopError absent; StoreError, SchemaError, NoStore.
+    The journal is compared with the newest checkpoint before anything is changed, and again afterwards, with its tail. Processes of the
+    release before may go on serving meanwhile. Raises ShopError absent, locked, and as `open_shop` does; StoreError, SchemaError,
+    NoStore, CustodyError.
     """
     directory = Path(directory)
     if not _is_shop(directory):
@@ -455,6 +452,31 @@ def migrate_shop(directory: Path | str, owner: str = "") -> str:
     settings = read_settings(directory)
     lock = Lock(directory, shared=not stores.is_embedded(settings.store))
     try:
-        return stores.migrate(directory, settings.store, owner)
+        custody = Custody.load(directory / "secrets")
+        checkpoints = CheckpointFile(checkpoint_path(directory, settings), custody.checkpoint_signer())
+        with _as_shop_error(), stores.any_schema(directory, settings.store, owner) as journal:
+            compare(journal, checkpoints.newest())
+        schema = stores.migrate(directory, settings.store, owner)
+        store = stores.open_store(directory, settings.store, settings.standby, read_only=True)
+        with closing(store):
+            _check(store, settings, custody, checkpoints)
+        return schema
     finally:
         lock.release()
+
+
+def _check(store: Store, settings: Settings, custody: Custody, checkpoints: CheckpointFile) -> None:
+    """Compare a journal with its newest checkpoint and verify its tail (A4). Raises ShopError."""
+    with _as_shop_error():
+        compare(store, checkpoints.newest())
+    bad = verify.verify_tail(store, custody.chain_key, max(20, settings.tail_entries // len(store.partitions())))
+    if bad is not None:
+        raise ShopError("bad_chain", f"the journal is damaged: {bad.text()}", first_bad=msgspec.to_builtins(bad))
+
+
+@contextmanager
+def _as_shop_error() -> Iterator[None]:
+    try:
+        yield
+    except CheckpointError as error:
+        raise ShopError(error.code, error.detail, **error.facts) from error

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from cardapi.store import schema, sqlite
+from cardapi.store import schema, sqlite, statements
 from cardapi.store.port import Store, StoreError
 from cardapi.store.postgres_local import OWNER, LocalServer
 from cardcore.errors import CardcoreError
@@ -87,10 +90,7 @@ def has_shop(directory: Path, store: str, owner: str) -> bool:
         server.create()
         if not server.running:
             server.start()
-        owner = server.url(OWNER)
-    if not owner:
-        raise NoStore("name the address of the tables' owner: --owner postgresql://...")
-    return bool(_postgres().has_shop(owner))
+    return bool(_postgres().has_shop(_owner(directory, store, owner)))
 
 
 def _role(store: str) -> str:
@@ -103,17 +103,54 @@ def _role(store: str) -> str:
     return str(role)
 
 
+class Place(NamedTuple):
+    """What a checkpoint names of an entry."""
+
+    mac: bytes
+    liability_fen: int
+
+
+class AnySchema:
+    """Single entries of a database that a release before made, as far as checkpoints name them: those columns never change."""
+
+    def __init__(self, look: Callable[[int, int], tuple[Any, ...] | None]) -> None:
+        self._look = look
+
+    def entry(self, partition: int, position: int) -> Place | None:
+        row = self._look(partition, position)
+        return Place(bytes(row[0]), row[1]) if row else None
+
+
+@contextmanager
+def any_schema(directory: Path, store: str, owner: str) -> Iterator[AnySchema]:
+    """To compare a database with its checkpoints before it is migrated. Raises StoreError, NoStore."""
+    if is_embedded(store):
+        with closing(sqlite.connect(directory / DATABASE, read_only=True)) as connection:
+            yield AnySchema(lambda *place: connection.execute(statements.ENTRY_NAMED, (place[0] << 48 | place[1],)).fetchone())
+    else:
+        _address(directory, store)
+        postgres = _postgres()
+        server = postgres.connect(_owner(directory, store, owner), {"client_min_messages": "warning"})
+        with closing(server), postgres.errors("read"):
+            yield AnySchema(lambda *place: server.execute(postgres.sql.ENTRY_NAMED, place).fetchone())
+
+
+def _owner(directory: Path, store: str, owner: str) -> str:
+    """Where the owner of a server's tables is reached. Raises NoStore."""
+    if store == LOCAL:
+        owner = server_of(directory).url(OWNER)
+    if not owner:
+        raise NoStore("name the address of the tables' owner: --owner postgresql://...")
+    return owner
+
+
 def migrate(directory: Path, store: str, owner: str) -> str:
     """Bring a shop's database to the schema of this release. Returns it. Raises StoreError, SchemaError, NoStore."""
     if is_embedded(store):
         sqlite.SqliteStore(directory / DATABASE).close()
     else:
         address = _address(directory, store)
-        if store == LOCAL:
-            owner = server_of(directory).url(OWNER)
-        if not owner:
-            raise NoStore("name the address of the tables' owner: --owner postgresql://...")
-        schema.upgrade_postgres(owner, _role(address))
+        schema.upgrade_postgres(_owner(directory, store, owner), _role(address))
     return schema.HEAD
 
 

@@ -54,7 +54,7 @@ class Counter:
         shop = shop or self.till.shop
         clock = lambda: time.time_ns() // 1_000 if self.now is None else self.now * 1_000_000  # noqa: E731
         self.room = Room(shop.desk, shop.registry, demo_keys(), clock, self.rng.randbytes, ready.SYSTEM)
-        self.sessions = CardSessions(self.room)
+        self.sessions = CardSessions(self.room, idle_s=3_600)  # a machine that stands still for a minute ends no session here
 
     # ------------------------------------------------------------ cards
     def purse(self, money_fen: int = 100_00, *, profile: str = "pboc2-3des", which: int = 2, serial: int = 1, programme: str = "plain",

@@ -16,13 +16,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from cardapi.store.port import Head, Store
+from cardapi.store.port import Head
 from cardcore.errors import CardcoreError
 
 INTERVAL_S = 60
@@ -179,7 +179,23 @@ def _whole_lines(handle: int) -> int:
     return start + os.pread(handle, size - start, start).rfind(b"\n") + 1
 
 
-def compare(store: Store, newest: dict[int, Checkpoint]) -> None:
+class Named(Protocol):
+    """What a checkpoint says of an entry."""
+
+    @property
+    def mac(self) -> bytes: ...
+
+    @property
+    def liability_fen(self) -> int: ...
+
+
+class Journal(Protocol):
+    """Where entries are looked up: any `Store`, or less."""
+
+    def entry(self, partition: int, position: int) -> Named | None: ...
+
+
+def compare(store: Journal, newest: dict[int, Checkpoint]) -> None:
     """Raise CheckpointError when the database is behind a checkpoint or off it (A4)."""
     for checkpoint in newest.values():
         where = {"partition": checkpoint.partition, "position": checkpoint.position}

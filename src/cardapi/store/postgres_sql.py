@@ -33,6 +33,10 @@ def _columns(count: int) -> str:
     return ", ".join(["%b"] * count)
 
 
+# As a checkpoint names it; in every schema so far.
+ENTRY_NAMED = "SELECT mac, liability_fen FROM entry WHERE partition = %b AND position = %b"
+
+
 # ---------------------------------------------------------------- the hot path
 LOCK = "SELECT number, token FROM partition WHERE number = any(%b) ORDER BY number FOR UPDATE"
 # The same where the tokens are known: an error, which ends the whole flush, unless each is as it was.

@@ -49,6 +49,7 @@ READ_ACCOUNT = (
 ENTRY_BY_ID = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE id = ?"
 FOLLOWERS = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE ref = ? AND id BETWEEN ? AND ? ORDER BY id"
 JOURNAL = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
+ENTRY_NAMED = "SELECT mac, liability_fen FROM entry WHERE id = ?"  # as a checkpoint names it; in every schema so far
 LAST_ENTRY = f"SELECT {ENTRY_COLUMNS} FROM entry WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1"
 READ_MEDIUM = f"SELECT {MEDIUM_COLUMNS} FROM medium WHERE medium = ?"
 READ_MEDIA = (
