@@ -81,17 +81,21 @@ def stock_is_exact(till: Till, desks: Sequence[Desk]) -> None:
     assert [entry.outcome for entry in again] == ["applied", "refused"]
 
 
-def awarded_and_taken_back(till: Till) -> None:
-    """A rule awards two coupons; a refund takes back the one that nobody has used, and the sale that used the other stands."""
-    publish(till, AWARDING)
-    card = till.card(0, "coupon-shop")
+def awarded_and_taken_back(till: Till, card: str = "") -> None:
+    """A rule awards two coupons; a refund takes back the one that nobody has used, and the other once its sale goes back, too."""
+    if not card:
+        publish(till, AWARDING)
+        card = till.card(0, "coupon-shop")
     bought = till.shop.desk.call(sale(till, card, 500_00))
     assert coupons(till, card) == 2
-    assert till.shop.desk.call(sale(till, card, 100_00, "off-20")).outcome == "applied"
+    used = till.shop.desk.call(sale(till, card, 100_00, "off-20"))
+    assert used.outcome == "applied"
     back = till.done("refund", card=card, ref=bought.position, partition=bought.partition, command=Refund())
     assert coupons(till, card) == 0
     names = [f"award:{bought.partition}:{bought.position}:{place}" for place in range(8)]
     made = till.shop.store.reader().find_keys([("system", name) for name in names])
     assert [entry.verb for entry in made.values()] == ["give"]
     assert back.outcome == "applied"
+    till.done("refund", card=card, ref=used.position, partition=used.partition, command=Refund())
+    assert coupons(till, card) == 0, "it is due"
 

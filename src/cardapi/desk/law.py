@@ -12,6 +12,7 @@ from cardapi.laws import judge
 from cardapi.laws.judge import Purchase
 from cardapi.laws.pack import LawVersion
 from cardapi.members import model
+from cardapi.people.follow import REGISTRY
 from cardapi.store.port import CardRow, Record
 from cardcore.errors import Declined
 from cardcore.settlement import Settlement
@@ -93,7 +94,8 @@ def _sold(work: Work, request: Request, card: CardRow, settlement: Settlement, v
     paid = settlement.net_fen
     number = str(facts.get("purchase", ""))
     name = f"{request.unit}:{number}"
-    record = work.record("purchase", name) if number else None
+    registry = work.at(REGISTRY) if number else work  # one purchase may be of cards of several partitions
+    record = registry.record("purchase", name) if number else None
     bought = _decode(record.body) if record is not None else Purchase()
     bought.unnamed_fen += 0 if is_named else paid
     bought.cash_fen += paid if settlement.outside_tender == CASH else 0
@@ -102,4 +104,4 @@ def _sold(work: Work, request: Request, card: CardRow, settlement: Settlement, v
     bought.real_name |= buyer is not None and model.from_record(buyer).real_name
     judge.purchase(version, bought)
     if number:
-        work.kept["purchase", name] = Record("purchase", name, _encode(bought), (("day", f"{work.at_s:012d}"),))
+        registry.kept["purchase", name] = Record("purchase", name, _encode(bought), (("day", f"{work.at_s:012d}"),))

@@ -166,7 +166,7 @@ class Sides:
     def commit(self, works: Iterable[Work]) -> list[Head]:
         """Write what these working sets added, in one transaction. Returns the new ends; none when there was nothing."""
         assert not any(work.recording for work in works), "an entry is folded half way"
-        written = [work for work in works if work.entries]
+        written = [work for work in works if work.entries or work.kept]
         if not written:
             self._store.abandon()
             return []
@@ -181,6 +181,8 @@ class Sides:
         self._store.commit(batch)
         heads = []
         for work in written:
+            if not work.entries:
+                continue
             side = self._sides[work.partition]
             heads.append(work.head())
             side.head = heads[-1]

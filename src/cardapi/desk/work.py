@@ -12,6 +12,7 @@ from cardapi.custody import Custody
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.settles import chain
 from cardapi.ids import ACCOUNT_BITS, home, is_leg, leg_key
+from cardapi.people.follow import REGISTRY
 from cardapi.people.registry import ProgrammeVersion, Registry
 from cardapi.store import media
 from cardapi.store.fold import Fold, Records, accounts_of, digest, liability_delta, pack_body
@@ -394,8 +395,10 @@ class Work(Fold):
                     account_id: int = 0, card: str = "", verb: str = "", key: tuple[str, str] | None = None) -> Entry:  # fmt: skip
         """Chain one entry that changes records: rows after it, and what is kept beside the journal, which gets a digest.
 
-        `verb` and `key` replace the request's own, for what goes with another entry of the same commit.
+        `verb` and `key` replace the request's own, for what goes with another entry of the same commit. Raises Elsewhere when the
+        batch does not hold the registry's partition, where all records are kept.
         """
+        self.at(REGISTRY)
         if account_id >> ACCOUNT_BITS != self.partition:
             account_id = 0  # its own entries are in another journal; the number stays
         before = [self.record(row.kind, row.id) for row in after]
