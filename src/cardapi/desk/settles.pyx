@@ -73,8 +73,8 @@ cdef bint plain(request) except -1:
 
 cdef object programme_of(work, card):
     """The programme of a card whose settles ask nothing but its account; None where the desk has to look closer."""
-    version = work.version(card)
-    if version.asks or version.policy.pin != "never" or version.programme.awards:
+    version = work.registry.version(card.programme, work.at_s)
+    if version is None or version.asks or version.policy.pin != "never" or version.programme.awards:
         return None
     return version.programme
 

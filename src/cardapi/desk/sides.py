@@ -21,6 +21,7 @@ from cardapi.store.fold import MONEY_VERBS
 from cardapi.store.port import AccountRow, Batch, Entry, Found, Head, Store
 
 ROWS_MAX = 131_072  # accounts kept, over all partitions
+_CARD_ALONE = MONEY_VERBS - media.VERBS  # verbs that need nothing read but their card, where no entry is named by its key
 
 
 class Side:
@@ -40,6 +41,36 @@ class Side:
         self.next_account = 0
         self.rows = Rows(self.rows_max)
         self.work = None
+
+
+Wanted = tuple[list[tuple[str, str]], dict[int, set[str]], dict[int, list[Request]], bool]
+"""Client keys; numbers of cards and requests that show a medium, by partition; whether `Store.begin` may be `trusting`."""
+
+
+def _wanted(requests: Sequence[Request], places: Sequence[int], extra: Iterable[int], count: int) -> Wanted:
+    """What a batch asks of the store: `places` its partitions, with `extra`, of `count` there are."""
+    if len(requests) == count == 1:  # most batches of a shop that is not busy
+        request = requests[0]
+        if request.card and request.verb in _CARD_ALONE and not request.further and not request.ref_key:
+            return [(request.client, request.client_key)], {0: {request.card}}, {}, True
+    keys: list[tuple[str, str]] = []
+    numbers: dict[int, set[str]] = {place: set() for place in {*places, *extra}}
+    shown: dict[int, list[Request]] = {}
+    plain = True
+    for request, place in zip(requests, places, strict=True):
+        keys.append((request.client, request.client_key))
+        if request.ref_key:
+            keys.append(request.ref_key)
+            plain = False
+        if request.card:
+            numbers.setdefault(home(request.card, count) if count > 1 else 0, set()).add(request.card)
+        for number in request.further:
+            numbers.setdefault(home(number, count), set()).add(number)
+        if request.verb not in MONEY_VERBS:
+            plain = False
+        elif request.verb in media.VERBS:
+            shown.setdefault(place, []).append(request)
+    return keys, numbers, shown, plain
 
 
 class Sides:
@@ -87,29 +118,11 @@ class Sides:
         """
         count = len(self._sides)
         places = partitions_of(requests, count, self._store)
-        keys: list[tuple[str, str]] = []
-        numbers: dict[int, set[str]] = {}
-        shown: dict[int, list[Request]] = {}
-        plain = not everywhere
-        for place in {*places, *extra}:
-            numbers[place] = set()
-        for request, place in zip(requests, places, strict=True):
-            keys.append((request.client, request.client_key))
-            if request.ref_key:
-                keys.append(request.ref_key)
-                plain = False
-            if request.card:
-                numbers.setdefault(home(request.card, count) if count > 1 else 0, set()).add(request.card)
-            for number in request.further:
-                numbers.setdefault(home(number, count), set()).add(number)
-            if request.verb not in MONEY_VERBS:
-                plain = False
-            elif request.verb in media.VERBS:
-                shown.setdefault(place, []).append(request)
+        keys, numbers, shown, plain = _wanted(requests, places, extra, count)
         missing: list[str] = []
         for place, named in numbers.items():
             missing.extend(named.difference(self._sides[place].rows.cards))
-        begun = self._store.begin(numbers.keys(), keys, missing, trusting=plain)
+        begun = self._store.begin(numbers.keys(), keys, missing, trusting=plain and not everywhere)
         known = begun.keys
         found: Mapping[str, Found] = begun.found
         if everywhere:
@@ -165,8 +178,11 @@ class Sides:
 
     def commit(self, works: Iterable[Work]) -> list[Head]:
         """Write what these working sets added, in one transaction. Returns the new ends; none when there was nothing."""
-        assert not any(work.recording for work in works), "an entry is folded half way"
-        written = [work for work in works if work.entries or work.kept]
+        written = []
+        for work in works:
+            assert not work.recording, "an entry is folded half way"
+            if work.entries or work.kept:
+                written.append(work)
         if not written:
             self._store.abandon()
             return []

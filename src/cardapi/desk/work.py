@@ -103,12 +103,12 @@ class Work(Fold):
         self._records_touched: set[tuple[str, str]] = set()
         self._keyed: dict[tuple[str, str, str], set[str]] = {}  # ids of this batch's records by (kind, index, value)
         self._versions: dict[str, ProgrammeVersion | None] = {}
-        # What else a batch may have to write; then all that it leaves to be emptied.
+        # What else a batch may have to write; then what else it may leave to be emptied.
         self._rare: tuple[dict[Any, Any] | set[Any], ...] = (
             self.cards_touched, self.documents, self.media_touched, self._records_touched, self.kept, self.cleared_touched, self.uncleared,
         )  # fmt: skip
         self._of_batch: tuple[dict[Any, Any] | set[Any], ...] = (
-            *self._rare, self._touched, self._versions, self.records, self.seals, self.cleared, self._absent, self._no_media, self._keyed,
+            *self._rare, self.records, self.seals, self.cleared, self._absent, self._no_media, self._keyed,
         )  # fmt: skip
 
     def begin(self, head: Head, at_us: int, works: dict[int, Work], keys: dict[tuple[str, str], Entry], next_account: int) -> None:
@@ -117,9 +117,11 @@ class Work(Fold):
         `works`: of the whole batch, by partition; `keys`: what is known of client keys, one for all of these; `next_account`: the
         account number to give next, 0 = not asked for yet.
         """
-        for one in self._of_batch:
-            if one:
+        if any(self._of_batch):
+            for one in self._of_batch:
                 one.clear()
+        self._touched.clear()
+        self._versions.clear()
         self.entries: list[Entry] = []
         self._fed = 0  # of them, what the store has taken
         self.position = head.position

@@ -382,8 +382,8 @@ class Desk:
     ) -> list[Answer]:
         """One commit, unless a registry change must be seen by what follows it. `spoilt`: requests that are not tried again."""
         answers: list[Answer] = []
-        while len(answers) < len(requests):
-            rest = requests[len(answers) :]
+        rest = requests
+        while rest:
             works = self._sides.open(rest, self._clock(), everywhere=everywhere, extra=extra)
             try:
                 self._decide(works, rest, answers, spoilt)
@@ -391,6 +391,7 @@ class Desk:
                 self._sides.forget(works[0].works.values())
                 raise
             self._commit(works[0].works.values())
+            rest = requests[len(answers) :]
         return answers
 
     def _decide(self, works: list[Work], requests: list[Request], answers: list[Answer], spoilt: dict[int, CardcoreError]) -> None:

@@ -67,7 +67,7 @@ def _filled(handle: int, count: int, at: int) -> bool:
 
 def due(pages: int, last: int, size: int) -> bool:
     """Whether to copy a log of so many pages back, of which the last commit wrote `last`; half of its size is room for what follows."""
-    return pages >= min(max(size // PAGE // 2, COMMITS_COPIED * last), COPIED_MAX)
+    return pages >= COPIED_MAX or (pages >= size // PAGE // 2 and pages >= COMMITS_COPIED * last)
 
 
 class LogKeeper:

@@ -304,7 +304,11 @@ class SqliteStore:
 
     def commit(self, batch: Batch) -> None:
         """Raises StoreError; then nothing was written, or it is unknown (F2)."""
-        steps: list[Step] = [(ENTRIES, batch.entries), (ACCOUNTS, batch.accounts), (CARDS, batch.cards), (MEDIA, batch.media)]
+        steps: list[Step] = [(ENTRIES, batch.entries), (ACCOUNTS, batch.accounts)]
+        if batch.cards:
+            steps.append((CARDS, batch.cards))
+        if batch.media:
+            steps.append((MEDIA, batch.media))
         if batch.cleared or batch.uncleared:
             steps += [(sql.DELETE_CLEARED, [(key,) for key in batch.uncleared]), (CLEARED, list(map(tuple, batch.cleared)))]
         if batch.documents:
@@ -315,7 +319,7 @@ class SqliteStore:
                 self._tend()
             if batch.records:
                 steps += records.steps(self._connection, batch.records)
-            self._rows.write([step for step in steps if step[1]])
+            self._rows.write(steps)
         except (*Failed, OSError) as error:
             raise StoreError(f"commit failed: {error}") from error
         written, self._fed = self._fed + len(batch.entries), 0
