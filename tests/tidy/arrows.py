@@ -45,7 +45,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cardapi.plans": ("cardcore", "cardapi.plans", "cardapi.people.policy"),
     "cardapi.whatif": (
         "cardcore", "cardapi.whatif", "cardapi.store.port", "cardapi.store.fold", "cardapi.reports", "cardapi.people", "cardapi.desk",
-        "cardapi.custody", "cardapi.ids",
+        "cardapi.custody", "cardapi.ids", "cardapi.coupons",
     ),
     "cardapi.http": (
         "cardcore", "cardapi.media", "cardapi.desk", "cardapi.people", "cardapi.custody", "cardapi.app", "cardapi.http",

@@ -31,10 +31,22 @@ from tests.coupons.desk import AWARDING
 from tests.desk.till import Problem, Till
 
 START_S = 1_767_312_000  # 2026-01-02 00:00:00 UTC
-# Points buy sooner, nothing runs out, and articles, which the journal does not have, are not asked for.
+# Points buy sooner, what there is only so much of runs out, rules ask whether it has, and articles, which the journal does not have, are
+# not asked for.
 COUPON_SHOP = (
-    AWARDING.replace("points = 1_000", "points = 100").replace("stock = ", "# ").replace('when = { sku = ["latte", "mocha"] }', "")
-)
+    AWARDING.replace("points = 1_000", "points = 100")
+    .replace("stock = 3", "stock = 1")
+    .replace('when = { sku = ["latte", "mocha"] }', "")
+    .replace('[[award]]', """[[benefit]]
+name = "while there are towels"
+when = { stock = ["towel"] }
+then = { grant = "points", amount = 7 }
+[[benefit]]
+name = "while there are rare coupons"
+when = { stock = ["rare"] }
+then = { discount = "9/10" }
+[[award]]""", 1)
+)  # fmt: skip
 PACKS = ("mall-vip", "spa", "four-tiers", "rebate-card", "e-commerce", "lottery-shop", "coupon-shop")
 EVENTS = ("check-in", "referral", "registration", "draw", "quarter", "unheard-of")
 CATEGORIES = {"mall-vip": ("", "shoes"), "spa": ("massage", "gym", "facial", "foot-bath"), "four-tiers": ("shipping", "", "tea")}
@@ -92,10 +104,10 @@ class LivedIn:
 
     def coupons(self, number: str, dice: float) -> Entry:
         """Coupons are given, used and bought with points."""
-        if dice < 0.1:
-            kind = self.choose.choice(("off-20", "eighty", "cup", "voucher-5"))
+        if dice < 0.15:
+            kind = self.choose.choice(("off-20", "eighty", "cup", "voucher-5", "rare", "rare"))
             return self.till.ask("give", card=number, command=Give(kind, self.choose.choice((1, 2))))
-        if dice < 0.26:
+        if dice < 0.28:
             gift = self.choose.choice((Redeem("voucher"), Redeem("towel", item=self.choose.choice(("white", "blue")))))
             return self.till.ask("redeem", card=number, command=gift)
         words = self.choose.choice((("off-20",), ("eighty", "voucher-5"), ("cup",), ("each-50",), ("eighty",)))

@@ -12,13 +12,16 @@ from xml.etree import ElementTree
 import pytest
 
 from cardapi.shipped import pack_text
-from cardapi.whatif.happening import Given, Redeemed, Sold, ToppedUp
+from cardapi.whatif.happening import Followed, Given, Redeemed, Sold, ToppedUp
 from cardapi.whatif.journal import Journal
 from cardapi.whatif.picture import picture
 from cardapi.whatif.report import BANDS_FEN, Side, bands, compare, share, side
 from cardapi.whatif.tally import point_worth
 from cardapi.whatif.world import World
-from cardcore.settlement import COVER, REDEEM, Line, Programme, pack
+from cardcore.settlement import COVER, REDEEM, Give, Line, Programme, Sale, pack
+from tests.coupons.desk import publish
+from tests.coupons.packs import SHOP
+from tests.desk.till import Till
 from tests.support import sized
 from tests.whatif.shop import COUPON_SHOP, LivedIn
 
@@ -40,7 +43,7 @@ def lived(tmp_path: Path) -> Iterator[LivedIn]:
 
 def past_of(lived: LivedIn, until_us: int = FOREVER) -> Journal:
     shop = lived.till.shop
-    return Journal(shop.store.reader(), shop.registry, shop.custody, frozenset(), lambda account, at_us: True, until_us)
+    return Journal(shop.store.reader(), shop.registry, shop.custody, frozenset({"stock"}), lambda account, at_us: True, until_us)
 
 
 def test_the_same_packs_again_are_what_happened(tmp_path: Path) -> None:
@@ -184,3 +187,40 @@ def test_coupons_and_gifts_go_by_the_names_of_the_pack() -> None:
         "coupons that this pack does not have": 1, "coupons that were not taken": 3, "gifts that this pack does not have": 1,
     }  # fmt: skip
     assert there.tally.figures.as_json()["coupon_fen"] == 0
+
+
+def test_what_there_is_only_so_much_of_runs_out() -> None:
+    """Of three rare coupons three are given, whoever asks; what is taken back can be given again."""
+    asked: list[Any] = [
+        Given((0, 1), AT_US, 1, "rare", 2), Given((0, 2), AT_US, 2, "rare", 2), Followed((0, 3), AT_US, 1, "reverse", (0, 1)),
+        Given((0, 4), AT_US, 2, "rare", 3), Given((0, 5), AT_US, 1, "rare", 1),
+    ]  # fmt: skip
+    coupons = pack.load(SHOP)
+    here = World(lambda account, at: coupons, {one.key for one in asked})
+    for one in asked:
+        here.happen(one)
+    assert here.tally.not_replayed == {"coupons that were not given (out_of_stock)": 2}
+    assert [len(here.accounts[number].lots()) for number in (1, 2)] == [0, 3]
+
+
+def test_tickets_with_a_coupon_for_some_articles_are_told(tmp_path: Path) -> None:
+    """What such a coupon took off stays as an amount, counted and summed up; a coupon of this pack for articles is told, too."""
+    till = Till(tmp_path / "shop")
+    publish(till, SHOP)
+    card = till.card(0, "coupon-shop")
+    till.done("give", card=card, command=Give("cup"))
+    latte = Sale("settle", [Line(30_00, sku="latte")], shortfall_tender="cash", coupons=("cup",))
+    assert till.done("settle", card=card, command=latte).outcome == "applied"
+    shop = till.shop
+    past = Journal(shop.store.reader(), shop.registry, shop.custody, frozenset(), lambda account, at_us: True, FOREVER)
+    world = World(past.programme_of, past.named)
+    for happening in past.happenings():
+        world.happen(happening)
+    assert past.by_article == [1, 30_00]
+    assert world.tally.figures.as_json()["coupon_fen"] == 30_00
+    assert [lot.amount for lot in world.accounts[1].lots()] == [3], "the coupon itself is not used"
+    shop.close()
+    there = World(lambda account, at: pack.load(SHOP))
+    for one in (Given((0, 1), AT_US, 1, "cup", 1), Sold((0, 2), AT_US, 1, (Line(30_00),), tender="cash", coupons=("cup",))):
+        there.happen(one)
+    assert there.tally.not_replayed == {"coupons for some articles, which the journal does not name": 1}

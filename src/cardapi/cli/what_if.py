@@ -163,12 +163,12 @@ def _journal_notes(past: Journal, programmes: list[Programme], asks: frozenset[s
         notes.append(f"{past.refused:,} requests were refused then and are not asked again")
     if asks & {"tag", "tag_not", "birthday"}:
         notes.append("tags and birthdays of members are today's")
-    if any(terms["stock"] for programme in programmes for terms in (*programme.coupons, *programme.gifts)):
-        notes.append("coupons and gifts were never out of stock here")
-    if any(terms["skus"] for programme in programmes for terms in programme.coupons):
-        notes.append("what was bought is not in the journal by article: coupons for some articles were not taken")
-    if "stock" in asks:
-        notes.append("what campaigns had in stock is not in the journal: rules that ask for it did not apply")
+    if any(terms["stock"] for programme in programmes for terms in programme.coupons):
+        notes.append("of coupons that there are only so many of, a code counted when it was used, not when it was made")
+    tickets, fen = past.by_article
+    if tickets:
+        notes.append(f"{tickets:,} tickets had coupons for some articles, which the journal does not name: the {yuan(fen)} that their "
+                     "coupons took off stayed as it was, and none of these coupons is used here")  # fmt: skip
     return notes
 
 

@@ -36,20 +36,26 @@ def facts(
     unit = registry.unit(request.unit)
     path = unit.path if unit is not None else ()
     store = next((name for name in reversed(path) if (above := registry.unit(name)) is not None and above.kind == "store"), request.unit)
-    stock = _stock(record, programme) if programme is not None and "stock" in asks else ()
+    stock = what_is_left(programme, lambda name: _given(record, name)) if programme is not None and "stock" in asks else ()
     return Facts(birthday=birthday, tags=tags, store=store, unit=request.unit, channel=_where(request), stock=stock)
 
 
-def _stock(record: ReadRecord, programme: Programme) -> list[str]:
+def _given(record: ReadRecord, name: str) -> int:
+    kept = record(coupon_model.STOCK, name)
+    return coupon_model.unpack_stock(kept.body) if kept is not None else 0
+
+
+def what_is_left(programme: Programme, given: Callable[[str], int]) -> list[str]:
     """Coupons and gifts of the pack of which there is something left to give: without a `stock` always, of several things any of them.
 
-    Read when a decision is made, and no promise: what is given is counted exactly where it is given (`desk.coupons`).
+    `given`: how many were, by the name of the stock. Read when a decision is made, and no promise: what is given is counted exactly where
+    it is given (`desk.coupons`).
     """
     left = []
     for kind, terms in (*(("coupon", one) for one in programme.coupons), *(("gift", one) for one in programme.gifts)):
         whats = [f"{terms['name']}:{item}" for item in terms.get("items", ())] or [terms["name"]]
-        kept = [record(coupon_model.STOCK, coupon_model.stock_name(programme.name, kind, what)) for what in whats if terms["stock"]]
-        if not kept or any(one is None or coupon_model.unpack_stock(one.body) < terms["stock"] for one in kept):
+        names = [coupon_model.stock_name(programme.name, kind, what) for what in whats]
+        if not terms["stock"] or any(given(name) < terms["stock"] for name in names):
             left.append(terms["name"])
     return left
 

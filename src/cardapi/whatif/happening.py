@@ -91,6 +91,7 @@ class Followed(NamedTuple):
     part: int = 0
     of: int = 0
     lines: tuple[int, ...] = ()
+    facts: Facts | None = None  # of a capture
 
 
 class Moved(NamedTuple):

@@ -5,6 +5,7 @@ The journal has what came of a sale, not what was asked. What is asked again is 
   which is kept as an amount;
 - points, visits and gifts are what the customer used them for; stored value first, unless the customer kept some back;
 - a category that the deciding pack did not know is not in the journal: such lines have none, and are counted;
+- articles are not in the journal: what a ticket's coupons took off stays as an amount where one of them was for some articles only;
 - tags, birthdays and units are today's. What was refused is not asked again.
 """
 
@@ -15,13 +16,14 @@ import heapq
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from cardapi.coupons.model import STOCK
 from cardapi.custody import Custody
 from cardapi.desk.facts import facts
 from cardapi.desk.request import Request
 from cardapi.ids import is_leg
 from cardapi.people.registry import Registry
 from cardapi.reports.figures import Progress, cleared
-from cardapi.store.fold import accounts_in, is_settlement
+from cardapi.store.fold import accounts_in, is_settlement, unpack_records
 from cardapi.store.port import CardRow, Entry, Head, Record
 from cardapi.whatif.happening import Followed, Given, Happening, Key, Moved, Occurred, Redeemed, Sold, SpentOnCard, ToppedUp
 from cardapi.whatif.tally import Tally
@@ -32,6 +34,7 @@ from cardcore.settlement import Account, Facts, Line, LineView, Programme, Sale,
 STEP = 1_000
 MOVING = frozenset({"transfer", "adjust", "expire", "review", "load", "unload", "pay", "clear"})
 SYSTEM, OF_AWARDS = "system", ("award:", "due:")  # whose entries give and take back what rules award, and how their keys begin
+COUNTING = frozenset({"make_codes", "count_stock"})
 FOLLOWING = frozenset({"capture", "void", "refund", "reverse", "arrive", "return"})
 
 
@@ -71,6 +74,8 @@ class Journal:
         self.refused = 0
         self.events: set[str] = set()  # names of those that happened
         self.uncategorised = [0, 0]  # lines, fen
+        self.by_article = [0, 0]  # tickets with a coupon for some articles, what their coupons took off
+        self._stock: dict[str, Record] = {}  # how many were given of what there is only so much of, as the walk goes
         self.ended_at = 0  # epoch second of the last entry taken in
         self.named = self._names()
 
@@ -118,6 +123,8 @@ class Journal:
             yield SpentOnCard(key, entry.at_us, paid)
             return
         if not is_settlement(entry):
+            if entry.verb in COUNTING and entry.outcome == "applied":
+                self._stock.update({row.id: row for row in unpack_records(entry.body).after if row.kind == STOCK})
             if entry.outcome == "refused" and self._counted(entry.account_id, entry.at_us):
                 self.refused += 1
             return
@@ -158,7 +165,7 @@ class Journal:
         elif done.verb in FOLLOWING or (done.verb == "expire" and entry.ref):
             named = self._made.get((entry.partition, entry.ref))
             discount = share_given_back(named, done)
-            happening = _followed(entry, done, key, named)
+            happening = _followed(entry, done, key, named, self._facts(entry, done) if done.verb == "capture" else None)
             if named is not None:
                 named.followers.append(done)
         elif done.verb == "event":
@@ -198,11 +205,17 @@ class Journal:
             bare = [
                 line._replace(discount_fen=max(view.discount_fen - less, 0)) for line, view, less in zip(bare, views, given, strict=True)
             ]
-        coupons = tuple(
-            programme.coupons[posting.purse - coupon_purse(0)]["name"]
+        used = [
+            programme.coupons[posting.purse - coupon_purse(0)]
             for posting in done.postings()
             if posting.unit == "coupon" and posting.source == "customer"
-        )
+        ]
+        coupons = tuple(terms["name"] for terms in used)
+        if any(terms["skus"] for terms in used):
+            coupons = ()
+            if self._counted(done.account_id, at_us):
+                self.by_article[0] += 1
+                self.by_article[1] += done.coupon_fen
         took = self._quoted(programme, done, bare, coupons, told, at_us) if coupons else []
         if took is None:
             took, coupons = [], ()
@@ -227,9 +240,12 @@ class Journal:
         if not self._asks:
             return None
         request = Request(entry.verb, entry.client, entry.client_key, b"", command=Void(memo=done.memo), unit=entry.unit)
-        return facts(self._record, self._registry, self._custody, request, self._asks, done.account_id)
+        programme = self._version(done, entry)
+        return facts(self._record, self._registry, self._custody, request, self._asks, done.account_id, programme)
 
     def _record(self, kind: str, name: str) -> Record | None:
+        if kind == STOCK:
+            return self._stock.get(name)
         if (kind, name) not in self._records:
             self._records[kind, name] = self._store.records(kind, [name]).get(name)
         return self._records[kind, name]
@@ -277,7 +293,7 @@ def _product(programme: Programme, done: Settlement) -> str:
     return "?"
 
 
-def _followed(entry: Entry, done: Settlement, key: Key, named: Made | None) -> Followed | None:
+def _followed(entry: Entry, done: Settlement, key: Key, named: Made | None, told: Facts | None) -> Followed | None:
     if named is None:
         return None
     part, of = 0, 0
@@ -290,7 +306,7 @@ def _followed(entry: Entry, done: Settlement, key: Key, named: Made | None) -> F
             lines = tuple(line.line for line in done.lines())
         elif not done.lines():
             part, of = done.net_fen, named.done.net_fen
-    return Followed(key, entry.at_us, done.account_id, done.verb, (entry.partition, entry.ref), part, of, lines)
+    return Followed(key, entry.at_us, done.account_id, done.verb, (entry.partition, entry.ref), part, of, lines, told)
 
 
 def _moved(entry: Entry, done: Settlement, key: Key, programme: Programme) -> Moved:

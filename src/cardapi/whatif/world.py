@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from cardapi.desk.coupons import STOCKED, taken
+from cardapi.desk.facts import what_is_left
 from cardapi.whatif.happening import Followed, Given, Happening, Key, Moved, Occurred, Redeemed, Sold, SpentOnCard, ToppedUp
 from cardapi.whatif.tally import Tally
 from cardcore.errors import CardcoreError, Declined, InvalidCommand
@@ -72,6 +74,7 @@ class World:
         self._named = frozenset(named)
         self._made: dict[Key, Made] = {}
         self._awarded: dict[tuple[Key, int], list[Settlement]] = {}  # coupons by the place of their award
+        self._stock: dict[str, int] = {}  # how many were given of what there is only so much of
         self._due: dict[tuple[int, int], Settlement] = {}  # (account, lot): used coupons of an award that was taken back
         self._counted = counted or (lambda account, at_us: True)
 
@@ -137,7 +140,8 @@ class World:
         if code in _OF_COUPONS and sold.coupons:
             left = list(sold.coupons)
             left.remove(facts["coupon"])
-            self._miss(sold, "coupons that were not taken")
+            articles = any(terms["name"] == facts["coupon"] and terms["skus"] for terms in self._programme(sold).coupons)
+            self._miss(sold, "coupons for some articles, which the journal does not name" if articles else "coupons that were not taken")
             return sold._replace(coupons=tuple(left))
         if code in ("not_covered", "too_soon", "used_up_today") and any(line.flags & COVER for line in sold.lines):
             covered = sum(line.amount_fen for line in sold.lines if line.flags & COVER)
@@ -162,7 +166,7 @@ class World:
         bare = tuple(line._replace(discount_fen=0, coupon_fen=0) for line in sold.lines)
         quote = Sale("quote", bare, shortfall_tender="cash")
         try:
-            priced = decide(Snapshot(self._programme(sold), self.account(sold.account), facts=sold.facts), quote, sold.at_us)
+            priced = decide(self._snapshot(sold, facts=sold.facts), quote, sold.at_us)
         except CardcoreError:
             self._miss(sold, "sales that this pack cannot price", sum(line.amount_fen for line in sold.lines))
             return None
@@ -229,7 +233,7 @@ class World:
         else:
             command = _NAMING[what.verb]()
         others = tuple(account for account in made.done.further_accounts)
-        done = self._do(what, command, f"refused: {what.verb}", what.part, others=others, made=made)
+        done = self._do(what, command, f"refused: {what.verb}", what.part, others=others, facts=what.facts, made=made)
         if done is not None:
             made.followers.append(done)
         return done
@@ -271,15 +275,35 @@ class World:
         except (Declined, InvalidCommand) as error:
             self._miss(what, f"{why} ({getattr(error, 'declined_code', error.code)})", fen)
             return None
+        if not self._count(self._programme(what), done):
+            self._miss(what, f"{why} (out_of_stock)", fen)
+            return None
         return self._take(what, done, share_given_back(made, done))
+
+    def _count(self, programme: Programme, done: Settlement) -> bool:
+        """Count what is given of what there is only so much of, as the desk does; False where there are not as many left."""
+        changes = taken(done, programme) if done.verb in STOCKED else {}
+        if any(count > 0 and self._stock.get(name, 0) + count > most for name, (count, most) in changes.items()):
+            return False
+        for name, (count, _) in changes.items():
+            self._stock[name] = max(0, self._stock.get(name, 0) + count)
+        return True
+
+    def _informed(self, programme: Programme, facts: Facts | None) -> Facts | None:
+        """The facts of the happening, but for what is left here of coupons and gifts."""
+        if facts is None or all(predicate["kind"] != "stock" for predicate in programme.predicates):
+            return facts
+        left = what_is_left(programme, lambda name: self._stock.get(name, 0))
+        return Facts(birthday=facts.birthday, tags=facts.tags, store=facts.store, unit=facts.unit, channel=facts.channel, stock=left)
 
     def _snapshot(self, what: Any, others: tuple[int, ...] = (), facts: Facts | None = None, made: Made | None = None) -> Snapshot:
         further = [Snapshot(self.programme_of(account, what.at_us // 1_000_000), self.account(account)) for account in others]
         if made is None:
-            return Snapshot(self._programme(what), self.account(what.account), others=further, facts=facts)
+            programme = self._programme(what)
+            return Snapshot(programme, self.account(what.account), others=further, facts=self._informed(programme, facts))
         return Snapshot(
             made.programme, self.account(what.account), others=further, ticket=made.done, ticket_position=what.ref[1],
-            followers=made.followers,
+            followers=made.followers, facts=self._informed(made.programme, facts),
         )  # fmt: skip
 
     def _programme(self, what: Any) -> Programme:
@@ -327,9 +351,12 @@ class World:
         for posting in given.postings():
             if left.get(posting.target_lot, 0) < posting.amount:
                 self._due[given.account_id, posting.target_lot] = given
-        snapshot = Snapshot(self._programme(what), account, ticket=given, ticket_position=what.key[1])
+        programme = self._programme(what)
+        snapshot = Snapshot(programme, account, ticket=given, ticket_position=what.key[1])
         with suppress(Declined):  # all of it is used
-            self._take(what, decide(snapshot, Reverse(unused=True), what.at_us), 0)
+            back = decide(snapshot, Reverse(unused=True), what.at_us)
+            self._count(programme, back)
+            self._take(what, back, 0)
 
     def _miss(self, what: Any, why: str, fen: int = 0) -> None:
         if self._counted(what.account, what.at_us):
