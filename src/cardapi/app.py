@@ -69,6 +69,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     checkpoints: str = ""  # path of the checkpoint file, outside the host if possible; "" = DIR/checkpoints/checkpoints.jsonl
     queue_max: int = 20_000  # requests waiting at the desk before it answers busy
     pin_tries_max: int = 3
+    coupons_a_day: int = 1_000  # that one person may give and make codes of; more needs a second person (R3)
     tail_entries: int = 1_000  # entries verified at start
     keys_module: str = ""  # PKCS#11 library of the security module that has the card keys; "" = they lie in the key file
     keys_token: str = ""  # label of its token
@@ -175,7 +176,7 @@ class Shop:
         self.follower: Follower | None = None
         checkpointer = None if lock is None else Checkpointer(checkpoints, self._checkpoint_failed)
         self._checkpointer = checkpointer
-        parts = Parts(custody, registry, clock, checkpointer, settings.queue_max, settings.pin_tries_max)
+        parts = Parts(custody, registry, clock, checkpointer, settings.queue_max, settings.pin_tries_max, settings.coupons_a_day)
         if self.embedded or lock is None:
             self.desk = Desk(store, parts)
         else:

@@ -112,5 +112,6 @@ DECLINE_CODES: dict[str, str] = {
     "unknown_gift": "the programme has no such gift",
     "gift_not_available": "the gift is not to be had now, or not by this card",
     "out_of_stock": "there are none left",
+    "coupon_limit": "one person gives no more coupons today unless a second one allows it",
     "used_up_today": "the pass has been used as often as a day allows",
 }

@@ -44,6 +44,12 @@ def test_coupons_from_giving_to_tracing(data: Path, tmp_path: Path) -> None:
     assert told("card", "pay", cards[1], "100", "--short", "cash", "--coupon", shown[0], "--data", data)["net_fen"] == 80_00
     assert "[no_coupon]" in refused("card", "pay", cards[2], "100", "--short", "cash", "--coupon", shown[0], "--data", data)
 
+    wish = told("coupon", "allow", "50", "--reason", "a fair", "--as", "manager", "--data", data)
+    assert wish["outcome"] == "pending"
+    assert "[nothing_to_approve]" in refused("coupon", "approve", "admin", "--as", "manager", "--data", data)
+    allowed = told("coupon", "approve", "manager", "--as", "admin", "--data", data)
+    assert (allowed["operator"], allowed["limit"], allowed["made"]) == ("manager", 1_050, 0)
+
     told("card", "pay", cards[2], "1000", "--short", "cash", "--data", data)
     assert told("gift", "redeem", cards[2], "voucher", "--data", data)["points_used"] == 1_000
     assert [gift["gift"] for gift in told("gift", "list", "coupon-shop", "--data", data)] == ["voucher", "towel"]

@@ -47,7 +47,7 @@ MAY: dict[str, set[str]] = {
     "getLaw": {C, M, H, A, U}, "setLaw": {A}, "escrowFigures": {H, A, U}, "createImport": {H, A}, "getImport": {H, A, U},
     "importRows": {H, A}, "closeImport": {H, A}, "undoImport": {H, A}, "undoImportRows": {H, A},
     "quoteCardRefund": {M, H, A}, "redeem": {T, C, M, H, A}, "giveCoupons": {M, H, A}, "giveCouponBatch": {H, A}, "cardCoupons": EVERYBODY,
-    "traceCoupon": {M, H, A, U}, "makeCouponCodes": {H, A}, "listGifts": EVERYBODY,
+    "traceCoupon": {M, H, A, U}, "makeCouponCodes": {H, A}, "allowCoupons": {M, H, A}, "listGifts": EVERYBODY,
     "logout": {C, M, H, A, U}, "createUnit": {H, A}, "listUnits": {M, H, A, U}, "createTerminal": {M, H, A}, "listTerminals": {M, H, A, U},
     "revokeTerminal": {M, H, A}, "rotateTerminalKey": {M, H, A}, "createOperator": {M, H, A}, "listOperators": {M, H, A, U},
     "grantRole": {M, H, A}, "revokeOperator": {M, H, A}, "listApprovals": {M, H, A, U}, "approve": {M, H, A},
@@ -193,7 +193,7 @@ def body_of(operation: Operation, things: Things) -> Any:
         return {"card": things.card(), **({"gift": "none"} if name == "redeem" else {"coupon": "none", "reason": "test"})}
     if name == "traceCoupon":
         return {"coupon": things.coupon()}
-    if name in ("giveCouponBatch", "makeCouponCodes"):
+    if name in ("giveCouponBatch", "makeCouponCodes", "allowCoupons"):
         return EXAMPLES[name]
     number = next(NUMBERS)
     if name == "assignSam":

@@ -164,6 +164,42 @@ def test_sixty_four_tills_with_one_code(shop: Chain) -> None:
     assert {answer.code for answer in answers if answer.status == 409} == {"no_coupon"}
 
 
+def test_one_person_makes_so_many_a_day_and_more_with_a_second(shop: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codes, coupons for a card and batches count together; what a second person allowed is for one operator and one day (R3)."""
+    for module in ("desk", "http"):
+        monkeypatch.setattr(f"cardapi.{module}.coupons.day_of", lambda at_s: dt.date(2030, 1, 1))
+    hq, store = shop.person("hq", "issuer"), shop.person("manager", "store-1")
+    card = shop.card(programme="coupon-shop", who=store)
+    body = {"batch": "flood", "programme": "coupon-shop", "coupon": "off-20", "reason": "a test"}
+    made = [hq.post("/v1/coupon-codes", {**body, "count": count}, key=f"flood-{count}") for count in (500, 499)]
+    assert [reply.status for reply in made] == [201, 201]
+    one = {"card": card, "coupon": "voucher-5", "reason": "a test"}
+    refused = hq.post("/v1/coupons/give", {**one, "count": 2})
+    assert (refused.code, refused.json["left"], refused.json["limit"]) == ("coupon_limit", 1, 1_000)
+    batch = {"batch": "flood", "coupons": ["voucher-5", "eighty"], "cards": [card], "reason": "a test"}
+    assert shop.made(hq.post("/v1/coupon-batches", batch))["refused"] == {f"{card}/eighty": "coupon_limit"}
+    assert hq.post("/v1/coupon-codes", {**body, "count": 1}).code == "coupon_limit"
+    assert hq.post("/v1/coupon-codes", {**body, "count": 499}, key="flood-499").json == made[1].json, "what was made is shown again"
+    shop.made(store.post("/v1/coupons/give", one))  # somebody else's day
+
+    wish = {"count": 2, "reason": "the anniversary"}
+    name = shop.made2(hq.post("/v1/coupon-allowances", wish, key="wish"))["approval_id"]
+    assert shop.made2(hq.post("/v1/coupon-allowances", wish, key="wish"))["approval_id"] == name
+    assert hq.post("/v1/coupons/give", one).code == "coupon_limit", "asking is not having"
+    assert hq.post(f"/v1/approvals/{name}/approve", {}).code == "maker_is_checker"
+    assert store.post(f"/v1/approvals/{name}/approve", {}).code == "not_found", "a store does not allow head office anything"
+    allowed = {"operator": "hq-issuer", "day": "2030-01-01", "limit": 1_002, "made": 1_000}
+    for _ in range(2):
+        assert shop.made(shop.admin.post(f"/v1/approvals/{name}/approve", {})) == allowed
+    assert shop.made(hq.post("/v1/coupon-batches", batch))["given"] == 1, "what was refused is tried again"
+    shop.made(hq.post("/v1/coupons/give", one))
+    assert hq.post("/v1/coupons/give", one).json["left"] == 0
+    assert store.post("/v1/coupons/give", {**one, "count": 100}).status == 200
+    for module in ("desk", "http"):
+        monkeypatch.setattr(f"cardapi.{module}.coupons.day_of", lambda at_s: dt.date(2030, 1, 2))
+    assert hq.post("/v1/coupons/give", {**one, "count": 100}).status == 200, "another day"
+
+
 def test_stock_is_counted(shop: Chain, card: str) -> None:
     give(shop, card, "rare", 2)
     body = {"card": card, "coupon": "rare", "count": 2, "reason": "a test"}

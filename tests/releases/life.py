@@ -232,6 +232,7 @@ def _coupons(life: Life) -> None:
     life.of(used, "refund", Refund())  # and goes back with its ticket
     life.sale(card, 2000_00)
     life.done("redeem", card=card, command=Redeem("voucher"))
+    life.done("allow_coupons", payload={"count": 5}, operator="ann", approver="bob")
     facts = {"programme": "coupon-shop", "coupon": "eighty", "count": 2, "ends": 0, "batch": "leaflet"}
     made = life.done("make_codes", payload=facts)
     custody = till.shop.custody

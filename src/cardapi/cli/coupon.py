@@ -163,6 +163,54 @@ def codes(
         say(code)
 
 
+@app.command()
+def allow(
+    count: Annotated[int, typer.Argument(metavar="COUNT", min=1, max=100_000, help="How many more, on the day of the approval.")],
+    reason: Reason,
+    data: DataDir = DEFAULT_DATA,
+    url: Url = "",
+    token: Token = "",
+    operator: Operator = "",
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Ask to give, or make codes of, more coupons today than one person may; a second person approves.
+
+    Example: cardcore coupon allow 5000 --reason anniversary --as manager
+    """
+    with reach(data, url=url, token=token, operator=operator) as service:
+        asked = service.do("allowCoupons", {"count": count, "reason": reason}, key=key)
+    details(f"{count} more coupons", asked, as_json=as_json)
+    if not as_json:
+        note("nothing changes before somebody else approves: cardcore coupon approve WHO-ASKED --as NAME")
+
+
+@app.command()
+def approve(
+    maker: Annotated[str, typer.Argument(metavar="WHO", help="Who asked for more coupons.", show_default=False)],
+    reason: Reason = "",
+    data: DataDir = DEFAULT_DATA,
+    url: Url = "",
+    token: Token = "",
+    operator: Operator = "",
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Approve that somebody else makes more coupons today.
+
+    Example: cardcore coupon approve manager --as admin
+    """
+    with reach(data, url=url, token=token, operator=operator) as service:
+        waiting = [
+            row["id"] for row in service.pages("listApprovals", "approvals")
+            if row["operation"] == "allowCoupons" and row["state"] == "pending" and row["maker"] == maker
+        ]  # fmt: skip
+        if not waiting:
+            raise Mistake("nothing_to_approve", f"{maker!r} did not ask for more coupons, or it is approved already")
+        allowed = service.do("approve", {"reason": reason}, key=key, path={"approval": waiting[-1]})
+    details(f"Coupons of {maker}", allowed, as_json=as_json)
+
+
 def _draw(made: list[str], folder: Path) -> None:
     """A picture for each code, named by its place in the batch: a name must not give the code away."""
     try:

@@ -15,6 +15,7 @@ from cardapi.store.port import Record
 
 CODE: Final = "coupon-code"  # kind of record
 STOCK: Final = "stock"  # kind of record
+ALLOWED_MAX: Final = 1_000_000  # coupons that a second person may allow one operator on one day
 DUE: Final = "coupon-due"  # kind of record
 CLAIMED: Final = "coupon"  # client of the entry that put a code's coupon on a card: it has one effect, for ever (O1)
 _ID = re.compile(r"([0-9a-f]{1,15})\.([0-9a-f]{1,15})")
@@ -37,6 +38,16 @@ def code_record(name: str, code: Code) -> Record:
 def stock_name(programme: str, kind: str, what: str) -> str:
     """Id of the record that counts how many were given of a coupon or gift."""
     return f"{programme}:{kind}:{what}"
+
+
+def made_name(operator: str, day: str) -> str:
+    """Id of the record that counts what an operator made on a day (YYYY-MM-DD); no name of a programme begins so."""
+    return f"#made:{operator}:{day}"
+
+
+def allowed_name(operator: str, day: str) -> str:
+    """Id of the record of what a second person allowed an operator beside the day's bound."""
+    return f"#allowed:{operator}:{day}"
 
 
 def stock_record(name: str, given: int) -> Record:

@@ -9,7 +9,7 @@ import msgspec
 
 from cardapi.desk import members
 from cardapi.desk.clearing import clear, close_case, open_case
-from cardapi.desk.coupons import make_codes
+from cardapi.desk.coupons import allow_coupons, make_codes
 from cardapi.desk.media import HANDLERS as MEDIA
 from cardapi.desk.media import medium_verb, retired, taken_over
 from cardapi.desk.money import card_images, check_pin, refuse
@@ -271,6 +271,7 @@ HANDLERS: dict[str, Callable[[Work, Request], Entry]] = {
     "stock": stock, "issue": issue, "activate": step, "freeze": step, "unfreeze": step, "lost": lost, "cancel": end, "take_back": end,
     "expire_card": end, "destroy": destroy, "swap": exchange, "reissue": exchange, "exclude": exclude, "set_pin": set_pin,
     "verify_pin": verify_pin, "unlock_pin": unlock_pin, "change": change, **members.HANDLERS, "make_codes": make_codes,
+    "allow_coupons": allow_coupons,
 }  # fmt: skip
 
 

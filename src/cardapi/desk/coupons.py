@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from cardapi.coupons import codes, model
+from cardapi.days import day_of
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.work import Work
 from cardapi.people.follow import REGISTRY
@@ -211,12 +212,39 @@ def count_stock(work: Work, changes: dict[str, tuple[int, int]]) -> list[Record]
     """The counts after these changes, all of them in one place, the registry's partition. Raises Declined out_of_stock, Elsewhere."""
     after = []
     for name, (count, limit) in sorted(changes.items()):
-        record = work.at(REGISTRY).record(model.STOCK, name)
-        given = (model.unpack_stock(record.body) if record is not None else 0) + count
+        given = _counted(work, name) + count
         if count > 0 and given > limit:
             raise Declined("out_of_stock", left=max(0, limit - given + count))
         after.append(model.stock_record(name, max(0, given)))
     return after
+
+
+def _counted(work: Work, name: str) -> int:
+    record = work.at(REGISTRY).record(model.STOCK, name)
+    return model.unpack_stock(record.body) if record is not None else 0
+
+
+def making(work: Work, request: Request, count: int) -> dict[str, tuple[int, int]]:
+    """What is counted of the coupons that a person makes in a day, as `taken` says it (R3). Raises Declined coupon_limit, Elsewhere."""
+    if not request.operator:
+        return {}
+    day = day_of(work.at_s).isoformat()
+    name, most = model.made_name(request.operator, day), work.coupons_a_day + _counted(work, model.allowed_name(request.operator, day))
+    left = max(0, most - _counted(work, name))
+    if count > left:
+        raise Declined("coupon_limit", left=left, limit=most)
+    return {name: (count, most)}
+
+
+def allow_coupons(work: Work, request: Request) -> Entry:
+    """So many more for an operator today, as two people decided. Raises Problem coupon_limit."""
+    operator, count = request.operator, request.payload["count"]
+    day = day_of(work.at_s).isoformat()
+    try:
+        after = count_stock(work, {model.allowed_name(operator, day): (count, model.ALLOWED_MAX)})
+    except Declined as declined:
+        raise Problem("coupon_limit", "no more can be allowed for one day", limit=model.ALLOWED_MAX, **declined.facts) from declined
+    return work.add_records(request, after, facts={"operator": operator, "day": day, "count": count})
 
 
 def keep_stock(work: Work, request: Request, entry: Entry, after: list[Record]) -> None:
@@ -244,9 +272,11 @@ def make_codes(work: Work, request: Request) -> Entry:
     key = work.custody.coupon_key(request.client, request.client_key)
     names = [codes.name(work.custody, codes.parse(codes.make(key, index))) for index in range(count)]
     after = [model.code_record(name, code) for name in names]
-    if terms["stock"]:
-        try:
-            after += count_stock(work, {model.stock_name(version.name, "coupon", terms["name"]): (count, terms["stock"])})
-        except Declined as declined:
-            raise Problem("out_of_stock", "there are not as many left", **declined.facts) from declined
+    try:
+        changes = making(work, request, count)
+        if terms["stock"]:
+            changes[model.stock_name(version.name, "coupon", terms["name"])] = (count, terms["stock"])
+        after += count_stock(work, changes)
+    except Declined as declined:
+        raise Problem(declined.declined_code, "there are not as many left", **declined.facts) from declined
     return work.add_records(request, after, facts={"batch": code.batch, "count": count})

@@ -15,9 +15,9 @@ from cardapi.ids import ACCOUNT_BITS
 from cardapi.people.policy import CardPolicy
 from cardapi.store.fold import Step, is_settlement, pack_body
 from cardapi.store.media import VERBS as MEDIUM_VERBS
-from cardapi.store.port import CardRow, Entry
+from cardapi.store.port import CardRow, Entry, Record
 from cardcore.errors import CardcoreError, Declined
-from cardcore.settlement import Account, Expire, Sale, Settlement, Snapshot, decide
+from cardcore.settlement import Account, Expire, Give, Sale, Settlement, Snapshot, decide
 from cardcore.settlement.lifecycle import GONE, admit
 
 NAMING = frozenset({"capture", "void", "refund", "reverse", "arrive", "return"})  # verbs that name an earlier entry
@@ -56,7 +56,7 @@ def money(work: Work, request: Request) -> Entry:
                 if declined.declined_code != "law_validity" or verb != "expire":
                     raise
                 settlement = _expire_the_rest(work, card, request, declined)
-        stock = coupons.count_stock(work, _taken(work, card, settlement)) if verb in coupons.STOCKED else []
+        stock = _count(work, request, card, settlement) if verb in coupons.STOCKED else []
     except Declined as declined:
         return refuse(work, request, card, declined, ticket.position if ticket else 0)
     if claims:
@@ -86,8 +86,12 @@ def _expire_the_rest(work: Work, card: CardRow, request: Request, declined: Decl
         raise declined from None
 
 
-def _taken(work: Work, card: CardRow, settlement: Settlement) -> dict[str, tuple[int, int]]:
-    return coupons.taken(settlement, work.version(card, settlement.programme_version).programme)
+def _count(work: Work, request: Request, card: CardRow, settlement: Settlement) -> list[Record]:
+    """The counts of stock, and of what a person gives in a day, after this. Raises Declined out_of_stock, coupon_limit, Elsewhere."""
+    changes = coupons.taken(settlement, work.version(card, settlement.programme_version).programme)
+    if type(request.command) is Give:
+        changes |= coupons.making(work, request, request.command.count)
+    return coupons.count_stock(work, changes)
 
 
 def refuse(work: Work, request: Request, card: CardRow, declined: Declined, ref: int = 0) -> Entry:

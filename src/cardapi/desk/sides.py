@@ -76,11 +76,12 @@ def _wanted(requests: Sequence[Request], places: Sequence[int], extra: Iterable[
 class Sides:
     """All partitions of a store, opened for one batch at a time by the thread that writes."""
 
-    def __init__(self, store: Store, registry: Registry, custody: Custody, pin_tries_max: int) -> None:
+    def __init__(self, store: Store, registry: Registry, custody: Custody, pin_tries_max: int, coupons_a_day: int) -> None:
         self._store = store
         self._registry = registry
         self._custody = custody
         self._pin_tries_max = pin_tries_max
+        self._coupons_a_day = coupons_a_day
         self._genesis: dict[int, bytes] = {}
         self._sides: dict[int, Side] = {}
 
@@ -159,8 +160,9 @@ class Sides:
     def _work(self, place: int, side: Side) -> Work:
         """A working set over the rows that are kept of a partition."""
         side.work = Work(
-            self._store, self._registry, self._custody, side.rows, place, side.chain_key, self._pin_tries_max, len(self._sides)
-        )
+            self._store, self._registry, self._custody, side.rows, place, side.chain_key, self._pin_tries_max, self._coupons_a_day,
+            len(self._sides),
+        )  # fmt: skip
         return side.work
 
     def feed(self, works: Iterable[Work]) -> None:

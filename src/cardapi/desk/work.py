@@ -79,7 +79,7 @@ class Work(Fold):
 
     def __init__(
         self, store: Store, registry: Registry, custody: Custody, rows: Rows, partition: int, chain_key: bytes, pin_tries_max: int,
-        partitions: int = 1,
+        coupons_a_day: int, partitions: int = 1,
     ) -> None:  # fmt: skip
         super().__init__()
         self.cards = rows.cards
@@ -90,6 +90,7 @@ class Work(Fold):
         self.registry = registry
         self.custody = custody
         self.pin_tries_max = pin_tries_max
+        self.coupons_a_day = coupons_a_day
         self.partition = partition
         self.partitions = partitions  # how many there are
         self.asked = True  # whether the batch's keys were looked for; if not, the commit finds those that have their effect

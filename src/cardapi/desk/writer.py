@@ -85,6 +85,7 @@ class Parts:
     checkpoints: Checkpoints | None = None  # the caller starts them
     queue_max: int = 20_000  # requests waiting before `busy`
     pin_tries_max: int = 3
+    coupons_a_day: int = 1_000  # of one person, without a second one
 
 
 class Desk:
@@ -101,7 +102,7 @@ class Desk:
         self._clock = parts.clock
         self._checkpoints = parts.checkpoints
         self._queue_max = parts.queue_max
-        self._sides = Sides(store, parts.registry, parts.custody, parts.pin_tries_max)
+        self._sides = Sides(store, parts.registry, parts.custody, parts.pin_tries_max, parts.coupons_a_day)
         self._items: deque[_Item] = deque()  # taken by the writer thread alone
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()  # wakes it
         self._rung_in: asyncio.AbstractEventLoop | None = None  # the loop that rings it at the end of its round

@@ -95,6 +95,22 @@ class Codes(Told):
     codes: list[str]
 
 
+class AllowCoupons(Asked, kw_only=True):
+    """Ask that you may give, or make codes of, so many more coupons on the day of the approval than the shop lets one person."""
+
+    count: Annotated[int, Meta(ge=1, le=100_000)]
+    reason: Reason
+
+
+class CouponAllowance(Told):
+    """What was allowed: `limit` coupons for this operator in all on this day (YYYY-MM-DD), of which `made` are made."""
+
+    operator: str
+    day: str
+    limit: int
+    made: int
+
+
 class TraceCoupon(Asked):
     """One coupon, by its id or its code."""
 

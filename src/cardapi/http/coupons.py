@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from cardapi.coupons import codes, model
+from cardapi.days import day_of
 from cardapi.desk import Request
+from cardapi.http import approve
 from cardapi.http import coupon_schemas as ask
 from cardapi.http.call import Call, Service, ok
 from cardapi.http.cards import read
@@ -198,6 +200,31 @@ async def make_codes(service: Service, call: Call) -> Answer:
         return refusal(entry)
     key = service.custody.coupon_key(entry.client, entry.client_key)
     return ok(ask.Codes(batch=asked.batch, coupon=asked.coupon, codes=[codes.make(key, index) for index in range(asked.count)]), 201)
+
+
+# ---------------------------------------------------------------- how many one person may make
+async def allow(service: Service, call: Call) -> Answer:
+    """Ask for more than a day's bound; somebody else, whose reach is as wide, approves it."""
+    units = [own.unit for own in call.caller.reach if own.role in call.operation.roles]
+    found = [unit for name in units if (unit := service.registry.unit(name)) is not None]
+    widest = min(found, key=lambda unit: (len(unit.path), unit.id)).id
+    return await approve.ask_for(service, call, unit=widest, card="")
+
+
+def allow_request(service: Service, facts: approve.Execution) -> Request:
+    """The approved allowance, for whoever asked."""
+    asked: ask.AllowCoupons = facts.body
+    return facts.request(service, "allow_coupons", payload={"count": asked.count}, reason=asked.reason)
+
+
+async def allowed(service: Service, facts: approve.Execution, entry: Entry) -> Answer:
+    """What the operator may make on that day now."""
+    day = day_of(entry.at_us // 1_000_000).isoformat()
+    names = model.made_name(entry.operator, day), model.allowed_name(entry.operator, day)
+    records = await service.desk.ask(lambda store: store.records(model.STOCK, list(names)))
+    made, more = (model.unpack_stock(records[name].body) if name in records else 0 for name in names)
+    limit = service.shop.settings.coupons_a_day + more
+    return ok(ask.CouponAllowance(operator=entry.operator, day=day, limit=limit, made=made))
 
 
 # ---------------------------------------------------------------- gifts

@@ -76,6 +76,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "giveCoupons": {"card": _CARD, "coupon": "off-20", "count": 2, "reason": "an apology"},
     "giveCouponBatch": {"batch": "spring", "coupons": ["off-20"], "cards": [_CARD], "reason": "spring sale"},
     "traceCoupon": {"coupon": "1.3"},
+    "allowCoupons": {"count": 5_000, "reason": "the anniversary"},
     "makeCouponCodes": {"batch": "flyer", "programme": "mall-vip", "coupon": "off-20", "count": 100, "reason": "flyer of May"},
     "login": {"operator": "admin", "password": "correct horse battery"},
     "createUnit": {"id": "store-1", "name": "First store", "kind": "store", "parent": "issuer"},

@@ -279,8 +279,9 @@ _PEOPLE = (
               "people", told=people.Approvals, query=PAGED),
     Operation("approve", "POST", "/v1/approvals/{approval}/approve", approve.approve, _MANAGER, "reached",
               "Approve and execute somebody else's request", "people", people.Approve, money.Ticket, keyed=True,
-              or_told=(law.LawView, moving.ImportView, member.MemberStep, tap.BatchStatus),
-              problems=("not_found", "maker_is_checker", "approval_closed", "approval_expired", "insufficient_funds", "limit_exceeded")),
+              or_told=(law.LawView, moving.ImportView, member.MemberStep, tap.BatchStatus, coupon.CouponAllowance),
+              problems=("not_found", "maker_is_checker", "approval_closed", "approval_expired", "insufficient_funds", "limit_exceeded",
+                        "coupon_limit")),
 )  # fmt: skip
 
 _WHO = ("unknown_member", "member_state")
@@ -383,7 +384,7 @@ _COUPONS = (
            "limit_exceeded", "coupon_expired", told=coupon.Redeemed),
     _money("giveCoupons", "coupons/give", coupons.give, coupon.GiveCoupons, _MANAGER, "Put coupons on a card", "unknown_card",
            "card_not_active", "card_lost", "card_expired", "holder_excluded", "unknown_coupon", "coupon_expired", "out_of_stock",
-           "limit_exceeded", scope="reached", told=coupon.CouponsGiven),
+           "limit_exceeded", "coupon_limit", scope="reached", told=coupon.CouponsGiven),
     Operation("giveCouponBatch", "POST", "/v1/coupon-batches", coupons.give_batch, _HQ, "issuer", "Put coupons on many cards, once for "
               "ever in a batch", "coupons", coupon.GiveBatch, coupon.BatchGiven),
     Operation("cardCoupons", "GET", "/v1/cards/{card}/coupons", coupons.card_coupons, _LOOK, "caller", "The coupons a card can use",
@@ -392,7 +393,9 @@ _COUPONS = (
               coupon.TraceCoupon, coupon.CouponTrace, problems=("not_found", "unknown_coupon")),
     Operation("makeCouponCodes", "POST", "/v1/coupon-codes", coupons.make_codes, _HQ, "issuer", "Make codes of coupons for whoever shows "
               "them", "coupons", coupon.MakeCodes, coupon.Codes, 201, keyed=True,
-              problems=("unknown_programme", "unknown_coupon", "coupon_expired", "out_of_stock")),
+              problems=("unknown_programme", "unknown_coupon", "coupon_expired", "out_of_stock", "coupon_limit")),
+    Operation("allowCoupons", "POST", "/v1/coupon-allowances", coupons.allow, _MANAGER, "caller", "Ask to make more coupons today than one "
+              "person may; a second one approves", "coupons", coupon.AllowCoupons, people.PendingApproval, 202, keyed=True),
     Operation("listGifts", "GET", "/v1/schemes/{programme}/gifts", coupons.list_gifts, _LOOK, "caller", "What points buy, and what is left",
               "coupons", told=coupon.Gifts, problems=("unknown_programme",)),
 )  # fmt: skip
@@ -438,6 +441,7 @@ TWO_PERSON = {
     "adjust": approve.TwoPerson(money.Adjust, BY_ID["adjust"].roles, corrections.adjust_request),
     "openBatch": approve.TwoPerson(tap.OpenBatch, BY_ID["openBatch"].roles, batches.batch_request, batches.batch_opened),
     "setLaw": approve.TwoPerson(law.SetLaw, BY_ID["setLaw"].roles, laws.set_law_request, laws.told),
+    "allowCoupons": approve.TwoPerson(coupon.AllowCoupons, BY_ID["allowCoupons"].roles, coupons.allow_request, coupons.allowed),
     **imports.approvals(BY_ID["createImport"].roles),
     **members.approvals(BY_ID["mergeMember"].roles),
 }

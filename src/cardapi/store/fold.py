@@ -28,7 +28,7 @@ CARD_VERBS = frozenset({
 
 RECORD_VERBS = frozenset({
     "enrol", "profile", "consent", "link", "unlink", "member_state", "merge", "split", "disqualify", "disclose", "erase",
-    "make_codes", "count_stock", "owe_coupons",
+    "make_codes", "count_stock", "owe_coupons", "allow_coupons",
 })  # fmt: skip
 CLEARING_VERBS = frozenset({"clear_batch", "close_case", "open_case"})
 # Of records: projections of the journal.
