@@ -53,7 +53,8 @@ class Requests:
 
     def __init__(self, data: dataset.Dataset, seed: int) -> None:
         custody = Custody.load(data.directory / "secrets")
-        self._till = Till(dataset.TERMINAL, 1, custody.terminal_key(dataset.TERMINAL, 1).reveal())
+        self.key = custody.terminal_key(dataset.TERMINAL, 1).reveal()  # that signs them
+        self._till = Till(dataset.TERMINAL, 1, self.key)
         self._cards, self._tickets, self._keys = data.numbers(seed), tickets(seed), OrderedKeys(seed)
 
     def settles(self, count: int) -> list[bytes]:

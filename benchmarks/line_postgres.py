@@ -1,5 +1,5 @@
 """Lines `postgres`, `postgres_http` and `postgres_quorum`: the server store, durable, beside pgbench on the same server in the same
-rounds, beside itself with a database call for each request, and with a quorum of standbys.
+rounds, beside a service that makes a database call for each request, and with a quorum of standbys.
 
 A server of our own on the disk that is measured, `fsync` and `synchronous_commit` on. pgbench runs its own tables in another
 database: `-N` is update, select and insert in one transaction, TPC-B-like adds two rows that all clients share.
@@ -27,7 +27,8 @@ from . import dataset, servers
 from .harness import Line, LineFailed, Options, Subject, Target
 from .line_http import BATCH, BATCH_CONNECTIONS, CONNECTIONS, Load, Requests, cardcore
 from .line_store import raw_sync
-from .scenarios import TICKET
+from .peers import one_call
+from .scenarios import TICKET, card_number
 
 CALLERS = 16
 PARTITIONS = 64
@@ -159,13 +160,11 @@ def http(options: Options) -> Iterator[Line]:
         data = dataset.build(options.work / "postgres-http", cards, store=url, owner=owner, partitions=PARTITIONS)
         local.sql("VACUUM ANALYZE", "shop")
         made = Requests(data, options.seed)
-        single = options.work / "postgres-one-call"
-        shutil.copytree(data.directory, single)
-        with (single / "settings.toml").open("a") as settings:
-            settings.write(f"lanes = {CALLERS}\n")
-        one_call = servers.python("benchmarks.peers.one_call", "serve", "--data", str(single), "--host", "127.0.0.1", "--port", "0")
+        _, peer = database(local, "peer")
+        one_call.fill(peer, (card_number(number) for number in range(1, cards + 1)))
+        local.sql("VACUUM ANALYZE", "peer")
         with (
-            servers.serving(one_call, options.work / "postgres-0.log") as apart,
+            servers.serving(servers.python("benchmarks.peers.one_call", peer, made.key.hex()), options.work / "postgres-0.log") as apart,
             servers.serving(cardcore(data), options.work / "postgres-1.log") as one,
             servers.serving([*cardcore(data), "--workers", "2"], options.work / "postgres-2.log") as two,
         ):
@@ -175,7 +174,7 @@ def http(options: Options) -> Iterator[Line]:
                 f"settleBatch over HTTP, {BATCH:,} a call", "/s", Load(one, made.batches, seconds, BATCH_CONNECTIONS, 20_000, items=BATCH)
             )
             each = Subject(
-                f"the same, a database call each, {CALLERS} connections", "/s", Load(apart, made.settles, seconds, CONNECTIONS, 2_000)
+                f"a database call each, pool of {one_call.CONNECTIONS}", "/s", Load(apart, made.settles, seconds, CONNECTIONS, 2_000)
             )
             simple = Subject(f"pgbench -N, {CALLERS} clients", "/s", pgbench.rate(seconds, "-N"))
             targets = [

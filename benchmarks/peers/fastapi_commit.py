@@ -17,6 +17,7 @@ from typing import Annotated
 from fastapi import FastAPI, Header, HTTPException
 from pydantic import BaseModel
 
+from .price import net_fen
 from .serve import serve
 
 
@@ -81,7 +82,7 @@ def _settle(connection: sqlite3.Connection, request: SettleIn, key: str) -> Sett
     if row is None:
         raise HTTPException(404, "unknown card")
     gross = sum(line.amount_fen for line in request.lines)
-    net = sum((line.amount_fen * 88 * 95 * 2 + 10_000) // 20_000 for line in request.lines)
+    net = net_fen(line.amount_fen for line in request.lines)
     used = min(request.points, row[1], net) // 100 * 100
     stored = net - used
     if row[0] < stored:
