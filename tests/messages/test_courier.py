@@ -7,13 +7,17 @@ Method: a gateway that the test answers for, a clock it turns, kills between eve
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 
 import pytest
 
+from cardapi.app import create_shop
 from cardapi.custody import Pin
 from cardapi.desk import Desk
+from cardapi.ids import home
 from cardapi.messages.courier import CURSOR
 from cardapi.messages.model import KIND, TRIES_MAX, from_record
+from cardapi.store.port import Record
 from cardapi.store.sqlite import SqliteStore
 from cardcore.settlement import Refund, Sale
 from tests.jobs.conftest import DAY_S, START_S, Timed
@@ -66,6 +70,38 @@ def test_without_members_the_journal_is_not_read(till: Timed, sms: Gateway, monk
     till.sale(card, 100_00)
     courier.once()
     assert [template for template, _ in sms.take()] == ["welcome", "spent"], "all that came since, and nothing from before"
+
+
+def test_a_look_through_all_partitions_is_one_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sales wait while it is written, and a server's journal has 64 partitions."""
+    create_shop(tmp_path / "shop", password="correct horse", partitions=4)
+    till, sms = Timed(tmp_path / "shop"), Gateway()
+    courier = till.shop.background.courier
+    courier.channels = {"sms": sms}
+    kept: list[list[Record]] = []
+    real = Desk.keep
+
+    def keep(desk: Desk, records: list[Record]) -> None:
+        kept.append(records)
+        real(desk, records)
+
+    monkeypatch.setattr(Desk, "keep", keep)
+    cards: list[str] = []
+    while len({home(card, 4) for card in cards}) < 4:
+        cards.append(till.card(1_000_00, "mall-vip"))
+    courier.once()
+    assert [{row.kind for row in records} for records in kept] == [{CURSOR}], "nobody to tell"
+    assert len(kept[0]) == 4
+    for card in cards:
+        enrol(till, person(), card=card, consents=("sms",))
+        till.sale(card, 100_00)
+    kept.clear()
+    told = 2 * len(cards)
+    assert courier.once() == {"made": told, "sent": told, "failed": 0, "dead": 0}
+    assert [len(records) for records in kept] == [told + 4, *[1] * told], "all that was made with all the cursors, then each as it is sent"
+    assert len(sms.letters) == told
+    assert courier.once()["made"] == 0
+    till.shop.close()
 
 
 def test_in_the_language_of_the_member(till: Timed, sms: Gateway) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from cardapi.members import model as members
 from cardapi.messages.model import Message
 from cardapi.messages.templates import yuan
+from cardapi.people.follow import REGISTRY
 from cardapi.people.registry import Registry
 from cardapi.store.fold import MONEY_VERBS, is_settlement, unpack_records
 from cardapi.store.port import Entry, Record, Store
@@ -31,6 +32,7 @@ class Collector:
         self._registry = registry
         self._channels = channels
         self._held: dict[str, Record] = {}
+        self._since: dict[int, int] = {}  # position of a holding's entry -> its time, as far as asked
 
     def expect(self, entries: Sequence[Entry]) -> None:
         """Read who holds the accounts of these entries in one go: on most shops' sales, nobody."""
@@ -72,7 +74,18 @@ class Collector:
     def _holder(self, entry: Entry) -> str:
         """Who held the account when the entry was made, "" for nobody and for who came later: that is none of their business."""
         held = self._held.get(members.account_name(entry.account_id))
-        return held.body.decode() if held is not None and held.changed_at < entry.position else ""
+        return held.body.decode() if held is not None and self._was_held(held, entry) else ""
+
+    def _was_held(self, held: Record, entry: Entry) -> bool:
+        """Positions compare within a partition; members are in the first, and of an account elsewhere the time has to tell."""
+        if entry.partition == REGISTRY:
+            return held.changed_at < entry.position
+        since = self._since.get(held.changed_at)
+        if since is None:
+            linked = self._store.entry(REGISTRY, held.changed_at)
+            assert linked is not None, "a holding has its entry"
+            since = self._since[held.changed_at] = linked.at_us
+        return since <= entry.at_us
 
     def _money(self, entry: Entry) -> list[tuple[str, dict[str, str | int]]]:
         done = Settlement.unpack(entry.body)

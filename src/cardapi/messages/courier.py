@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -122,35 +122,49 @@ class Courier:
         return [to_record(name, message) for name, message in made if name not in there]
 
     @staticmethod
-    def _cursor(store: Store, partition: int) -> tuple[str, int]:
-        """The cursor of a partition, and the position up to which its messages were made."""
-        name = f"{partition:02x}"
-        record = store.records(CURSOR, [name]).get(name)
-        return name, int(record.body) if record is not None else 0
+    def _cursors(store: Store, partitions: Iterable[int]) -> dict[int, int]:
+        """The position of each partition up to which its messages were made."""
+        names = {partition: f"{partition:02x}" for partition in partitions}
+        there = store.records(CURSOR, list(names.values()))
+        return {partition: int(there[name].body) if name in there else 0 for partition, name in names.items()}
 
     def _skip(self, store: Store, heads: list[Head]) -> None:
         """Nobody is there to be told of what is in the journal up to here."""
-        for head in heads:
-            name, position = self._cursor(store, head.partition)
-            if head.position > position:
-                self._desk.keep([Record(CURSOR, name, str(head.position).encode())])
+        cursors = self._cursors(store, [head.partition for head in heads])
+        passed = [_cursor(head.partition, head.position) for head in heads if head.position > cursors[head.partition]]
+        if passed:  # one commit for all: sales wait while it is written
+            self._desk.keep(passed)
 
     def _collect(self, store: Store, counts: dict[str, int]) -> int:
         """One step through each partition's journal; how many entries were looked at at most."""
         most = 0
-        for partition in store.partitions():
-            name, position = self._cursor(store, partition)
-            collector, records, looked = self._collector(store), [], 0
+        records: dict[str, Record] = {}
+        cursors: list[Record] = []
+        waiting = 0  # entries looked at since the last commit
+        for partition, position in self._cursors(store, store.partitions()).items():
+            collector = self._collector(store)
             entries = list(store.journal(partition, position, position + ENTRIES_A_STEP))
             collector.expect(entries)
             for entry in entries:
-                records += self._fresh(store, collector.of(entry, self._now()))
-                position, looked = entry.position, looked + 1
-            if looked:
-                self._desk.keep([*records, Record(CURSOR, name, str(position).encode())])
-                counts["made"] += len(records)
-            most = max(most, looked)
+                for made in self._fresh(store, collector.of(entry, self._now())):
+                    records[made.id] = made
+            if entries:
+                cursors.append(_cursor(partition, entries[-1].position))
+            waiting += len(entries)
+            most = max(most, len(entries))
+            if waiting >= ENTRIES_A_STEP:
+                self._keep(records, cursors, counts)
+                waiting = 0
+        self._keep(records, cursors, counts)
         return most
+
+    def _keep(self, messages: dict[str, Record], cursors: list[Record], counts: dict[str, int]) -> None:
+        """Keep messages together with the positions up to which they were made, in one commit; then both are empty."""
+        if cursors:
+            self._desk.keep([*messages.values(), *cursors])
+            counts["made"] += len(messages)
+            messages.clear()
+            cursors.clear()
 
     def _deliver(self, store: Store, counts: dict[str, int]) -> int:
         due = store.find_records(KIND, "due", "0", f"{self._now():012d}", limit=LETTERS_A_STEP)
@@ -185,3 +199,7 @@ class Courier:
             _log.warning("channel %s broke: %s", message.channel, type(error).__name__)
             return failed(message, "channel_broken", self._now())
         return msgspec.structs.replace(message, state="sent", tries=message.tries + 1, error="")
+
+
+def _cursor(partition: int, position: int) -> Record:
+    return Record(CURSOR, f"{partition:02x}", str(position).encode())
