@@ -55,7 +55,7 @@ async def _reference(service: Service, call: Call) -> dict[str, Any]:
         return {"ref_key": (call.caller.client, asked.client_key)}
     try:
         partition, position = parse_ticket_id(asked.ticket_id)
-    except ValueError as error:  # position 0, or a line end that the pattern's `$` lets through
+    except ValueError as error:  # position 0
         raise HttpProblem("unknown_ticket") from error
     entry = await service.desk.ask(lambda store: store.entry(partition, position))
     if entry is None or not entry.card:
