@@ -11,6 +11,7 @@ import pytest
 from cardapi.desk import Problem
 from cardapi.store.fold import unpack_change
 from cardapi.store.port import Entry
+from cardcore.settlement import Account, Line, Sale, pack
 from tests.desk.till import PLAIN, Till
 
 
@@ -85,6 +86,27 @@ def test_published_programmes_never_change(till: Till) -> None:
     assert refused(till, "programme", "plain@3", valid_from=0, pack=PLAIN) == "invalid_document"
     assert refused(till, "programme", "plain@2", valid_from=0, pack="nonsense") == "invalid_pack"
     assert refused(till, "programme", "plain@2", pack=PLAIN) == "invalid_document"
+
+
+def test_a_shop_opens_with_what_an_earlier_release_published(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A campaign's stock could once be named that no coupon or gift has: such a pack stays in force, the rule never met; none is added."""
+    text = PLAIN.replace('"plain"', '"campaign"') + (
+        '[[benefit]]\nname = "spring"\nwhen = { stock = ["spring"] }\nthen = { discount = "1/2" }\n'
+    )
+    document = {"valid_from": 0, "pack": text}
+    assert refused(till, "programme", "campaign@1", **document) == "invalid_pack"
+    strict = pack.load
+    monkeypatch.setattr(pack, "load", lambda text, *, published=False: strict(text, published=True))  # the release before the rule
+    write(till, "programme", "campaign@1", **document)
+    monkeypatch.setattr(pack, "load", strict)
+    till.reopen()
+    card = till.card(100_00, "campaign")
+    assert till.done("settle", card=card, command=Sale("settle", [Line(80_00)])).card == card
+    found = till.shop.store.reader().read([card])[card]
+    assert [lot.amount for lot in Account.unpack(found.account.state).lots()] == [20_00], "nothing off"
+    newer = text.replace("version = 1", "version = 2")
+    assert refused(till, "programme", "campaign@2", valid_from=0, pack=newer) == "invalid_pack"
+    till.sound()
 
 
 def test_versions_by_time(till: Till) -> None:

@@ -25,7 +25,8 @@ def test_check_ask_run_show_undo(data: Path, tmp_path: Path) -> None:
     where = ["--data", str(data)]
     call("import", "ask", "old", old, "--programme", "mall-vip", "--points-rate", "1/10", *where)
     refused = call("import", "run", "old", old, "--points-rate", "1/10", *where, check=False)
-    assert (refused.returncode, "not_found" in refused.stderr) == (1, True)
+    assert (refused.returncode, "[import_not_approved]" in refused.stderr) == (1, True)
+    assert "[not_found]" in call("import", "run", "new", old, "--points-rate", "1/10", *where, check=False).stderr
     approve(data, "old")
     ran = json.loads(call("import", "run", "old", old, "--points-rate", "1/10", *where, "--json").stdout)
     assert ran["import"]["state"] == "closed"

@@ -30,7 +30,7 @@ class Moving:
         self.maker = chain.person("hq", "issuer")
         self.second = chain.admin
         asked = chain.made2(self.maker.post("/v1/imports", body))
-        assert self.post("rows", {"first": 1, "rows": rows[:1]}).code == "not_found", "nothing before the second person"
+        assert self.post("rows", {"first": 1, "rows": rows[:1]}).code == "import_not_approved", "nothing before the second person"
         self.approved = chain.made(self.second.post(f"/v1/approvals/{asked['approval_id']}/approve", {}))
 
     def post(self, step: str, body: Any = None) -> Any:

@@ -137,7 +137,7 @@ def _whose_cards(shop: Shop, cards: str, names: list[str]) -> str:
 def _offset(shop: Shop, chosen: str) -> int:
     from cardcore.settlement import pack
 
-    return int(pack.normalise(shop.registry.versions(chosen)[-1].pack)["utc_offset_s"])
+    return int(pack.normalise(shop.registry.versions(chosen)[-1].pack, published=True)["utc_offset_s"])
 
 
 def _window(first: str, last: str, offset_s: int) -> tuple[int, int]:

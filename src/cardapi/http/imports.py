@@ -76,10 +76,21 @@ def approvals(allowed: frozenset[str]) -> dict[str, approve.TwoPerson]:
 def _document(service: Service, call: Call, *states: str) -> dict[str, Any]:
     document = service.registry.document("import", call.path["import"])
     if document is None:
-        raise HttpProblem("not_found")
+        raise _absent(service, call.path["import"])
     if states and document["state"] not in states:
         raise HttpProblem("import_state", f"the import is {document['state']}", state=document["state"])
     return document
+
+
+def _absent(service: Service, name: str) -> HttpProblem:
+    """Why there is no such import: nobody asked for it, or nobody approved it."""
+    asked = (
+        document for _, document in service.registry.documents("approval")
+        if document["operation"] == "createImport" and document["body"]["id"] == name
+    )  # fmt: skip
+    if any(document["state"] == "pending" and document["expires_at"] > service.now() for document in asked):
+        return HttpProblem("import_not_approved", f"import {name} was asked for; somebody else has to approve its totals first")
+    return HttpProblem("not_found", f"nobody asked for an import {name}, or not lately")
 
 
 async def _view(service: Service, document: dict[str, Any]) -> ask.ImportView:

@@ -405,18 +405,18 @@ _IMPORTS = (
               "person approves", "imports", moving.CreateImport, people.PendingApproval, 202, keyed=True,
               problems=("exists", "unknown_programme")),
     Operation("getImport", "GET", "/v1/imports/{import}", imports.get, _AUDIT, "issuer", "What an import must come to, and came to",
-              "imports", told=moving.ImportView, problems=("not_found",)),
+              "imports", told=moving.ImportView, problems=("not_found", "import_not_approved")),
     Operation("importRows", "POST", "/v1/imports/{import}/rows", imports.import_rows, _HQ, "issuer",
               "Import rows; sending them again changes nothing", "imports", moving.ImportRows, moving.RowResults,
-              problems=("not_found", "import_state")),
+              problems=("not_found", "import_not_approved", "import_state")),
     Operation("closeImport", "POST", "/v1/imports/{import}/close", imports.close, _HQ, "issuer", "End an import whose totals come out",
-              "imports", told=moving.ImportView, keyed=True, problems=("not_found", "totals_differ")),
+              "imports", told=moving.ImportView, keyed=True, problems=("not_found", "import_not_approved", "totals_differ")),
     Operation("undoImport", "POST", "/v1/imports/{import}/undo", imports.undo, _HQ, "issuer", "Ask to take an import back; a second "
               "person approves", "imports", moving.UndoImport, people.PendingApproval, 202, keyed=True,
-              problems=("not_found", "import_state")),
+              problems=("not_found", "import_not_approved", "import_state")),
     Operation("undoImportRows", "POST", "/v1/imports/{import}/undo-rows", imports.undo_rows, _HQ, "issuer",
               "Take back rows; sending them again changes nothing", "imports", moving.UndoRows, moving.RowResults,
-              problems=("not_found", "import_state")),
+              problems=("not_found", "import_not_approved", "import_state")),
 )  # fmt: skip
 
 _SERVICE = (

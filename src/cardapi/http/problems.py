@@ -108,6 +108,7 @@ _INNER = {
     "no_law": Kind(409, "The shop has chosen no law pack"),
     "no_refund": Kind(409, "The law gives no such refund, or the card's history cannot tell"),
     "bad_quarter": Kind(422, "Not a quarter that has ended, such as 2026Q3"),
+    "import_not_approved": Kind(409, "The import waits for a second person"),
     "import_state": Kind(409, "The import is not in a state that allows this"),
     "totals_differ": Kind(409, "The journal does not come to the approved totals"),
     "unknown_message": Kind(404, "There is no dead message of that id"),

@@ -147,7 +147,7 @@ class Registry:
 
     def check(self, kind: str, name: str, document: dict[str, Any]) -> None:
         """Raise RegistryError when this change is not allowed. Changes nothing."""
-        view = self._interpret(kind, name, document)
+        view = self._interpret(kind, name, document, committed=False)
         if isinstance(view, Sam):
             self._need_terminals(view)
 
@@ -162,7 +162,7 @@ class Registry:
                     self._positions[kind, name] = position
                 return
         document = msgspec.json.decode(data)
-        view = self._interpret(kind, name, document)
+        view = self._interpret(kind, name, document, committed=True)
         with self._lock:
             if position:
                 self._positions[kind, name] = position
@@ -256,7 +256,7 @@ class Registry:
             raise RegistryError(f"no programme {name!r} is valid at that time", programme=name)
         return version.programme
 
-    def _interpret(self, kind: str, name: str, document: dict[str, Any]) -> object:
+    def _interpret(self, kind: str, name: str, document: dict[str, Any], *, committed: bool) -> object:
         if kind not in KINDS:
             raise RegistryError(f"unknown kind {kind!r}")
         if document.get("id", name) != name:
@@ -271,7 +271,7 @@ class Registry:
             if kind == "sam":
                 return self._sam(name, document)
             if kind == "programme":
-                return self._programme(name, document)
+                return self._programme(name, document, committed=committed)
             if kind == "law":
                 return self._chosen(name, document)
             if kind == "key":
@@ -353,8 +353,11 @@ class Registry:
             if period.terminal and (terminal is None or terminal.unit != period.unit):
                 raise RegistryError("a terminal number names an unknown terminal, or not its unit", id=sam.id, terminal=period.terminal)
 
-    def _programme(self, name: str, document: dict[str, Any]) -> ProgrammeVersion:
-        """A programme document is named `<name>@<version>`; its pack never changes once published."""
+    def _programme(self, name: str, document: dict[str, Any], *, committed: bool) -> ProgrammeVersion:
+        """A programme document is named `<name>@<version>`; its pack never changes once published.
+
+        `committed`: it is in the journal already, and a shop opens with what it published.
+        """
         from cardcore.settlement import pack
 
         before = self._documents["programme"].get(name)
@@ -362,7 +365,7 @@ class Registry:
             raise RegistryError(f"programme {name!r} is published and cannot change", id=name)
         if not isinstance(document["pack"], str):
             raise RegistryError("a pack is text", id=name)
-        programme = pack.load(document["pack"])
+        programme = pack.load(document["pack"], published=committed)
         if name != f"{programme.name}@{programme.version}":
             raise RegistryError("a programme document is named <name>@<version>", id=name)
         if type(document["valid_from"]) is not int or document["valid_from"] < 0:

@@ -29,11 +29,14 @@ class PackProblem(NamedTuple):
     reason: str  # a sentence for the author
 
 
-def load(text: str | bytes) -> Programme:
-    """Compile a pack. Raises InvalidPack, whose `facts["problems"]` lists `{line, path, reason}` in line order."""
+def load(text: str | bytes, *, published: bool = False) -> Programme:
+    """Compile a pack. Raises InvalidPack, whose `facts["problems"]` lists `{line, path, reason}` in line order.
+
+    `published`: it was, maybe by a release that did not know a rule of today's; what it published stays readable for ever.
+    """
     from cardcore.settlement import Programme  # here, so that a pack can be checked while the core is being built
 
-    return Programme(normalise(text))
+    return Programme(normalise(text, published=published))
 
 
 def check(text: str | bytes) -> list[PackProblem]:
@@ -41,9 +44,9 @@ def check(text: str | bytes) -> list[PackProblem]:
     return _read(text)[1]
 
 
-def normalise(text: str | bytes) -> dict[str, Any]:
-    """The plain dict that `Programme` compiles, every default filled in. Raises InvalidPack."""
-    normalised, problems = _read(text)
+def normalise(text: str | bytes, *, published: bool = False) -> dict[str, Any]:
+    """The plain dict that `Programme` compiles, every default filled in; `published` as in `load`. Raises InvalidPack."""
+    normalised, problems = _read(text, published=published)
     if problems:
         first = problems[0]
         raise InvalidPack(f"line {first.line}: {first.reason}", problems=[problem._asdict() for problem in problems])
@@ -62,7 +65,7 @@ def _decode(text: str | bytes) -> str:
     return data.decode()
 
 
-def _read(text: str | bytes) -> tuple[dict[str, Any], list[PackProblem]]:
+def _read(text: str | bytes, *, published: bool = False) -> tuple[dict[str, Any], list[PackProblem]]:
     """The normalised pack and its problems, in line order."""
     size = len(text)
     if size > PACK_BYTES_MAX:
@@ -81,7 +84,7 @@ def _read(text: str | bytes) -> tuple[dict[str, Any], list[PackProblem]]:
     except ValueError as error:  # TOMLDecodeError, and numbers of thousands of digits
         return {}, [_syntax_problem(decoded, str(error))]
     found: list[tuple[Path, str]] = []
-    normalised = pack_tables.normalise(Table(document, (), found))
+    normalised = pack_tables.normalise(Table(document, (), found), published=published)
     normalised["digest"] = hashlib.sha256(decoded.encode()).hexdigest()
     problems = {PackProblem(_line(places, path), _spell(path), reason) for path, reason in found}
     return normalised, sorted(problems)

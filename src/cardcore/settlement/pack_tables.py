@@ -33,8 +33,8 @@ WORDS: Final = r"[^\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]{1,600}"
 UNITS_OF_ROLE: Final = {"principal": ("fen",), "bonus": ("fen",), "points": ("points",), "entitlement": ("visits", "pass")}
 
 
-def normalise(pack: Table) -> Normalised:
-    """The compiled form of a whole pack; only meaningful when no problem was noted."""
+def normalise(pack: Table, *, published: bool = False) -> Normalised:
+    """The compiled form of a whole pack; only meaningful when no problem was noted. `published`: refuse only what always was."""
     pack.integer("schema", 1, 1)
     out: Normalised = {
         "name": pack.text("name", SLUG, SLUG_WORDS),
@@ -70,7 +70,7 @@ def normalise(pack: Table) -> Normalised:
     out["products"] = [_product(table, context) for table in pack.tables("product", PRODUCTS_MAX)]
     out["coupons"] = [_coupon(table, context, out["utc_offset_s"]) for table in pack.tables("coupon", pack_coupons.COUPONS_MAX)]
     out["gifts"] = [_gift(table, context) for table in pack.tables("gift", pack_coupons.COUPONS_MAX)]
-    context.finish(pack)
+    context.finish(pack, published=published)
     pack.close()
     return out
 
