@@ -6,6 +6,7 @@ The table of steps is written out here a second time, from the requirement, and 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -112,6 +113,26 @@ def test_a_loss_that_does_not_count_yet_may_be_brought_forward_and_never_put_off
     assert till.sale(card, 1_00).code == "card_lost"
     assert till.ask("lost", card=card, payload={"effective_at": now - 3_600}).code == "state_not_allowed", "it counts already"
     till.sound()
+
+
+def test_a_lost_card_stays_lost_when_the_clock_goes_back(tmp_path: Path) -> None:
+    """F1: the journal says that the loss was reported; also that a loss for later was not there yet."""
+    now = int(time.time()) + 86_400
+    till = Till(tmp_path / "shop", clock=lambda: now * 1_000_000)
+    card, other, later = till.card(10_00), till.card(10_00), till.card(10_00)
+    till.done("lost", card=card)
+    till.done("lost", card=later, payload={"effective_at": now + 60})
+    now -= 3_600
+    assert till.sale(card, 1_00).code == "card_lost"
+    assert till.sale(other, 11_00, further=(card,)).code == "card_lost"
+    assert till.sale(later, 1_00).outcome == "applied"
+    till.reopen()
+    assert till.sale(card, 1_00).code == "card_lost"
+    assert till.ask("lost", card=card).code == "state_not_allowed", "reported already"
+    till.done("unfreeze", card=card)
+    assert till.sale(card, 1_00).outcome == "applied"
+    till.sound()
+    till.shop.close()
 
 
 def test_a_lost_card_still_gets_its_refund(till: Till) -> None:

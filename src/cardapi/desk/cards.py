@@ -126,7 +126,7 @@ def lost(work: Work, request: Request) -> Entry:
     """Report a loss, effective now or at a stated time (K5). One that does not count yet may be brought forward, never put off."""
     card = _known(work, request)
     effective_at = _fact(request, "effective_at", int, 0) or work.at_s
-    earlier = card.state == "lost" and work.at_s < card.state_from > effective_at
+    earlier = card.state == "lost" and work.at_s < work.lost_from(card) > effective_at
     state = card.state if earlier else next_state(card.state, "lost")
     if card.state == "frozen":
         effective_at = min(effective_at, work.at_s)  # a frozen card does not become usable by being reported
@@ -221,7 +221,7 @@ def verify_pin(work: Work, request: Request) -> Entry:
     card = _known(work, request)
     if request.pin is None:
         raise Problem("invalid_payload", "verify_pin needs a PIN", name="pin")
-    if state_at(card.state, card.state_from, work.at_s) != "active":
+    if state_at(card.state, work.lost_from(card), work.at_s) != "active":
         raise Declined("card_not_active", state=card.state)
     check_pin(work, request, card, request.pin)
     before, after = card_images(card, pin_tries=0)

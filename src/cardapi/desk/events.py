@@ -41,7 +41,7 @@ def happen(work: Work, request: Request, card: CardRow | None, name: str, key: s
     if version.asks:
         told = facts(work.record, work.registry, work.custody, request, version.asks, card.account_id, version.programme)
     try:
-        admit("event", card.state, card.state_from, card.valid_until, card.flags, work.at_s)
+        admit("event", card.state, work.lost_from(card), card.valid_until, card.flags, work.at_s)
         settlement = decide(Snapshot(version.programme, home.account(card.account_id), facts=told), Event(name), work.at_us)
     except Declined:
         return

@@ -42,7 +42,7 @@ def money(work: Work, request: Request) -> Entry:
             return work.add(request, account_id=0, card="", body=b"", ref=ticket.position)
     card = _card(work, request, ticket)
     try:
-        admit(verb, card.state, card.state_from, card.valid_until, card.flags, work.at_s)
+        admit(verb, card.state, work.lost_from(card), card.valid_until, card.flags, work.at_s)
         account = work.account(card.account_id)
         if ticket is None and account.lapsed_hold(work.at_s):
             ticket = _end_lapsed(work, request, card, account)
@@ -191,7 +191,7 @@ def _further(work: Work, request: Request, number: str) -> CardRow:
     row = work.card(number)
     if row is None:
         raise Problem("unknown_card", "there is no such further card", card=number)
-    admit("topup" if request.verb == "transfer" else request.verb, row.state, row.state_from, row.valid_until, row.flags, work.at_s)
+    admit("topup" if request.verb == "transfer" else request.verb, row.state, work.lost_from(row), row.valid_until, row.flags, work.at_s)
     return row
 
 
@@ -250,7 +250,7 @@ def _ticket_snapshot(work: Work, card: CardRow, ticket: Entry, verb: str, reques
         if other is None:
             raise CardcoreError(f"account {account_id} has no card")
         if verb in GIVES_BACK and named.verb != "hold":  # as for the card itself: nothing is given to a number that is dead
-            admit(verb, other.state, other.state_from, other.valid_until, other.flags, work.at_s)
+            admit(verb, other.state, work.lost_from(other), other.valid_until, other.flags, work.at_s)
         others.append(Snapshot(work.version(other).programme, work.account(account_id)))
     followers = [_settlement(work, entry) for entry in work.followers(ticket.position) if is_settlement(entry)]
     version = work.version(card, named.programme_version)

@@ -204,6 +204,14 @@ class Work(Fold):
             row = self.cards.get(number)
         return row
 
+    def lost_from(self, row: CardRow) -> int:
+        """`CardRow.state_from` for a decision now: a loss that counted when it was reported still does, though the clock went back (F1)."""
+        if row.state == "lost" and row.state_from > self.at_s:
+            reported = self.at(row.account_id >> ACCOUNT_BITS).entry_at(row.changed_at)
+            if reported is not None and reported.at_us // 1_000_000 >= row.state_from:
+                return self.at_s
+        return row.state_from
+
     def at(self, partition: int) -> Work:
         """The working set of another partition of this batch. Raises Elsewhere when the batch does not hold it."""
         work = self.works.get(partition)
