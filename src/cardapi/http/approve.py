@@ -63,10 +63,12 @@ async def ask_for(service: Service, call: Call, *, unit: str, card: str) -> Answ
 async def approve(service: Service, call: Call) -> Answer:
     """Execute somebody else's pending request. Whoever may ask for it at that unit may approve it, except the maker."""
     async with service.changes:
-        document = service.registry.document("approval", call.path["approval"])
-        two = service.two_person.get(document["operation"]) if document else None
-        if document is None or two is None or not reaches(service.registry, call.caller, document["unit"], two.roles):
+        found = _asked_for(service, call)
+        if found is None and await service.catch_up():  # another process may have been asked a moment ago
+            found = _asked_for(service, call)
+        if found is None:
             raise HttpProblem("not_found")
+        document, two = found
         await service.is_retry(call)
         approvals.judge(service.registry, document, call.caller.operator, service.now())
         _need_maker(service, document, two)
@@ -77,6 +79,15 @@ async def approve(service: Service, call: Call) -> Answer:
             done = approvals.closed(document, call.caller.operator, entry.outcome, ticket_id(entry.partition, entry.position))
             await service.change(call, "approval", document["id"], done, call.data.reason, call.caller.operator)
     return told or await service.tickets.answer(entry, explain=True)
+
+
+def _asked_for(service: Service, call: Call) -> tuple[dict[str, Any], TwoPerson] | None:
+    """The request that a call names and how it is executed; None where it is absent or out of the caller's reach (R4)."""
+    document = service.registry.document("approval", call.path["approval"])
+    two = service.two_person.get(document["operation"]) if document else None
+    if document is None or two is None or not reaches(service.registry, call.caller, document["unit"], two.roles):
+        return None
+    return document, two
 
 
 def _need_maker(service: Service, document: dict[str, Any], two: TwoPerson) -> None:

@@ -1,0 +1,47 @@
+"""Goal: what one process was asked for a second person approves at another one at once (R3).
+
+Method: two applications in this process on one database; the thread that follows the registry sleeps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from cardapi.http.app import build_app
+from cardapi.people import follow
+from tests.http.client import Client, Person
+from tests.postgres.till import ServerTill
+
+
+def test_asked_here_and_approved_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "INTERVAL_S", 3_600)
+    monkeypatch.setattr(follow, "AT_MOST_EVERY_S", 0)
+    loop = asyncio.new_event_loop()
+    till = ServerTill(tmp_path / "shop", 2)
+    try:
+        apps = [build_app(shop, quick_passwords=True) for shop in (till.shop, till.beside())]
+        here, there = (Client(app, loop) for app in apps)
+
+        def login(at: Client, operator: str, password: str) -> Person:
+            reply = at.call("POST", "/v1/login", {"operator": operator, "password": password})
+            assert reply.status == 200, reply.body
+            return Person(at, reply.json["token"])
+
+        admin = login(here, "admin", "correct horse")
+        second = {"id": "second", "name": "second", "password": "correct horse", "role": "admin", "unit": "issuer"}
+        assert admin.post("/v1/operators", second).status == 201
+        assert loop.run_until_complete(apps[1].service.catch_up())  # who may log in there
+        approver = login(there, "second", "correct horse")
+        for _ in range(2):
+            wish = {"card": till.card(), "purse": "principal", "amount": 100, "reason": "of a test"}
+            asked = admin.post("/v1/adjust", wish)
+            assert asked.status == 202, asked.body
+            done = approver.post(f"/v1/approvals/{asked.json['approval_id']}/approve", {})
+            assert done.status == 200, done.body
+        assert approver.post("/v1/approvals/0123456789abcdef/approve", {}).code == "not_found"
+    finally:
+        till.end()
+        loop.close()
