@@ -76,6 +76,7 @@ if [ "$(basename "$LOCK")" = dev.lock ]; then
     PATH="$PATH:/usr/sbin" command -v pcscd >/dev/null 2>&1 || wanted="$wanted pcscd"
     command -v softhsm2-util >/dev/null 2>&1 || wanted="$wanted softhsm2"
     [ -e /usr/lib/pcsc/drivers/serial/libifdvpcd.so ] || wanted="$wanted vsmartcard-vpcd"
+    PATH="$PATH:/usr/sbin" command -v nginx >/dev/null 2>&1 || wanted="$wanted nginx-light"
     # shellcheck disable=SC2086  # a list of words
     [ -z "$wanted" ] || (install_packages $wanted) || say "continuing without$wanted"
 fi
