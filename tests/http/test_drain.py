@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import secrets
 import signal
 import socket
@@ -134,14 +135,17 @@ def whole(got: bytes) -> bool:
 @contextmanager
 def serving(data: Path, workers: int) -> Iterator[tuple[subprocess.Popen[str], int]]:
     words = [*COMMAND, "serve", "--data", str(data), "--port", "0", "--workers", str(workers)]
-    process = subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )  # fmt: skip
     try:
         assert process.stdout is not None
         last = next((line for line in process.stdout if line.startswith("listening")), "")
         assert last, process.communicate()
         yield process, int(last.split()[-1])
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its workers too, which hold the pipes
         process.communicate()
 
 
