@@ -34,8 +34,13 @@ def purchase(number: int, fen: int, counter: int, balance: int) -> PurseRecord:
 
 def shop_with_purse(data: Path, *, fen: int = 100_00, sam: bytes = SAM, profile: str = "pboc2-3des") -> Path:
     """Make the shop at `data`."""
-    made = demo_shop(data)
-    medium, card = f"pboc:{ISSUER.hex()}{SERIAL.hex()}", made["cards"]["mall-vip"]
+    with_purse(data, demo_shop(data)["cards"]["mall-vip"], fen=fen, sam=sam, profile=profile)
+    return data
+
+
+def with_purse(data: Path, card: str, *, fen: int = 100_00, sam: bytes = SAM, profile: str = "pboc2-3des") -> None:
+    """Put the purse into a demo shop at `data`, as the chip of a card of it."""
+    medium = f"pboc:{ISSUER.hex()}{SERIAL.hex()}"
     with open_shop(data) as opened:
 
         def done(verb: str, key: str, **facts: Any) -> int:
@@ -49,4 +54,3 @@ def shop_with_purse(data: Path, *, fen: int = 100_00, sam: bytes = SAM, profile:
         done("arrive", "a", ref=load, command=Arrive(memo=pack_shown(Shown(medium))))
     till = told("terminal", "list", "--data", data)[0]["id"]
     told("terminal", "sam", sam.hex(), "--terminal", till, "--data", data)
-    return data

@@ -75,6 +75,7 @@ def kill_under(shop: Path, file: Path, piece: int, after_s: float, monkeypatch: 
         assert "[unreachable]" in done.stderr
 
 
+@pytest.mark.timeout(sized(600, 3_600))
 def test_the_service_is_killed_under_an_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shop, file = shop_with_purse(tmp_path / "shop"), tmp_path / "till.ccb"
     twin = Path(shutil.copytree(shop, tmp_path / "twin"))

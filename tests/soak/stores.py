@@ -16,6 +16,7 @@ from cardapi.app import Shop as OpenShop
 from cardapi.app import open_shop
 from cardapi.store.port import StoreError
 from cardapi.store.postgres_local import OWNER, LocalServer
+from tests.clearing.demo import with_purse
 from tests.cli.shop import demo_shop, run
 from tests.desk.preload import Faults, compiled
 from tests.postgres import pair as pairs
@@ -25,6 +26,7 @@ from tests.soak.service import Service
 Until = Callable[[str, Callable[[], object]], None]
 """Waits for something that comes by itself, and says what did not."""
 
+CHIP_FEN = 500_00  # on a chip that pays off line
 STEPS_S = (-1_800, -60, 90, 1_800)
 AHEAD_MAX_S = 6 * 3_600  # never behind the time at which the shop was made: nothing of it would be valid yet
 
@@ -151,6 +153,7 @@ def embedded(room: Path, library: Path) -> Embedded:
     """A demo shop in its file."""
     data = room / "shop"
     made = demo_shop(data)
+    with_purse(data, made["cards"]["mall-vip"], fen=CHIP_FEN)
     return Embedded(data, made, [Service("service", data, library)])
 
 
@@ -163,6 +166,7 @@ def on_server(room: Path, shared: Path) -> Served:
         run("init", "--data", data, "--demo", "--store", pair.address(), "--owner", pair.address(OWNER), "--partitions", "4")
         point(data, pair)
         made = msgspec.json.decode((data / "demo.json").read_bytes())
+        with_purse(data, made["cards"]["mall-vip"], fen=CHIP_FEN)
         return Served(data, made, [Service(name, data, library) for name in ("one", "two")], pair)
     except BaseException:
         pair.end()

@@ -31,8 +31,9 @@ from tests.desk.preload import compiled
 from tests.desk.till import PLAIN
 from tests.postgres.server import needs_postgres
 from tests.soak.client import PATIENCE_S, Client, Office, Racer, Stage, Tapper, Till
+from tests.soak.crowd import CLUB, Club, Station
 from tests.soak.service import Service
-from tests.soak.stores import Shop, embedded, on_server
+from tests.soak.stores import CHIP_FEN, Shop, embedded, on_server
 from tests.support import LONG, sized
 
 SEED = 20_261_122
@@ -40,6 +41,7 @@ SOAK_S = int(os.environ.get("CARDCORE_SOAK_S", "600")) if LONG else 0  # 0: each
 BETWEEN = sized(30, 300)  # answers between two faults
 TILLS, RACERS = sized(4, 8), sized(16, 64)
 CARDS, MONEY_FEN = 8, 5_000
+MONEY = {0, 1}  # purses that hold it, in every pack that is used here
 LONG_ONLY = {"PostgreSQL is restarted", "ENOSPC under PostgreSQL"}  # each ends both processes, and their starts cost most of the time
 CLIENTS = {"terminal:till-1", "operator:admin", "operator:manager", "system"}
 
@@ -76,8 +78,8 @@ class Watch(threading.Thread):
 
 
 def money(account: Account) -> int:
-    """All units in an account's lots, holds and chip, and on the way to it."""
-    lots = sum(lot.amount for lot in account.lots()) + sum(hold.amount_fen for hold in account.holds())
+    """All money in an account's lots, holds and chip, and on the way to it."""
+    lots = sum(lot.amount for lot in account.lots() if lot.purse in MONEY) + sum(hold.amount_fen for hold in account.holds())
     return lots + account.on_card_fen + sum(flight.amount_fen for flight in account.flights() if flight.kind == "load")
 
 
@@ -103,7 +105,8 @@ def laid_out(shop: Shop) -> tuple[Stage, list[Client], dict[str, int]]:
     people = {"admin": shop.made["password"], "manager": shop.made["manager_password"]}
     for name, password in people.items():
         stage.people[name] = done("/v1/login", {"operator": name, "password": password}, status=200)["token"]
-    done("/v1/schemes", {"pack": PLAIN}, "admin")
+    for pack in (CLUB, PLAIN):
+        done("/v1/schemes", {"pack": pack}, "admin")
 
     def card(fen: int) -> str:
         number: str = done("/v1/cards", {"programme": "plain", "activate": True}, "admin")["cards"][0]["card"]
@@ -121,7 +124,9 @@ def laid_out(shop: Shop) -> tuple[Stage, list[Client], dict[str, int]]:
             until(stage, f"{service.name} knows the programme and {name}", partial(knows, maker, service, name))
     last_money(stage, card(100))
     stage.cards = [card(MONEY_FEN) for _ in range(CARDS)]
-    clients = [*(Till(stage, f"till-{number}") for number in range(TILLS)), Office(stage, "office"), tapper(1), tapper(2)]
+    station = Station(stage, shop.made["cards"]["mall-vip"], CHIP_FEN)
+    clients = [*(Till(stage, f"till-{number}") for number in range(TILLS)), Office(stage, "office"), Club(stage, "club"), station,
+               tapper(1), tapper(2)]  # fmt: skip
     return stage, clients, dict.fromkeys(stage.cards, MONEY_FEN)
 
 
@@ -195,7 +200,7 @@ def judged(shop: Shop, clients: list[Client], start: dict[str, int]) -> None:
     with shop.opened() as opened:
         store = opened.store
         journal = [effect for partition in store.partitions() for effect in effects_of(store.journal(partition))]
-        found = store.read([*start, *(client.card for client in clients if isinstance(client, Tapper))])
+        found = store.read([*start, *(client.card for client in clients if isinstance(client, Tapper | Station))])
         accounts = {card: Account.unpack(row.account.state) for card, row in found.items()}
         assert store.in_flight(0, 10) == [], "something is still in flight"
         open_holds = [row.account_id for row in store.accounts() if Account.unpack(row.state).holds()]
@@ -206,7 +211,7 @@ def judged(shop: Shop, clients: list[Client], start: dict[str, int]) -> None:
     ends = {card: sum(lot.amount for lot in accounts[card].lots()) for card in start}
     judge(start, history, journal, ends, CLIENTS)
     for client in clients:
-        if isinstance(client, Tapper):
+        if isinstance(client, Tapper | Station):
             assert accounts[client.card].on_card_fen == client.chip_fen, "the chip holds another amount than the books say"
 
 
