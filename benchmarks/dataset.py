@@ -8,15 +8,19 @@ removed after its run. Everything that is timed afterwards goes through the prod
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import msgspec
+import psycopg
+
 from cardapi.app import Shop, create_shop, open_shop
 from cardapi.desk import Request
 from cardapi.ids import ACCOUNT_BITS, home
+from cardapi.store import postgres_sql
 from cardapi.store.port import AccountRow, Batch, CardRow
 from cardcore.settlement import Account, Adjust, Command, Line, Programme, Sale, Snapshot, TopUp, decide, pack
 
@@ -86,10 +90,30 @@ def build(directory: Path, cards: int, *, store: str = "", owner: str = "", part
         count = len(shop.store.partitions())
         for partition in range(count):
             _reserve(shop, _number_in(partition, count, cards))
-        rules = programme()
-        for first in range(1, cards + 1, BULK):
-            shop.store.commit(_bulk(rules, range(first, min(first + BULK, cards + 1)), count))
+        bulks = (_bulk(programme(), range(first, min(first + BULK, cards + 1)), count) for first in range(1, cards + 1, BULK))
+        if store:
+            _copy(owner, bulks)
+        else:
+            for bulk in bulks:
+                shop.store.commit(bulk)
     return Dataset(directory, cards)
+
+
+def _copy(owner: str, bulks: Iterable[Batch]) -> None:
+    """Put cards and accounts into the tables of a server as their owner, which is several times as quick as statements."""
+    with psycopg.connect(owner) as connection, connection.cursor() as cursor:
+        for bulk in bulks:
+            with cursor.copy("COPY account (partition, account_id, state, changed_at) FROM STDIN") as rows:
+                rows.write("".join(map(_line, bulk.accounts)))
+            with cursor.copy(f"COPY card (partition, {postgres_sql.CARD}) FROM STDIN") as rows:
+                rows.write("".join(map(_line, bulk.cards)))
+        connection.commit()
+
+
+def _line(row: AccountRow | CardRow) -> str:
+    """A row as COPY takes it, its partition in front. No text here holds what would have to be escaped."""
+    values = (row.account_id >> ACCOUNT_BITS, *msgspec.structs.astuple(row))
+    return "\t".join([f"\\\\x{value.hex()}" if type(value) is bytes else str(value) for value in values]) + "\n"
 
 
 def _number_in(partition: int, partitions: int, cards: int) -> int:

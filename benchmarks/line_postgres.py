@@ -109,12 +109,16 @@ class Callers:
             done += 1
         return done
 
+    def settle_many(self) -> None:
+        """One batch of 1,000."""
+        self._caller.settle_many(self._command, BATCH)
+
     def batches(self, seconds: float) -> Callable[[], float]:
         def run() -> float:
             started = now = time.perf_counter()
             done = 0
             while now < started + seconds:
-                self._caller.settle_many(self._command, BATCH)
+                self.settle_many()
                 done += BATCH
                 now = time.perf_counter()
             return done / (now - started)

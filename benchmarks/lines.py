@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from . import line_batch, line_clearing, line_core, line_crypto, line_growth, line_http, line_pcsc, line_postgres, line_rules, line_store
+from . import (
+    line_batch,
+    line_clearing,
+    line_core,
+    line_crypto,
+    line_growth,
+    line_http,
+    line_pcsc,
+    line_postgres,
+    line_postgres_growth,
+    line_rules,
+    line_store,
+)
 from .harness import Opener
 
 LINES: dict[str, Opener] = {
@@ -15,6 +27,7 @@ LINES: dict[str, Opener] = {
     "growth": line_growth.growth,
     "postgres": line_postgres.store,
     "postgres_http": line_postgres.http,
+    "postgres_growth": line_postgres_growth.growth,
     "postgres_quorum": line_postgres.quorum,
     "tac": line_crypto.tacs,
     "diversify": line_crypto.diversification,
