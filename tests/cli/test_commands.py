@@ -12,6 +12,7 @@ import pytest
 
 from cardapi.shipped import pack_text
 from tests.cli.shop import call
+from tests.members.till import MARKET
 
 Result = subprocess.CompletedProcess[str]
 
@@ -241,3 +242,19 @@ def test_a_failed_demo_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("cardapi.cli.setup.PACKS", ("mall-vip", "no-such-pack"))
     cardcore("init", "--demo", "--data", tmp_path / "shop", ok=False)
     assert not (tmp_path / "shop").exists()
+
+
+def test_fees_from_the_command_line(data: Path, tmp_path: Path):
+    pack = tmp_path / "market.toml"
+    pack.write_text(MARKET, encoding="utf-8")
+    told("scheme", "publish", pack, "--data", data)
+    (made,) = told("card", "issue", "--programme", "market", "--activate", "--data", data)
+    join = ("member", "create", "--name", "张伟", "--phone", "13800138000", "--card", made["card"], "--route", "fee", "--data", data)
+    assert "[fee_differs]" in refused(*join)
+    assert told(*join, "--fee-fen", "500", "--fee-tender", "bank")["fee_ticket_id"]
+    told("card", "lost", made["card"], "--data", data)
+    assert "[fee_differs]" in refused("card", "swap", made["card"], "--lost", "--data", data)
+    told("card", "swap", made["card"], "--lost", "--fee", "2", "--data", data)
+    shown = cardcore("close", "--data", data).stdout
+    assert "fees" in shown
+    assert "¥7.00" in shown

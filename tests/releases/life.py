@@ -10,7 +10,9 @@ from cardapi.app import create_shop
 from cardapi.coupons import codes
 from cardapi.custody import Pin
 from cardapi.ids import home
+from cardapi.members.enrol import Claim
 from cardapi.members.profile import Evidence
+from cardapi.shipped import law_text
 from cardapi.store.fold import CARD_VERBS, CLEARING_VERBS, MONEY_VERBS, RECORD_VERBS
 from cardapi.store.media import Shown, pack_shown
 from cardapi.store.port import Entry
@@ -39,7 +41,7 @@ from cardcore.settlement import (
 from tests.clearing.yard import NOW, Yard
 from tests.coupons.desk import AWARDING
 from tests.desk.till import PLAIN, Till
-from tests.members.till import enrol, person
+from tests.members.till import MARKET, enrol, person, publish
 
 VERBS = frozenset(MONEY_VERBS - {"quote"} | CARD_VERBS | RECORD_VERBS | CLEARING_VERBS | {"change", "tombstone"})
 PARTITIONS = 2
@@ -133,6 +135,7 @@ def live(directory: Path) -> Life:
     _members(life)
     _coupons(life)
     _chips(life)
+    _lawful(life)
     life.now += 800 * DAY_US
     late = life.till.card(1_00, "every")
     life.sale(late, 900_00)
@@ -210,15 +213,29 @@ def _members(life: Life) -> None:
     life.done("consent", payload={"member": first, "consents": ("email",)})
     other = life.till.card(1_00)
     life.done("link", card=other, payload={"member": second})
-    life.done("unlink", card=other, payload={"member": second})
     life.done("member_state", payload={"member": second, "state": "suspended"})
     life.done("member_state", payload={"member": second, "state": "active"})
+    life.done("unlink", card=other, payload={"member": second})
     life.done("disclose", payload={"member": first}, operator="admin", reason="asked by the member")
     two = {"operator": "admin", "approver": "second", "reason": "one person"}
     life.done("merge", payload={"member": first, "into": enrol(life.till)}, **two)
     life.done("split", payload={"member": first}, **two)
     life.done("disqualify", payload={"member": first}, **two)
     life.done("erase", payload={"member": second}, operator="admin", reason="asked by the member")
+    publish(life.till, MARKET)
+    paying = life.till.card(0, "market")
+    enrol(life.till, card=paying, claim=Claim("group", fee_fen=4_00))
+    life.done("lost", card=paying)
+    life.done("reissue", card=paying, payload={"prefix": "8801", "fee_fen": 2_00, "fee_tender": "bank"})
+
+
+def _lawful(life: Life) -> None:
+    """A top-up and a purchase while a law says which document goes with them."""
+    document = {"id": "law", "pack": law_text("cn-prepaid"), "issuer_class": "scale", "licensed": False, "state": "on"}
+    life.done("change", payload={"kind": "law", "id": "law", "document": document})
+    card = life.till.card(100_00)
+    life.sale(card, 10_00)
+    life.done("change", payload={"kind": "law", "id": "law", "document": document | {"state": "off"}})
 
 
 def _coupons(life: Life) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Z_COLUMNS = {
     "tickets": "tickets", "gross_fen": "gross", "discount_fen": "discount", "coupon_fen": "coupons", "covered_fen": "covered",
     "net_fen": "net", "principal_fen": "principal", "bonus_fen": "bonus", "points_fen": "points", "outside_fen": "outside",
-    "refund_fen": "refunds", "topup_fen": "top-ups", "refused": "refused",
+    "refund_fen": "refunds", "topup_fen": "top-ups", "fees_fen": "fees", "refused": "refused",
 }  # fmt: skip
 
 
@@ -90,8 +90,8 @@ def today(offset: str) -> str:
 
 
 def _figures(title: str, names: list[str], rows: list[dict[str, Any]]) -> None:
-    used = [field for field in Z_COLUMNS if any(row[field] for row in rows)] or ["tickets"]
-    shown = ([*(row[name] or "-" for name in names), *(_figure(field, row[field]) for field in used)] for row in rows)
+    used = [field for field in Z_COLUMNS if any(row.get(field) for row in rows)] or ["tickets"]
+    shown = ([*(row[name] or "-" for name in names), *(_figure(field, row.get(field, 0)) for field in used)] for row in rows)
     headings = [Z_COLUMNS[field] for field in used]
     table(title, [*names, *headings], shown, right=headings)
 

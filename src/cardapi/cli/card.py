@@ -232,7 +232,9 @@ def lost(
 def swap(
     card: CardNumber,
     to_card: Annotated[str, typer.Option("--to", help="The new card's number; a fresh one when left out.")] = "",
-    was_lost: Annotated[bool, typer.Option("--lost", help="The old card was reported lost (a reissue).")] = False,
+    was_lost: Annotated[bool, typer.Option("--lost", help="The old card was reported lost, or has expired (a reissue).")] = False,
+    fee: Annotated[str, typer.Option("--fee", metavar="YUAN", help="The fee that a reissue costs by its programme.")] = "0",
+    tender: Tender = "cash",
     reason: Reason = "",
     data: DataDir = DEFAULT_DATA,
     url: Url = "",
@@ -242,7 +244,11 @@ def swap(
     as_json: Json = False,
 ) -> None:
     """Replace a card: value and benefits follow the holder to the new number, the old one is dead."""
-    body = {"to_card": to_card, "reason": reason}
+    body: dict[str, Any] = {"to_card": to_card, "reason": reason}
+    if was_lost:
+        body |= {"fee_fen": parse_yuan(fee), "fee_tender": tender}
+    elif parse_yuan(fee):
+        raise typer.BadParameter("an exchange costs no fee; a card that was lost or has expired is replaced with --lost")
     operation = "reissueCard" if was_lost else "swapCard"
     _step(operation, card, body, {"data": data, "url": url, "token": token, "operator": operator}, key, as_json)
 

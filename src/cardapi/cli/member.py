@@ -34,6 +34,7 @@ def create(
     single: Annotated[int, typer.Option("--single-fen", help="The largest single ticket, in fen.")] = 0,
     cumulative: Annotated[int, typer.Option("--cumulative-fen", help="All tickets together, in fen.")] = 0,
     fee: Annotated[int, typer.Option("--fee-fen", help="The fee that was paid, in fen.")] = 0,
+    tender: Annotated[str, typer.Option("--fee-tender", help="How the fee was paid: cash, bank ...")] = "cash",
     referrer: Annotated[str, typer.Option("--referrer", help="The member who brought this one in.")] = "",
     document: Annotated[str, typer.Option("--document", help="id_card, passport, permit or licence; asks for its number.")] = "",
     consents: Annotated[list[str], typer.Option("--consent", help="A channel for messages: sms, email, webhook, file.")] = [],  # noqa: B006
@@ -51,7 +52,7 @@ def create(
     """
     body: dict[str, Any] = {
         "name": name, "phone": phone, "birthday": birthday, "card": card, "programme": programme, "route": route, "single_fen": single,
-        "cumulative_fen": cumulative, "fee_fen": fee, "referrer": referrer, "consents": consents, "tags": tags,
+        "cumulative_fen": cumulative, "fee_fen": fee, "fee_tender": tender, "referrer": referrer, "consents": consents, "tags": tags,
     }  # fmt: skip
     if document:
         number = os.environ.get(NUMBER) or str(typer.prompt("Number of the document", hide_input=True, err=True))

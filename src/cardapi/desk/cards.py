@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from cardapi.desk import members
+from cardapi.desk import fees, members
 from cardapi.desk.clearing import clear, close_case, open_case
 from cardapi.desk.coupons import allow_coupons, make_codes
 from cardapi.desk.media import HANDLERS as MEDIA
@@ -159,10 +159,12 @@ def destroy(work: Work, request: Request) -> Entry:
 
 
 def exchange(work: Work, request: Request) -> Entry:
-    """swap and reissue: the account, its value and the PIN move to another number; the old one is dead (L01)."""
+    """swap and reissue: the account, its value and the PIN move to another number; the old one is dead (L01). A reissue may cost a fee."""
     card = _known(work, request)
     state = next_state(card.state, request.verb)
     valid_until = _fact(request, "valid_until", int, card.valid_until)
+    stated_fen = _fact(request, "fee_fen", int, 0)
+    due = fees.replacement(work.version(card).policy, request, stated_fen)
     if card.state == "expired" and 0 < valid_until <= work.at_s:
         raise Problem("invalid_payload", "an expired card is reissued with a later valid_until", name="valid_until")
     to = _fact(request, "to", str, "")
@@ -185,7 +187,10 @@ def exchange(work: Work, request: Request) -> Entry:
     if taken is not None:  # a chip that was made for the new number comes along
         moved = taken_over(work, taken, card)
         before_media, after_media = [*before_media, *moved[0]], [*after_media, *moved[1]]
-    return _record(work, request, before, [after_old, new], media=(before_media, after_media))
+    entry = _record(work, request, before, [after_old, new], media=(before_media, after_media))
+    if due is not None:
+        fees.take(work, request, new, due, stated_fen=stated_fen, key=fees.replacement_key(entry))
+    return entry
 
 
 def exclude(work: Work, request: Request) -> Entry:

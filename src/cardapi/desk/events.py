@@ -42,7 +42,7 @@ def happen(work: Work, request: Request, card: CardRow | None, name: str, key: s
         told = facts(work.record, work.registry, work.custody, request, version.asks, card.account_id, version.programme)
     try:
         admit("event", card.state, work.lost_from(card), card.valid_until, card.flags, work.at_s)
-        settlement = decide(Snapshot(version.programme, home.account(card.account_id), facts=told), Event(name), work.at_us)
+        settlement = decide(Snapshot(version.deciding(card.flags), home.account(card.account_id), facts=told), Event(name), work.at_us)
     except Declined:
         return
     entry = home.add(

@@ -27,8 +27,8 @@ def facts(
 ) -> Facts | None:
     """Facts for a pack whose conditions ask for these words; None where it asks for none, which is what most packs do.
 
-    Tags are the member's own, its attributes as `name:value`, and `member` or its state (`suspended` ...), so that a pack can
-    give to members only, who are not suspended (L10). A card of nobody has no tags.
+    Tags are the member's own, its attributes as `name:value`, and `member`; of a member who is suspended, has left or is out the state
+    alone, so that a rule may be for just those (all others sleep on their cards, L10). A card of nobody has no tags.
     """
     if not asks:
         return None

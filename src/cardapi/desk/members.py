@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
 from cardapi.days import day_of
+from cardapi.desk import fees
 from cardapi.desk.events import joined
+from cardapi.desk.money import card_images
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.work import Work
+from cardapi.ids import ACCOUNT_BITS
 from cardapi.members import model, profile
 from cardapi.members.enrol import Claim, Refused, judge, judge_referrer
 from cardapi.members.model import Member
 from cardapi.members.profile import Profile
 from cardapi.people.policy import CardPolicy, MembershipPolicy
+from cardapi.store.fold import Step, pack_body, unpack_records
 from cardapi.store.port import CardRow, Entry, Record
-from cardcore.settlement.lifecycle import GONE
+from cardcore.settlement.lifecycle import GONE, SUSPENDED
 
 _replace = msgspec.structs.replace
 
@@ -70,6 +74,25 @@ def _free_card(work: Work, number: str) -> CardRow:
     return card
 
 
+def _benefits(work: Work, request: Request, entry: Entry, state: str, held: Iterable[Record]) -> None:
+    """The cards of these accounts have what the state of their member gives, in the commit of the entry that says so (L10).
+
+    What decides is the card's own flag: a sale reads no member. "active" is also who is nobody's.
+    """
+    asleep = state != "active"
+    for holding in held:
+        account_id = int(holding.id, 16)
+        there = work.at(account_id >> ACCOUNT_BITS)
+        card = there.card_of(account_id)
+        if card is None or bool(card.flags & SUSPENDED) == asleep:
+            continue
+        before, after = card_images(card, flags=card.flags ^ SUSPENDED)
+        there.add(
+            request, account_id=account_id, card=card.number, body=pack_body(Step([before], [after])),
+            verb="suspend" if asleep else "resume", key=("system", f"benefits:{entry.partition}:{entry.position}:{account_id}"),
+        )  # fmt: skip
+
+
 def enrol(work: Work, request: Request) -> Entry:
     """A new member, perhaps with a card (L04-L06, L08, L09)."""
     facts = request.payload
@@ -81,6 +104,7 @@ def enrol(work: Work, request: Request) -> Entry:
     if not card_rules.member:
         raise Refused("member_not_allowed", "cards of this programme carry no member data")
     judge(rules, claim, person, day_of(work.at_s))
+    due = fees.enrolment(rules, claim, card)
     _alone(work, name, person)
     referrer = facts.get("referrer", "")
     if referrer:
@@ -95,6 +119,8 @@ def enrol(work: Work, request: Request) -> Entry:
     account_id, number = (card.account_id, card.number) if card else (0, "")
     entry = work.add_records(request, after, kept=kept, facts=told, account_id=account_id, card=number)
     if card is not None:
+        if due is not None:
+            fees.take(work, request, card, due, stated_fen=claim.fee_fen, key=fees.enrolment_key(name))
         joined(work, request, name, card)
     return entry
 
@@ -126,10 +152,12 @@ def consent(work: Work, request: Request) -> Entry:
 def link(work: Work, request: Request) -> Entry:
     """Say who holds a card: its account, so that it follows through swap and reissue (L01)."""
     name = request.payload["member"]
-    _member(work, name, states=("active", "suspended"))
+    member = _member(work, name, states=("active", "suspended"))
     card = _free_card(work, request.card)
     first = not work.find_record("holding", "member", name)
-    entry = work.add_records(request, [model.holding(card.account_id, name)], account_id=card.account_id, card=card.number)
+    held = model.holding(card.account_id, name)
+    entry = work.add_records(request, [held], account_id=card.account_id, card=card.number)
+    _benefits(work, request, entry, member.state, [held])
     if first:
         joined(work, request, name, card)
     return entry
@@ -143,22 +171,30 @@ def unlink(work: Work, request: Request) -> Entry:
     held = work.record("holding", model.account_name(card.account_id))
     if held is None or held.body.decode() != request.payload["member"]:
         raise Refused("card_without_member", "the card does not belong to this member")
-    return work.add_records(request, [model.holding(card.account_id, "")], account_id=card.account_id, card=card.number)
+    gone = model.holding(card.account_id, "")
+    entry = work.add_records(request, [gone], account_id=card.account_id, card=card.number)
+    _benefits(work, request, entry, "active", [gone])
+    return entry
 
 
 def member_state(work: Work, request: Request) -> Entry:
-    """Suspend, resume or leave (L10); balances stay."""
+    """Suspend, resume or leave (L10); balances stay, benefits go and come with the state."""
     name, state = request.payload["member"], request.payload["state"]
     asleep = bool(request.payload.get("asleep"))
     member = _replace(_member(work, name, states=model.STEPS[state]), state=state, asleep=asleep)
-    return work.add_records(request, [model.to_record(name, member)])
+    return _in_state(work, request, name, member)
+
+
+def _in_state(work: Work, request: Request, name: str, member: Member) -> Entry:
+    entry = work.add_records(request, [model.to_record(name, member)])
+    _benefits(work, request, entry, member.state, work.find_record("holding", "member", name))
+    return entry
 
 
 def disqualify(work: Work, request: Request) -> Entry:
     """Out for cheating, by two people (L09)."""
     name = request.payload["member"]
-    member = _replace(_member(work, name), state="disqualified")
-    return work.add_records(request, [model.to_record(name, member)])
+    return _in_state(work, request, name, _replace(_member(work, name), state="disqualified"))
 
 
 def merge(work: Work, request: Request) -> Entry:
@@ -172,11 +208,13 @@ def merge(work: Work, request: Request) -> Entry:
     held = work.find_record("holding", "member", name)
     after = [_replace(row, body=into.encode(), keys=(("member", into),)) for row in held]
     gone = _replace(member, state="merged", merged_into=into, brought=tuple(row.id for row in held))
-    return work.add_records(request, [model.to_record(name, gone), *after], facts={"into": into, "state": member.state})
+    entry = work.add_records(request, [model.to_record(name, gone), *after], facts={"into": into, "state": member.state})
+    _benefits(work, request, entry, target.state, after)
+    return entry
 
 
 def split(work: Work, request: Request) -> Entry:
-    """Undo a merge: what the member brought and the other still holds goes back. By two people."""
+    """Undo a merge: what the member brought and the other still holds goes back, and its state is what it was. By two people."""
     name = request.payload["member"]
     record = work.record("member", name)
     if record is None:
@@ -190,8 +228,13 @@ def split(work: Work, request: Request) -> Entry:
         row = work.record("holding", account)
         if row is not None and row.body.decode() == member.merged_into:
             back.append(_replace(row, body=name.encode(), keys=(("member", name),)))
-    again = _replace(member, state="active", merged_into="", brought=())
-    return work.add_records(request, [model.to_record(name, again), *back], facts={"from": member.merged_into})
+    merged = work.entry_at(record.changed_at)
+    assert merged is not None, "a member is merged by an entry"
+    state = unpack_records(merged.body).facts["state"]
+    again = _replace(member, state=state, merged_into="", brought=())
+    entry = work.add_records(request, [model.to_record(name, again), *back], facts={"from": member.merged_into})
+    _benefits(work, request, entry, state, back)
+    return entry
 
 
 def disclose(work: Work, request: Request) -> Entry:
@@ -209,7 +252,9 @@ def erase(work: Work, request: Request) -> Entry:
     after = [model.holding(int(row.id, 16), "") for row in held]
     gone = Member("erased", member.unit, member.enrolled_at, member.route, merged_into=member.merged_into)
     kept = (Record("person", name, b""),) if work.record("person", name) is not None else ()
-    return work.add_records(request, [model.to_record(name, gone), *after], kept=kept)
+    entry = work.add_records(request, [model.to_record(name, gone), *after], kept=kept)
+    _benefits(work, request, entry, "active", after)
+    return entry
 
 
 HANDLERS: dict[str, Callable[[Work, Request], Entry]] = {

@@ -165,20 +165,22 @@ def _decide(work: Work, request: Request, card: CardRow, account: Account, ticke
     if ticket is not None:
         return decide(_ticket_snapshot(work, card, ticket, request.verb, request), command, work.at_us), ()
     version = work.version(card)
+    # Whether a tier is kept is looked at whoever holds the card; all else is for who is a member.
+    programme = version.programme if request.verb == "review" else version.deciding(card.flags)
     told = None
     if version.asks:
         told = facts(work.record, work.registry, work.custody, request, version.asks, card.account_id, version.programme)
     lots: dict[str, int] | None = None
     claims: Claims = ()
     if type(command) is Sale and command.coupons:
-        named = coupons.at_desk(work, command.coupons, card, account, version.programme)
+        named = coupons.at_desk(work, command.coupons, card, account, programme)
         account, lots, claims = named.account, named.lots, named.claims
     if not request.further:
-        settlement = decide(Snapshot(version.programme, account, facts=told, coupons=lots), command, work.at_us)
+        settlement = decide(Snapshot(programme, account, facts=told, coupons=lots), command, work.at_us)
     else:
         further = [_further(work, request, number) for number in request.further]
         others = [Snapshot(work.version(row).programme, work.account(row.account_id)) for row in further]
-        settlement = decide(Snapshot(version.programme, account, others=others, facts=told, coupons=lots), command, work.at_us)
+        settlement = decide(Snapshot(programme, account, others=others, facts=told, coupons=lots), command, work.at_us)
         if request.verb != "transfer":
             _further_pins(work, further, settlement)
     from_till = request.verb == "load" and settlement.outside_fen  # the account gives nothing
@@ -254,11 +256,13 @@ def _ticket_snapshot(work: Work, card: CardRow, ticket: Entry, verb: str, reques
         others.append(Snapshot(work.version(other).programme, work.account(account_id)))
     followers = [_settlement(work, entry) for entry in work.followers(ticket.position) if is_settlement(entry)]
     version = work.version(card, named.programme_version)
-    told = None
-    if verb == "capture" and version.asks:  # what is given for the captured sale may ask for the member and the place
-        told = facts(work.record, work.registry, work.custody, request, version.asks, card.account_id, version.programme)
+    programme, told = version.programme, None
+    if verb == "capture":  # what is given for the captured sale may ask for the member and the place
+        programme = version.deciding(card.flags)
+        if version.asks:
+            told = facts(work.record, work.registry, work.custody, request, version.asks, card.account_id, version.programme)
     return Snapshot(
-        version.programme, work.account(card.account_id), others=others, ticket=named, ticket_position=ticket.position,
+        programme, work.account(card.account_id), others=others, ticket=named, ticket_position=ticket.position,
         followers=followers, facts=told,
     )  # fmt: skip
 

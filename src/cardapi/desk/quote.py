@@ -25,7 +25,7 @@ def quoted(store: Store, request: Request, at_us: int, registry: Registry, custo
         version = registry.version(card.programme, at_us // 1_000_000)
         if version is None:
             raise Problem("unknown_programme", f"no programme {card.programme!r} is valid now", programme=card.programme)
-        snapshots.append((version.programme, Account.unpack(found[number].account.state)))
+        snapshots.append((version.deciding(card.flags), Account.unpack(found[number].account.state)))
     if request.command is None:
         raise Problem("invalid_payload", "quote needs a command")
     others = [Snapshot(programme, account) for programme, account in snapshots[1:]]

@@ -49,7 +49,8 @@ class Request(msgspec.Struct, gc=False):
     register_medium {"medium", "profile", "keys": [[version, valid_from, valid_to]], "purse", "offline_counter"}; the other steps {"medium"}
     change {"kind", "id", "document"}, or "remove" in place of the document of a session; "seen": the document before, as JSON with
     sorted keys, if it must still be so
-    enrol {"profile", "claim", "consents", "referrer", "card", "programme"}; the other verbs of members name "member", and
+    reissue also {"fee_fen", "fee_tender"}
+    enrol {"profile", "claim", "consents", "referrer", "card", "programme", "fee_tender"}; the other verbs of members name "member", and
     profile {"changes"}, consent {"consents"}, member_state {"state"}, merge {"into"}; nothing of a profile enters the entry
     """
 

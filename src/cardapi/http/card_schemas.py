@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from cardapi.custody import Pin
-from cardapi.http.fields import Asked, CardOrNew, Prefix, Reason, Second, Text, Time, Told, Word
+from cardapi.http.fields import Asked, CardOrNew, Fen, Prefix, Reason, Second, Tender, Text, Time, Told, Word
 
 ISSUE_MAX = 500
 
@@ -47,6 +47,13 @@ class Replace(Asked):
     reason: Text = ""
 
 
+class Reissue(Replace):
+    """Replace a card that was lost or has expired. `fee_fen` is what its programme asks for it, taken with `fee_tender` (L07)."""
+
+    fee_fen: Fen = 0
+    fee_tender: Tender = "cash"
+
+
 class Because(Asked):
     """A step that needs a reason."""
 
@@ -68,7 +75,7 @@ class VerifyPin(Asked):
 
 
 class CardStep(Told):
-    """A card after one life cycle step: a pure function of the step's journal entry."""
+    """A card after one life cycle step: a pure function of the step's journal entry. `fee_ticket_id` is of the fee that it cost."""
 
     ticket_id: str
     journal_position: int
@@ -78,6 +85,7 @@ class CardStep(Told):
     card: str
     at: Time
     new_card: str = ""
+    fee_ticket_id: str = ""
 
 
 class IssuedCards(Told):
@@ -95,7 +103,7 @@ class Balance(Told):
 
 
 class CardView(Told):
-    """A card and what is on it now. Money is also summed as `balance_fen`.
+    """A card and what is on it now. Money is also summed as `balance_fen`. `suspended`: it has no benefits, as its member is (L10).
 
     Owed is what returns took back and the card no longer had, by unit: the next that is given of it pays first (decision 0020).
     """
@@ -106,6 +114,7 @@ class CardView(Told):
     kind: str
     unit: str
     valid_until: int
+    suspended: bool
     pin_set: bool
     pin_locked: bool
     tier: str

@@ -20,7 +20,7 @@ from cardapi.store.port import Entry, Found
 from cardcore.clearing.body import Cleared
 from cardcore.errors import CardcoreError
 from cardcore.settlement import Account, Settlement
-from cardcore.settlement.lifecycle import state_at
+from cardcore.settlement.lifecycle import SUSPENDED, state_at
 
 STATEMENT_MAX = 200
 RESETS_PIN = frozenset({roles.MANAGER, roles.HQ, roles.ADMIN})
@@ -88,6 +88,8 @@ def _facts(verb: str, asked: Any) -> dict[str, Any]:
         return {"effective_at": asked.effective_at}
     if verb in ("swap", "reissue"):
         facts: dict[str, Any] = {"to": asked.to_card, "prefix": asked.prefix}
+        if verb == "reissue" and asked.fee_fen:
+            facts |= {"fee_fen": asked.fee_fen, "fee_tender": asked.fee_tender}
         return {**facts, "valid_until": asked.valid_until} if asked.valid_until else facts
     return {}
 
@@ -141,7 +143,7 @@ async def get_card(service: Service, call: Call) -> Answer:
     ]  # fmt: skip
     view = ask.CardView(
         card=card.number, programme=card.programme, state=state_at(card.state, card.state_from, now), kind=card.kind, unit=card.unit,
-        valid_until=card.valid_until,
+        valid_until=card.valid_until, suspended=bool(card.flags & SUSPENDED),
         pin_set=bool(card.pin_value), pin_locked=card.pin_tries >= service.shop.settings.pin_tries_max,
         tier=programme.tiers[account.tier], balance_fen=account.money_fen(programme, now),
         held_fen=sum(hold.amount_fen for hold in account.holds()), points=sum(b.amount for b in balances if b.unit == "points"),

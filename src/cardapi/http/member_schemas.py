@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from cardapi.http.fields import Asked, Card, CardOrNew, Fen, MemberIdOrNone, Reason, Text, Told, whole
+from cardapi.http.fields import Asked, Card, CardOrNew, Fen, MemberIdOrNone, Reason, Tender, Text, Told, whole
 from cardapi.http.staff_schemas import Page
 
 MemberId = Annotated[str, Meta(pattern=whole("m[0-9a-f]{2}-[0-9a-f]{12}"), examples=["m00-00000000002a"])]
@@ -32,7 +32,10 @@ class EvidenceIn(Asked):
 
 
 class CreateMember(Asked):
-    """A person who may hold cards. Rules of the card's programme (or of `programme`) apply: age, route, spend, fee (L04-L06)."""
+    """A person who may hold cards. Rules of the card's programme (or of `programme`) apply: age, route, spend, fee (L04-L06).
+
+    `fee_fen` is what the till takes with `fee_tender` for membership: what the programme asks for, or nothing where a rule waives it.
+    """
 
     name: Annotated[str, Meta(max_length=100)] = ""
     phone: Annotated[str, Meta(max_length=32)] = ""
@@ -50,6 +53,7 @@ class CreateMember(Asked):
     day_fen: Fen = 0
     organisation: Annotated[str, Meta(max_length=100)] = ""
     fee_fen: Fen = 0
+    fee_tender: Tender = "cash"
     referrer: MemberIdOrNone = ""
     consents: Channels = msgspec.field(default_factory=list)
 
@@ -140,7 +144,10 @@ class EvidenceView(Told):
 
 
 class MemberView(Told):
-    """A member. Callers without a manager's reach to it see phone, name and e-mail masked, and the birthday without its year."""
+    """A member. Callers without a manager's reach to it see phone, name and e-mail masked, and the birthday without its year.
+
+    `fee_ticket_id` comes with the answer of an enrolment that cost a fee: the ticket has its receipt.
+    """
 
     member: str
     state: str
@@ -159,6 +166,7 @@ class MemberView(Told):
     tags: list[str]
     attributes: dict[str, str]
     cards: list[str]
+    fee_ticket_id: str = ""
     evidence: EvidenceView | None = None
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from cardapi.desk import Request
+from cardapi.desk import Request, fees
 from cardapi.http import approve, lists
 from cardapi.http import member_schemas as ask
 from cardapi.http.call import Call, Handler, Service, ok
@@ -38,10 +38,13 @@ async def create(service: Service, call: Call) -> Answer:
     claim = Claim(asked.route, asked.single_fen, asked.cumulative_fen, asked.day_fen, asked.organisation, asked.fee_fen)
     facts = {
         "profile": person, "claim": claim, "consents": tuple(asked.consents), "referrer": asked.referrer, "card": asked.card,
-        "programme": asked.programme,
+        "programme": asked.programme, "fee_tender": asked.fee_tender,
     }  # fmt: skip
     entry = await service.desk.execute(service.request(call, "enrol", card=asked.card, payload=facts))
-    return ok(await _view(service, call, model.member_id(entry.partition, entry.position)), 201)
+    name = model.member_id(entry.partition, entry.position)
+    paid = await service.desk.ask(lambda store: store.find_keys([fees.enrolment_key(name)]).get(fees.enrolment_key(name)))
+    view = await _view(service, call, name)
+    return ok(msgspec.structs.replace(view, fee_ticket_id=ticket_id(paid.partition, paid.position)) if paid is not None else view, 201)
 
 
 def _evidence(service: Service, call: Call, asked: ask.EvidenceIn | None) -> Evidence | None:

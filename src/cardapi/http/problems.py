@@ -125,6 +125,7 @@ _INNER = {
     "route_closed": Kind(409, "The programme does not enrol this way"),
     "spend_too_small": Kind(409, "Less was spent than this way of enrolment asks for"),
     "fee_differs": Kind(409, "The fee is another"),
+    "fee_needs_card": Kind(422, "A fee is taken with the card that the member gets: name it"),
     "referral_too_deep": Kind(409, "The referrer was referred: a second level is not lawful"),
     "referral_closed": Kind(409, "The programme has no referrals"),
     "not_merged": Kind(409, "The member was not merged"),

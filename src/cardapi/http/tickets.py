@@ -26,15 +26,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 
-class CardRows(msgspec.Struct, array_like=True):
-    """The part of a life cycle entry's body that answers show: the card rows before and after it."""
+class Stepped(msgspec.Struct, array_like=True):
+    """The part of a life cycle entry's body that answers show: the card rows before and after it, and what was told with it."""
 
     before: list[CardRow]
     after: list[CardRow]
+    facts: dict[str, Any] = {}
 
 
 _unpack = msgspec.msgpack.Decoder(dict[str, Any]).decode
-_step_body = msgspec.msgpack.Decoder(CardRows).decode
+_step_body = msgspec.msgpack.Decoder(Stepped).decode
 
 
 class _Always(dict[str, str]):
@@ -184,12 +185,15 @@ def refusal(entry: Entry) -> Answer:
 
 def step(entry: Entry) -> CardStep:
     """A life cycle entry as an answer."""
-    new = ""
+    new = fee = ""
     if entry.verb in ("swap", "reissue"):
-        new = _step_body(entry.body).after[-1].number
+        done = _step_body(entry.body)
+        new = done.after[-1].number
+        if done.facts.get("fee_fen"):  # its entry follows at once, in the same commit (`desk.fees`)
+            fee = ticket_id(entry.partition, entry.position + 1)
     return CardStep(
         ticket_id=ticket_id(entry.partition, entry.position), journal_position=entry.position, client_key=entry.client_key,
-        verb=entry.verb, outcome=entry.outcome, card=entry.card, at=ticket.time_text(entry.at_us), new_card=new,
+        verb=entry.verb, outcome=entry.outcome, card=entry.card, at=ticket.time_text(entry.at_us), new_card=new, fee_ticket_id=fee,
     )  # fmt: skip
 
 

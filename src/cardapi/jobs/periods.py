@@ -90,11 +90,11 @@ class Periods:
         account = Account.unpack(found.account.state)
         if version is None or (name == REVIEW and account.tier == account.base_tier):
             return None
-        command = Review() if name == REVIEW else Event(name)
+        command, programme = (Review(), version.programme) if name == REVIEW else (Event(name), version.deciding(card.flags))
         try:
             admit("event", card.state, card.state_from, card.valid_until, card.flags, now)
             if not version.asks:
-                decide(Snapshot(version.programme, account), command, now * 1_000_000)
+                decide(Snapshot(programme, account), command, now * 1_000_000)
         except Declined:
             return None
         verb = "review" if name == REVIEW else "event"

@@ -17,6 +17,7 @@ class CardPolicy(msgspec.Struct, frozen=True):
     pin_above_fen: int = 0
     media_max: int = 1  # active media of one card (K9)
     member: bool = True  # False: no member data and no benefits (C11)
+    replacement_fee_fen: int = 0  # of a card in place of one that was lost or has expired (L07)
 
 
 class MembershipPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,14 +32,17 @@ class MembershipPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     group_rate: str = "1/1"  # share of the fee that a group pays
     free_from_fen: int = 0  # no fee from a single purchase of this on
     referral: bool = True  # whether members may refer, one level deep (E10)
-    suspend_months: int = 0  # without a purchase: what is for members only stops (L10)
+    suspend_months: int = 0  # without a purchase: the cards lose their benefits (L10)
     leave_months: int = 0  # without a purchase: membership ends
 
 
 def card_policy(document: dict[str, Any]) -> CardPolicy:
     """Of a pack as TOML gives it, checked before."""
     card = document.get("card", {})
-    return CardPolicy(card.get("pin", "never"), card.get("pin_above_fen", 0), card.get("media_max", 1), card.get("member", True))
+    return CardPolicy(
+        card.get("pin", "never"), card.get("pin_above_fen", 0), card.get("media_max", 1), card.get("member", True),
+        card.get("replacement_fee_fen", 0),
+    )  # fmt: skip
 
 
 def membership_policy(document: dict[str, Any]) -> MembershipPolicy:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -21,6 +22,7 @@ from cardapi.people import policy
 from cardapi.people.policy import CardPolicy, MembershipPolicy
 from cardcore.errors import CardcoreError
 from cardcore.settlement import Programme
+from cardcore.settlement.lifecycle import SUSPENDED
 
 KINDS = ("unit", "terminal", "operator", "programme", "approval", "close", "session", "reconciliation", "law", "key", "card_batch",
          "sam", "suspension", "strays", "import", "move")  # fmt: skip
@@ -116,6 +118,17 @@ class ProgrammeVersion(msgspec.Struct, frozen=True):
     policy: CardPolicy
     membership: MembershipPolicy
     asks: frozenset[str]  # facts about member and place that its conditions ask for
+
+    def deciding(self, flags: int) -> Programme:
+        """The programme that decides for a card with these flags: without benefits where its membership sleeps (L10)."""
+        return _asleep(self.pack) if flags & SUSPENDED else self.programme
+
+
+@lru_cache(maxsize=256)
+def _asleep(text: str) -> Programme:
+    from cardcore.settlement import pack
+
+    return pack.load_asleep(text)
 
 
 class Registry:

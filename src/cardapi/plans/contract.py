@@ -80,6 +80,9 @@ def _card(pack: Normalised, words: Words) -> list[str]:
     if card["validity_months"] or card["validity_days"]:
         span = words.span(card["validity_months"], card["validity_days"])
         said.append(words(f"卡有效 {span};到期不影响本金。", f"The card is valid for {span}; the money on it does not lapse with it."))
+    if card["replacement_fee_fen"]:
+        fee = words.yuan(card["replacement_fee_fen"])
+        said.append(words(f"遗失或到期补卡收费 {fee}。", f"A card in place of one that was lost or has expired costs {fee}."))
     if card["media_max"] > 1:
         most = card["media_max"]
         said.append(words(f"一卡最多同时有 {most} 个介质。", f"A card may have up to {most} media at a time."))
@@ -174,7 +177,10 @@ def _membership(policy: MembershipPolicy, words: Words) -> list[str]:
     if not policy.referral:
         said.append(words("不设推荐。", "Members do not bring in others."))
     for months, zh, en in (
-        (policy.suspend_months, "{} 没有消费,只给会员的优惠暂停。", "After {} without a purchase what is for members only stops."),
+        (
+            policy.suspend_months, "{} 没有消费,会员优惠与积分暂停,余额照用。",
+            "After {} without a purchase benefits and points stop; the money stays spendable.",
+        ),
         (policy.leave_months, "{} 没有消费,会籍终止,余额保留。", "After {} without a purchase membership ends; balances stay."),
     ):
         if months:

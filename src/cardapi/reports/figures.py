@@ -19,7 +19,9 @@ from cardcore.settlement import VERBS, Settlement
 MONEY_VERBS = frozenset(VERBS) - {"quote"}
 SALES = frozenset({"settle", "capture"})
 CARD_VERBS = frozenset({"load", "unload", "pay", "arrive", "return", "clear"})
-LATER = frozenset({"events", "reviews", "coupons_given", "redemptions", "card_loads", "card_payments", "card_payments_fen"})
+LATER = frozenset({
+    "events", "reviews", "coupons_given", "redemptions", "card_loads", "card_payments", "card_payments_fen", "fees", "fees_fen",
+})  # fmt: skip
 GIVEN_BACK = frozenset({"refund", "void"})
 
 Progress = Callable[[int], None]
@@ -72,6 +74,8 @@ class Figures(msgspec.Struct):
     card_loads: int = 0  # loads and unloads of cards' own memory that their cards proved
     card_payments: int = 0  # sales paid from cards' own memory, proven by the card: on-line and cleared
     card_payments_fen: int = 0
+    fees: int = 0  # of membership and of replacement cards, those that a rule waived included
+    fees_fen: int = 0
     liability_delta_fen: int = 0  # change of all customers' money
     drawer_fen: dict[str, int] = {}  # by outside tender: taken in less given back
 
@@ -99,6 +103,9 @@ class Figures(msgspec.Struct):
             self.topups += 1
             self.topup_fen += done.outside_fen
             self.topup_bonus_fen += done.bonus_fen
+        elif verb == "fee":
+            self.fees += 1
+            self.fees_fen += done.net_fen
         elif verb in CARD_VERBS:
             self._add_card(done)
         else:

@@ -23,7 +23,8 @@ from cardcore.settlement import CUSTOMER_MONEY, VERBS, Account, Settlement
 MONEY_VERBS = frozenset(VERBS)
 CARD_VERBS = frozenset({
     "stock", "issue", "activate", "lost", "freeze", "unfreeze", "swap", "reissue", "cancel", "expire_card", "take_back", "destroy",
-    "exclude", "set_pin", "verify_pin", "unlock_pin", "pin_cleared", "register_medium", "retire_medium", "block_medium", "unblock_medium",
+    "exclude", "suspend", "resume", "set_pin", "verify_pin", "unlock_pin", "pin_cleared", "register_medium", "retire_medium",
+    "block_medium", "unblock_medium",
 })  # fmt: skip
 
 RECORD_VERBS = frozenset({

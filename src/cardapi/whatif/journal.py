@@ -144,7 +144,12 @@ class Journal:
         return found
 
     def _asked(self, entry: Entry, done: Settlement, key: Key) -> Happening | None:
-        """What was asked, told from what came of it; the record's tally takes it in."""
+        """What was asked, told from what came of it; the record's tally takes it in.
+
+        Fees, and what takes them back, are told of nowhere: no rule of a sale changes them.
+        """
+        if done.verb == "fee":
+            return None
         programme = self._version(done, entry)
         discount = 0
         happening: Happening | None
@@ -164,10 +169,11 @@ class Journal:
             happening = _given(entry, done, key, programme)
         elif done.verb in FOLLOWING or (done.verb == "expire" and entry.ref):
             named = self._made.get((entry.partition, entry.ref))
+            if named is None:
+                return None
             discount = share_given_back(named, done)
             happening = _followed(entry, done, key, named, self._facts(entry, done) if done.verb == "capture" else None)
-            if named is not None:
-                named.followers.append(done)
+            named.followers.append(done)
         elif done.verb == "event":
             self.events.add(done.outside_tender)
             happening = _occurred(entry, done, key, self._facts(entry, done))
@@ -293,9 +299,7 @@ def _product(programme: Programme, done: Settlement) -> str:
     return "?"
 
 
-def _followed(entry: Entry, done: Settlement, key: Key, named: Made | None, told: Facts | None) -> Followed | None:
-    if named is None:
-        return None
+def _followed(entry: Entry, done: Settlement, key: Key, named: Made, told: Facts | None) -> Followed:
     part, of = 0, 0
     lines: tuple[int, ...] = ()
     if done.verb == "capture" and done.net_fen < named.done.net_fen:

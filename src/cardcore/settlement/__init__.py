@@ -16,6 +16,7 @@ from cardcore.settlement.commands import (
     Clear,
     Event,
     Expire,
+    Fee,
     Give,
     Load,
     Pay,
@@ -64,7 +65,7 @@ from cardcore.settlement.views import (
 ALL_POINTS = -1
 Command = (
     Sale | TopUp | Capture | Void | Refund | Reverse | Transfer | Adjust | Expire | Event | Review
-    | Load | Unload | Pay | Arrive | Return | Clear | Give | Redeem
+    | Fee | Load | Unload | Pay | Arrive | Return | Clear | Give | Redeem
 )
 
 __all__ = [
@@ -96,6 +97,7 @@ __all__ = [
     "Event",
     "Expire",
     "Facts",
+    "Fee",
     "FlightView",
     "Give",
     "HoldView",

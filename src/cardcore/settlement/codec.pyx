@@ -30,10 +30,10 @@ cdef enum:
     SETTLEMENT_MOVES = 0x54
     SETTLEMENT_DOCUMENT = 0x55
     COUNT_MAX = 100_000
-    N_VERBS = 21
+    N_VERBS = 22
     N_UNITS = 7
-    N_KINDS = 24
-    N_ROLES = 23
+    N_KINDS = 25
+    N_ROLES = 24
     N_EFFECTS = 26
     N_DOCUMENTS = 5
 

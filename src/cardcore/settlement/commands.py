@@ -9,6 +9,9 @@ from cardcore.errors import AmountOutOfRange, InvalidCommand
 from cardcore.money import AMOUNT_MAX, admit
 
 GIVE_MAX: Final = 100
+ENROLMENT_FEE: Final = "enrolment-fee"
+REPLACEMENT_FEE: Final = "replacement-fee"
+FEE_KINDS: Final = (ENROLMENT_FEE, REPLACEMENT_FEE)
 
 
 def admit_positive(value: int) -> int:
@@ -48,6 +51,24 @@ class TopUp(Command):
         self.paid_fen = admit_positive(paid_fen)
         self.tender = admit_name(tender, "a tender")
         self.product = product
+
+
+class Fee(Command):
+    """A fee for membership or for a replacement card, taken with `tender` (L06, L07); its kind is the category that a rule may waive.
+
+    amount_fen: what is asked for. list_fen: what it would be without a group's share, if that is more. The kind is kept as the memo.
+    """
+
+    __slots__ = ("amount_fen", "kind", "list_fen", "tender")
+
+    def __init__(self, kind: str, amount_fen: int, *, list_fen: int = 0, tender: str = "cash") -> None:
+        if kind not in FEE_KINDS:
+            raise InvalidCommand(f"there is no fee {kind!r}; fees are: {', '.join(FEE_KINDS)}")
+        super().__init__(True, kind.encode())
+        self.kind = kind
+        self.amount_fen = admit_positive(amount_fen)
+        self.list_fen = max(amount_fen, admit(list_fen))
+        self.tender = admit_name(tender, "a tender")
 
 
 class Capture(Command):
@@ -91,7 +112,7 @@ class Refund(Command):
 
 
 class Reverse(Command):
-    """Undo a top-up, transfer or adjustment exactly; Declined value_spent when its lots no longer hold it.
+    """Undo a top-up, fee, transfer or adjustment exactly; Declined value_spent when its lots no longer hold it.
 
     unused: of coupons that were given, take back the uses that nobody has made, and leave the others.
     """

@@ -7,6 +7,7 @@ from cardcore.settlement.commands import (
     Clear,
     Event,
     Expire,
+    Fee,
     Give,
     Load,
     Pay,
@@ -23,7 +24,7 @@ from cardcore.settlement.commands import (
 from cardcore.settlement.model import Settlement, Snapshot
 from cardcore.settlement.sale import Sale
 
-def decide(snapshot: Snapshot, command: Sale | TopUp | Capture | Void | Refund | Reverse | Transfer | Adjust | Expire | Event | Review | Load | Unload | Pay | Arrive | Return | Clear | Give | Redeem, at_us: int) -> Settlement:
+def decide(snapshot: Snapshot, command: Sale | TopUp | Capture | Void | Refund | Reverse | Transfer | Adjust | Expire | Event | Review | Load | Unload | Pay | Arrive | Return | Clear | Give | Redeem | Fee, at_us: int) -> Settlement:
     """Decide one command, purely: same arguments, same settlement, for ever. The snapshot is not changed.
 
     Raises Declined, InvalidCommand, AmountOutOfRange. The desk commits the settlement and folds it with `Account.apply` into the

@@ -8,11 +8,11 @@ from cardcore.settlement.medium cimport decide_arrive, decide_clear, decide_load
 from cardcore.settlement.model cimport Settlement, Snapshot
 from cardcore.settlement.sale cimport Sale, decide_sale
 from cardcore.settlement.undo cimport decide_capture, decide_refund, decide_release, decide_reverse, decide_void
-from cardcore.settlement.value cimport decide_adjust, decide_expire, decide_topup, decide_transfer
+from cardcore.settlement.value cimport decide_adjust, decide_expire, decide_fee, decide_topup, decide_transfer
 
 from cardcore.errors import AmountOutOfRange, InvalidCommand
 from cardcore.settlement.commands import (
-    Adjust, Arrive, Capture, Clear, Event, Expire, Give, Load, Pay, Redeem, Refund, Return, Reverse, Review, TopUp, Transfer, Unload, Void,
+    Adjust, Arrive, Capture, Clear, Event, Expire, Fee, Give, Load, Pay, Redeem, Refund, Return, Reverse, Review, TopUp, Transfer, Unload, Void,
 )
 
 
@@ -48,6 +48,8 @@ cdef Settlement decide_other(Snapshot snapshot, command, int64_t at_us):
         return decide_give(snapshot, command, at_us)
     if kind is Redeem:
         return decide_redeem(snapshot, command, at_us)
+    if kind is Fee:
+        return decide_fee(snapshot, command, at_us)
     if kind is Load:
         return decide_load(snapshot, command, at_us)
     if kind is Unload:

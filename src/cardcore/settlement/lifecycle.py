@@ -14,6 +14,7 @@ from cardcore.errors import Declined
 
 STATES: Final = ("stock", "issued", "active", "lost", "frozen", "swapped", "cancelled", "expired", "destroyed")
 EXCLUDED: Final = 1  # card flag: the holder may not use member cards (C19)
+SUSPENDED: Final = 2  # card flag: its member is suspended, has left or is out: value is spent as ever, without any benefit (L10)
 
 # life cycle verb -> (states it may start from, state it leads to)
 STEPS: Final[dict[str, tuple[frozenset[str], str]]] = {

@@ -24,6 +24,7 @@ cdef enum Verb:
     REVIEW = 18
     GIVE = 19
     REDEMPTION = 20
+    FEE = 21
 
 cdef enum Unit:
     FEN = 0
@@ -60,6 +61,7 @@ cdef enum Kind:
     COUPON_COST = 21
     GIFT_STOCK = 22
     GIFT_GIVEN = 23
+    FEES = 24
 
 # What a posting is for; refunds and captures find their way back by it.
 cdef enum Role:
@@ -86,6 +88,7 @@ cdef enum Role:
     R_COUPON = 20
     R_GIVE = 21
     R_GIFT = 22
+    R_FEE = 23
 
 cdef enum Effect:
     E_DISCOUNT = 0
@@ -125,6 +128,7 @@ cdef enum Unmet:
     U_EARNED = 5
     U_NOTHING = 6
     U_QUOTA = 7
+    U_ASLEEP = 8
 
 cdef enum LineFlag:
     F_SPECIAL = 1

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cardcore.settlement import Programme
 
 PACK_BYTES_MAX: Final = 256 * 1024
+SLEEPING: Final = frozenset({"suspended", "left", "disqualified"})  # states of a member that a `tag` may ask for; tests hold them equal
 
 
 class PackProblem(NamedTuple):
@@ -37,6 +38,28 @@ def load(text: str | bytes, *, published: bool = False) -> Programme:
     from cardcore.settlement import Programme  # here, so that a pack can be checked while the core is being built
 
     return Programme(normalise(text, published=published))
+
+
+def load_asleep(text: str | bytes) -> Programme:
+    """A published pack as it decides for a card whose member is suspended, has left or is out (L10).
+
+    Purses, lots and products are what they are; no rule, coupon, gift or threshold of a tier is for such a card. A rule that asks for
+    one of these states by `tag` acts. Places in the pack are the same, so that one version's receipts print what the other decided.
+    """
+    from cardcore.settlement import Programme
+
+    return Programme(_asleep(normalise(text, published=True)))
+
+
+def _asleep(pack: dict[str, Any]) -> dict[str, Any]:
+    said = {
+        index for index, predicate in enumerate(pack["predicates"])
+        if predicate["kind"] == "tag" and not SLEEPING.isdisjoint(predicate["values"])
+    }  # fmt: skip
+    for part in ("rules", "coupons", "gifts"):
+        pack[part] = [one if said.intersection(one["asks"]) else {**one, "tiers": (), "tier": 0} for one in pack[part]]
+    pack["tiers"] = [{"name": tier["name"]} for tier in pack["tiers"]]
+    return pack
 
 
 def check(text: str | bytes) -> list[PackProblem]:

@@ -113,8 +113,12 @@ def _card(card: Table) -> Normalised:
     months, days = card.duration("validity")
     member = card.flag("member", True)
     media = card.integer("media_max", 1, 16, 1)
+    fee = card.integer("replacement_fee_fen", 0, AMOUNT_MAX, 0)
     card.close()
-    return {"pin": pin, "pin_above_fen": above, "media_max": media, "validity_months": months, "validity_days": days, "member": member}
+    return {
+        "pin": pin, "pin_above_fen": above, "media_max": media, "validity_months": months, "validity_days": days, "member": member,
+        "replacement_fee_fen": fee,
+    }  # fmt: skip
 
 
 def _limits(limits: Table) -> Normalised:

@@ -32,6 +32,9 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "transfer": ("转账", "Transfer"),
     "adjust": ("调整", "Adjustment"),
     "expire": ("到期作废", "Expiry"),
+    "fee": ("缴费", "Fee"),
+    "enrolment-fee": ("入会费", "Enrolment fee"),
+    "replacement-fee": ("补卡费", "Replacement fee"),
     "load": ("圈存", "Load to the card"),
     "unload": ("圈提", "Unload from the card"),
     "arrive": ("圈存圈提确认", "Card confirmed"),
@@ -91,6 +94,7 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "draw": ("抽奖", "Draw"),
     "prize": ("第 {} 项", "prize {}"),
     "unmet": ("未生效", "Not applied"),
+    "unmet_asleep": ("会员资格已暂停", "membership is suspended"),
     "unmet_tier": ("等级不符", "another tier"),
     "unmet_amount": ("金额不在范围内", "the amount is outside its bounds"),
     "unmet_line": ("没有适用的商品", "no line it is about"),
@@ -264,6 +268,9 @@ class _Printer:
                 self.item(index, line)
             if settlement.lines():
                 self.rule()
+        if settlement.verb == "fee":
+            self.pair(settlement.memo.decode(), yuan(settlement.gross_fen))
+            self.less("discount", settlement.discount_fen, indent=0)
         self.totals()
         self.tenders()
         self.points()

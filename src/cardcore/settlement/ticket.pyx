@@ -5,8 +5,8 @@ from libc.stdint cimport uint64_t
 from cardcore.money cimport cc_rate, cc_rate_of, cc_scale, cc_stack
 from cardcore.settlement.counter cimport quota_left
 from cardcore.settlement.model cimport (
-    E_COUNTER, E_COUPON, E_COVER, E_DISCOUNT, E_FURTHER, E_STORED, E_UNMET, E_WAIVE, F_NO_DISCOUNT, F_SPECIAL, FEN, LineIn, U_AMOUNT, U_CONDITION, U_EARNED,
-    U_GROUP, U_LINE, U_NOTHING, U_QUOTA, U_TIER,
+    E_COUNTER, E_COUPON, E_COVER, E_DISCOUNT, E_FURTHER, E_STORED, E_UNMET, E_WAIVE, F_NO_DISCOUNT, F_SPECIAL, FEN, LineIn, U_AMOUNT, U_ASLEEP,
+    U_CONDITION, U_EARNED, U_GROUP, U_LINE, U_NOTHING, U_QUOTA, U_TIER,
 )
 from cardcore.settlement.rules cimport RULE_BONUS, RULE_CAP, RULE_DEDUCT, RULE_DISCOUNT, RULE_MILESTONE, RULE_PROMOTE, RULE_STEP, Rule, applies, first_of_group, fits
 
@@ -60,6 +60,8 @@ cdef int why_not(const Rules* r, const Rule* rule, const Value* v, const SaleIn*
     """The first condition that a rule of a sale did not meet."""
     cdef int i
     cdef bint fitting = rule.effect in (RULE_MILESTONE, RULE_DEDUCT, RULE_STEP, RULE_CAP, RULE_PROMOTE)
+    if not rule.tiers:  # of no tier at all: of a programme for who sleeps
+        return U_ASLEEP
     if not (rule.tiers >> v.tier) & 1:
         return U_TIER
     if w.t.gross_fen < rule.amount_min_fen or w.t.gross_fen > rule.amount_max_fen:

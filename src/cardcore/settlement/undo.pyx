@@ -15,7 +15,7 @@ from cardcore.settlement.counter cimport (
 )
 from cardcore.settlement.coupon cimport capture_coupon, return_coupons
 from cardcore.settlement.model cimport (
-    CAPTURE, CUSTOMER, DEFERRED, E_RETURN, ENTITLEMENT_USED, EVENT, EXPIRE, F_REDEEM, FEN, GIFT_COST, GIVE, HELD, HOLD, LineOut, OUTSIDE,
+    CAPTURE, CUSTOMER, DEFERRED, E_RETURN, ENTITLEMENT_USED, EVENT, EXPIRE, F_REDEEM, FEE, FEN, GIFT_COST, GIVE, HELD, HOLD, LineOut, OUTSIDE,
     PASS, POINTS, POINTS_COST, POINTS_REDEEMED, R_COVER, R_DRAW, R_FURTHER, R_OUTSIDE, R_POINTS, R_REDEEM, R_RELEASE, R_STORED,
     REDEMPTION, REFUND, REVERSE, SALES, SETTLE, TOPUP, TRANSFER, ADJUST, VOID, Account, Lot, Posting, Value, new_settlement,
 )
@@ -426,7 +426,7 @@ cdef Settlement reverse_event(Snapshot snapshot, object command, int64_t at_s):
 
 
 cdef Settlement decide_reverse(Snapshot snapshot, object command, int64_t at_us):
-    """Undo a top-up, transfer, adjustment, gift or coupons given exactly: each lot must still hold what it was given (M7, M9)."""
+    """Undo a top-up, fee, transfer, adjustment, gift or coupons given exactly: each lot must still hold what it was given (M7, M9)."""
     cdef Settlement done = snapshot.ticket
     cdef Settlement s = new_settlement(REVERSE, snapshot.programme, snapshot.account)
     cdef Snapshot other
@@ -438,7 +438,7 @@ cdef Settlement decide_reverse(Snapshot snapshot, object command, int64_t at_us)
     check_ticket(snapshot)
     if done.verb_code == EVENT:
         return reverse_event(snapshot, command, at_us // 1_000_000)
-    if done.verb_code not in (TOPUP, TRANSFER, ADJUST, GIVE, REDEMPTION):
+    if done.verb_code not in (TOPUP, FEE, TRANSFER, ADJUST, GIVE, REDEMPTION):
         raise Declined("not_refundable", verb=done.verb)
     if snapshot.followers:
         raise Declined("already_reversed")
@@ -463,7 +463,7 @@ cdef Settlement decide_reverse(Snapshot snapshot, object command, int64_t at_us)
             lot.amount -= p.amount
         if p.target == CUSTOMER and done.verb_code == TRANSFER:
             p.purse = done.postings_[i].line
-    if s.n_postings == 0:
+    if s.n_postings == 0 and done.verb_code != FEE:  # a fee that was waived only gives its quota back
         raise Declined("value_spent")
     collect_owed(s, snapshot, False)
     s.t.gross_fen, s.t.net_fen, s.t.outside_fen = done.t.gross_fen, done.t.net_fen, done.t.outside_fen

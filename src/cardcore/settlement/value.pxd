@@ -4,6 +4,7 @@ from cardcore.settlement.model cimport Account, Posting, Settlement, Snapshot
 from cardcore.settlement.rules cimport Rules
 
 cdef Settlement decide_topup(Snapshot snapshot, object command, int64_t at_us)
+cdef Settlement decide_fee(Snapshot snapshot, object command, int64_t at_us)
 cdef Settlement decide_transfer(Snapshot snapshot, object command, int64_t at_us)
 cdef Settlement decide_adjust(Snapshot snapshot, object command, int64_t at_us)
 cdef Settlement decide_expire(Snapshot snapshot, object command, int64_t at_us)

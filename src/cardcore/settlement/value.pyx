@@ -13,13 +13,14 @@ from cardcore.settlement.counter cimport (
 from cardcore.settlement.fold cimport credit_lot, fold, liability_change
 from cardcore.settlement.grant cimport promote
 from cardcore.settlement.model cimport (
-    ADJUST, ADJUSTMENT, AWARD, AWARD_ISSUE, AWARDED, BONUS_COST, COUPON, CUSTOMER, DEFERRED, E_BONUS, E_GRANT, ENTITLEMENT_ISSUE, ENTITLEMENT_USED, EXPIRE,
-    EXPIRED, FEN, LOTS_MAX, Lot, OPEN_PAY, OPEN_UNLOAD, OUTSIDE, POINTS, POINTS_ISSUE, Posting, R_ADJUST, R_BONUS, R_EXPIRE, R_PRODUCT,
-    R_TOPUP, R_TRANSFER, SALES, TOPUP, TRANSFER, VISITS, Value, new_settlement,
+    ADJUST, ADJUSTMENT, AWARD, AWARD_ISSUE, AWARDED, BONUS_COST, COUPON, CUSTOMER, DEFERRED, E_BONUS, E_GRANT, E_WAIVE, ENTITLEMENT_ISSUE,
+    ENTITLEMENT_USED, EXPIRE, EXPIRED, FEE, FEES, FEN, LOTS_MAX, Lot, OPEN_PAY, OPEN_UNLOAD, OUTSIDE, POINTS, POINTS_ISSUE, Posting, R_ADJUST,
+    R_BONUS, R_EXPIRE, R_FEE, R_PRODUCT, R_TOPUP, R_TRANSFER, SALES, TOPUP, TRANSFER, VISITS, Value, new_settlement,
 )
 from cardcore.settlement.predicate cimport Known, answer, know
 from cardcore.settlement.rules cimport (
-    C_CHARGED, C_TOPUPS, ON_TOPUP, PREDICATE_WORDS, ROLE_BONUS, ROLE_PRINCIPAL, RULE_BONUS, Programme, Rule, Rules, applies, expiry, first_of_group, lapse, void_after,
+    C_CHARGED, C_TOPUPS, ON_TOPUP, PREDICATE_WORDS, ROLE_BONUS, ROLE_PRINCIPAL, RULE_BONUS, RULE_DISCOUNT, Programme, Rule, Rules, applies,
+    expiry, first_of_group, fits, lapse, void_after,
 )
 from cardcore.settlement.tender cimport money_after, points_after, same_lot, select_lots
 
@@ -259,6 +260,40 @@ cdef int64_t deferred_value(const Rules* r, lot, int64_t units):
     if r.purses[<int> lot.purse].unit < VISITS or of_units == 0:
         return 0
     return paid_fen // of_units * units
+
+
+# ------------------------------------------------------------------ fees
+cdef Settlement decide_fee(Snapshot snapshot, object command, int64_t at_us):
+    """A fee is the issuer's income, no sale and no stored value; the first rule that waives its kind makes it free (L06, L07)."""
+    cdef Programme programme = snapshot.programme
+    cdef const Rules* r = &programme.r
+    cdef const Rule* rule
+    cdef Settlement s = new_settlement(FEE, programme, snapshot.account)
+    cdef int64_t at_s = at_us // 1_000_000, fee = command.amount_fen
+    cdef int k, category = programme.categories.get(command.kind, -1)
+    cdef Known known
+    cdef uint64_t[PREDICATE_WORDS] truth
+    cdef Tally tally
+    know(snapshot.facts, programme, command.tender, "", &known)
+    answer(r, &known, at_s, truth)
+    open_tally(r, snapshot.account.counters_, snapshot.account.n_counters, at_s, &tally)
+    answer_had(r, &tally, truth)
+    for k in range(r.first[RULE_DISCOUNT], r.first[RULE_DISCOUNT + 1]):
+        rule = &r.rules[r.by_effect[k]]
+        if (rule.waives and fits(rule, category, 0) and applies(rule, snapshot.account.v.tier, fee, truth)
+                and quota_left(r, rule, &tally) > 0):
+            use_quota(rule, 0, &tally)
+            s.add_note(E_WAIVE, r.by_effect[k], -1, fee, FEN, fee, 0)
+            fee = 0
+            break
+    post_money(s, fee, OUTSIDE, FEES, R_FEE)
+    s.t.gross_fen, s.t.discount_fen = command.list_fen, command.list_fen - fee
+    s.t.net_fen = s.t.outside_fen = fee
+    s.outside_tender = command.tender if fee else ""
+    s.memo = command.memo
+    put_moves(s, r, &tally)
+    settle_balances(r, s, snapshot.account, at_s)
+    return s
 
 
 # ------------------------------------------------------------------ transfer

@@ -29,6 +29,7 @@ VERBS = (
     "review",
     "give",
     "redeem",
+    "fee",
 )
 UNITS = ("fen", "points", "visits", "pass", "award", "coupon", "gift")
 LEDGER_KINDS = (
@@ -56,6 +57,7 @@ LEDGER_KINDS = (
     "coupon_cost",
     "gift_stock",
     "gift_given",
+    "fees",
 )
 DOCUMENTS = ("", "none", "receipt", "untaxed_invoice", "invoice")
 """What a law has the issuer give beside the receipt; the first where no law was in force (W8)."""
@@ -85,6 +87,7 @@ ROLES = (
     "coupon",
     "give",
     "gift",
+    "fee",
 )
 EFFECTS = (
     "discount",
@@ -114,7 +117,7 @@ EFFECTS = (
     "score",
     "draw",
 )
-UNMET = ("tier", "amount", "condition", "line", "group", "earned", "nothing", "quota")
+UNMET = ("tier", "amount", "condition", "line", "group", "earned", "nothing", "quota", "asleep")
 """Why a rule did not act: `before` of an "unmet" note indexes it; `after` is then the condition in `Programme.predicates`."""
 
 
