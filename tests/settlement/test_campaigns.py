@@ -116,13 +116,39 @@ def test_k01_to_k03_perks_of_the_four_tiers() -> None:
         names = card.programme.awards
         found[tier] = [(names[award.award]["name"], award.quantity) for award in done.awards()], card.purse("packet")
     assert found == {
-        "gold": ([("return-14", 1)], 3_00), "platinum": ([("return-21", 2)], 5_00), "diamond": ([("return-30", 3)], 10_00),
+        "gold": ([("return-14", 1)], 3_00), "platinum": ([("return-21", 2)], 5_00), "diamond": ([("vip-service", 1), ("return-30", 3)], 10_00),
     }  # fmt: skip
     card = Card(shipped("four-tiers"))
     for day in (24, 25, 26):
         card.on(f"2026-05-{day} 12:00").buy(1_00)
     assert card.purse("stamps") == 2
     assert card.visit("stamp-gift", 2).net_fen == 0
+
+
+def test_k02_a_coupon_of_each_member_day_and_none_for_the_first_tier() -> None:
+    given = []
+    for tier, days in (("ordinary", ("25",)), ("silver", ("24", "25", "25", "26"))):
+        card = Card(shipped("four-tiers"), tier=tier)
+        given += [[award.quantity for award in card.on(f"2026-05-{day} 12:00").buy(1_00).awards()] for day in days]
+    assert given == [[], [], [1], [], [1]]
+
+
+def test_k03_the_yearly_party_and_k05_what_is_limited_comes_to_diamond_first() -> None:
+    names = [award["name"] for award in shipped("four-tiers").awards]
+    for tier in ("ordinary", "platinum", "diamond"):
+        card = Card(shipped("four-tiers"), tier=tier).on("2026-04-01 00:05")
+        brought = []
+        for event, stock in (("year", ()), ("quarter", ()), ("quarter", ("limited-goods",))):
+            snapshot = core.Snapshot(card.programme, card.account, facts=core.Facts(stock=stock))
+            try:
+                done = core.decide(snapshot, core.Event(event), card.at * 1_000_000)
+            except Declined:
+                continue
+            brought.append([names[award.award] for award in done.awards()])
+        assert brought == ([["yearly-party"], ["quarter-gift"], ["priority", "quarter-gift"]] if tier == "diamond" else [])
+    card = Card(shipped("four-tiers"), tier="diamond")
+    card.do(core.Give("limited-goods"))
+    assert card.buy(Line(999_00, 2, category="limited"), coupons=["limited-goods"]).net_fen == 199_00 + 449_55  # the other at 499.50 less a tenth (D01)
 
 
 def test_k04_a_drink_on_the_birthday() -> None:
