@@ -9,6 +9,7 @@ import pytest
 
 from tests.http.client import Till
 from tests.http.conftest import Chain
+from tests.settlement.cards import SCHEMES
 
 LINES = [{"amount_fen": 10_000}]  # mall-vip gold pays 88/100
 
@@ -176,6 +177,31 @@ def test_reverse_takes_a_top_up_back_or_says_it_is_spent(chain: Chain, till: Til
     settle(till, number)
     spent = chain.admin.post("/v1/reverse", {"ticket_id": bought["ticket_id"], "reason": "wrong card"})
     assert (spent.status, spent.code) == (409, "value_spent")
+
+
+def test_points_move_where_the_programme_allows_it(chain: Chain, till: Till, card: str) -> None:
+    """R10: by `points` in place of `amount_fen`; the mall's card allows money only."""
+    pack = (SCHEMES / "alliance.toml").read_text(encoding="utf-8")
+    chain.made(chain.admin.post("/v1/schemes", {"pack": pack}))
+    one, two = chain.card(programme="alliance"), chain.card(programme="alliance")
+    settle(till, one, shortfall_tender="cash")
+    moved = till.post("/v1/transfer", {"card": one, "to_card": two, "points": 60}).json
+    assert (moved["points_used"], moved["net_fen"], moved["points"]) == (60, 0, 40)
+    assert chain.admin.get(f"/v1/cards/{two}").json["points"] == 60
+    other = chain.card()
+    for body, status, code in (
+        ({"card": one, "to_card": two, "points": 41}, 409, "insufficient_points"),
+        ({"card": one, "to_card": two, "amount_fen": 1}, 409, "transfer_not_allowed"),
+        ({"card": card, "to_card": other, "points": 1}, 409, "transfer_not_allowed"),
+        ({"card": one, "to_card": two, "points": 0}, 422, "amount_out_of_range"),
+        ({"card": one, "to_card": two}, 422, "bad_value"),
+        ({"card": one, "to_card": two, "points": 1, "amount_fen": 1}, 422, "bad_value"),
+    ):
+        reply = till.post("/v1/transfer", body)
+        assert (reply.status, reply.code) == (status, code), body
+    back = chain.admin.post("/v1/reverse", {"ticket_id": moved["ticket_id"], "reason": "wrong card"})
+    assert back.status == 200, back.body
+    assert chain.admin.get(f"/v1/cards/{one}").json["points"] == 100
 
 
 def test_a_quote_changes_nothing(chain: Chain, till: Till, card: str) -> None:

@@ -17,9 +17,10 @@ from cardapi.desk import Desk
 from cardapi.ids import home
 from cardapi.messages.courier import CURSOR
 from cardapi.messages.model import KIND, TRIES_MAX, from_record
+from cardapi.shipped import pack_text
 from cardapi.store.port import Record
 from cardapi.store.sqlite import SqliteStore
-from cardcore.settlement import Refund, Sale
+from cardcore.settlement import Adjust, Refund, Sale, Transfer
 from tests.jobs.conftest import DAY_S, START_S, Timed
 from tests.members.till import enrol, person
 from tests.messages.conftest import Gateway
@@ -55,6 +56,22 @@ def test_what_happens_on_a_card_is_told(till: Timed, sms: Gateway) -> None:
     assert card not in str(told)
     assert till.shop.background.courier.once() == {"made": 0, "sent": 0, "failed": 0, "dead": 0}
     till.sound()
+
+
+def test_points_that_move_are_told_as_points(till: Timed, sms: Gateway) -> None:
+    """R10: not as 0.00 yuan."""
+    document = {"valid_from": 0, "pack": pack_text("alliance")}
+    till.done("change", payload={"kind": "programme", "id": "alliance@1", "document": document})
+    card, other = till.card(0, "alliance"), till.card(0, "alliance")
+    enrol(till, person(), card=card, consents=("sms",))
+    till.done("adjust", card=card, command=Adjust("points", 100), approver="boss")
+    till.shop.background.courier.once()
+    sms.take()
+    till.done("transfer", card=card, further=(other,), command=Transfer(60, unit="points"))
+    till.shop.background.courier.once()
+    [(template, text)] = sms.take()
+    assert template == "points_moved"
+    assert "转出60积分，剩余40积分" in text
 
 
 def test_without_members_the_journal_is_not_read(till: Timed, sms: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

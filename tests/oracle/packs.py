@@ -20,6 +20,7 @@ balance_max_fen = {balance_max}
 topup_min_fen = {topup_min}
 topup_step_fen = {topup_step}
 transfer = {transfer}
+transfer_points = {transfer_points}
 [spend]
 order = "{order}"
 [pricing]
@@ -38,6 +39,7 @@ def random_pack(choose: Random, *, given: bool = False) -> str:
         topup_min=choose.choice([1, 1, 50_00]),
         topup_step=choose.choice([1, 1, 10_00]),
         transfer=choose.choice(["true", "true", "false"]),
+        transfer_points=choose.choice(["true", "true", "false"]),
         order=choose.choice(["expiry", "listed"]),
         stacking=choose.choice(["multiply", "best", "add"]),
         rounding=choose.choice(["half_up", "floor", "ceiling", "half_even"]),

@@ -191,11 +191,12 @@ class Pair:
 
         return self.decide("buy" if product else "topup", self.snapshot(card), core.TopUp(paid, product=product), oracle)
 
-    def transfer(self, card: int, target: int, amount: int) -> tuple[str, Entry | None]:
+    def transfer(self, card: int, target: int, amount: int, unit: str = "fen") -> tuple[str, Entry | None]:
         def oracle(accounts: dict[int, Account]) -> Any:
-            return value.transfer(self.rules[card], accounts[card + 1], self.rules[target], accounts[target + 1], amount, self.now)
+            return value.transfer(self.rules[card], accounts[card + 1], self.rules[target], accounts[target + 1], amount, unit, self.now)
 
-        return self.decide("transfer", self.snapshot(card, [target]), core.Transfer(amount), oracle)
+        label = "transfer" if unit == "fen" else "points transfer"
+        return self.decide(label, self.snapshot(card, [target]), core.Transfer(amount, unit=unit), oracle)
 
     def adjust(self, card: int, purse: str, amount: int) -> tuple[str, Entry | None]:
         return self.decide(

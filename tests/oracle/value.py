@@ -114,21 +114,23 @@ def purse_like(source: Programme, purse: int, target: Programme) -> int:
 
 
 def transfer(
-    programme: Programme, account: Account, other: Programme, target: Account, amount: int, now: int
+    programme: Programme, account: Account, other: Programme, target: Account, amount: int, unit: str, now: int
 ) -> tuple[dict[str, Any], list[Move]]:
-    """P01: lot by lot in spending order; paid ratio and expiry travel along (M7)."""
+    """P01, R10: lot by lot in spending order; paid ratio and expiry travel along (M7)."""
     if account.account_id == target.account_id:
         raise Refused("same_card")
     if programme["currency"] != other["currency"]:
         raise Refused("currency_mismatch")
-    if not programme["limits"]["transfer"] or not other["limits"]["transfer"]:
+    allowed = "transfer" if unit == "fen" else "transfer_points"
+    if not programme["limits"][allowed] or not other["limits"][allowed]:
         raise Refused("transfer_not_allowed")
-    ceiling(other, target, amount, now)
-    money = [lot for lot in account.lots.values() if lot.alive(now) and programme["purses"][lot.purse]["unit"] == "fen"]
+    if unit == "fen":
+        ceiling(other, target, amount, now)
+    own = [lot for lot in account.lots.values() if lot.alive(now) and programme["purses"][lot.purse]["unit"] == unit]
     left = amount
-    by_role = {"principal": 0, "bonus": 0}
+    by_role = {"principal": 0, "bonus": 0, "points": 0}
     moves: list[Move] = []
-    for lot in in_order(money, programme["spend_order"]):
+    for lot in in_order(own, programme["spend_order"]):
         take = min(left, lot.amount)
         if take:
             moves.append((account, copy(lot), -take))
@@ -137,10 +139,11 @@ def transfer(
             by_role[programme["purses"][lot.purse]["role"]] += take
             left -= take
     if left:
-        raise Refused("insufficient_funds")
+        raise Refused("insufficient_funds" if unit == "fen" else "insufficient_points")
     numbers = after(
-        programme, account, now, net_fen=amount, principal_fen=by_role["principal"], bonus_fen=by_role["bonus"], liability_delta_fen=0
-    )
+        programme, account, now, net_fen=amount if unit == "fen" else 0, principal_fen=by_role["principal"], bonus_fen=by_role["bonus"],
+        points_used=by_role["points"], liability_delta_fen=0,
+    )  # fmt: skip
     return numbers, moves
 
 

@@ -135,6 +135,8 @@ def step(choose: Random, pair: Pair) -> str:
             return pair.top_up(card, price, product)[0]
         return pair.top_up(card, choose.choice((1, 49_99, 50_00, 100_00, 999_99, 1000_00, 2500_00, 5000_00, choose.randint(1, 300_000))))[0]
     if dice < 0.60:
+        if choose.random() < 0.4:
+            return pair.transfer(card, choose.randrange(cards), choose.choice((1, 100, choose.randint(1, 5_000))), "points")[0]
         return pair.transfer(card, choose.randrange(cards), choose.choice((1, 99_99, choose.randint(1, 100_000))))[0]
     if dice < 0.66:
         names = [purse["name"] for purse in pair.rules[card]["purses"]]

@@ -21,6 +21,7 @@ MUST_MEET = [
     "refund amount declined:over_refund", "refund lines applied", "refund lines declined:over_refund", "reverse applied",
     "reverse declined:value_spent", "topup applied", "topup declined:limit_exceeded", "topup declined:topup_not_allowed", "buy applied",
     "buy declined:unknown_product", "transfer applied", "transfer declined:insufficient_funds", "transfer declined:transfer_not_allowed",
+    "points transfer applied", "points transfer declined:insufficient_points", "points transfer declined:transfer_not_allowed",
     "adjust applied", "expire applied", "load applied", "load declined:in_flight_open", "unload applied", "unload declined:card_overdrawn",
     "arrive applied", "arrive declined:not_in_flight", "return applied", "clear applied", "clear declined:card_overdrawn",
     "gave fen", "gave visits", "gave pass", "gave awards", "awards back",

@@ -116,7 +116,8 @@ def test_k01_to_k03_perks_of_the_four_tiers() -> None:
         names = card.programme.awards
         found[tier] = [(names[award.award]["name"], award.quantity) for award in done.awards()], card.purse("packet")
     assert found == {
-        "gold": ([("return-14", 1)], 3_00), "platinum": ([("return-21", 2)], 5_00), "diamond": ([("vip-service", 1), ("return-30", 3)], 10_00),
+        "gold": ([("return-14", 1)], 3_00), "platinum": ([("return-21", 2)], 5_00),
+        "diamond": ([("vip-service", 1), ("return-30", 3)], 10_00),
     }  # fmt: skip
     card = Card(shipped("four-tiers"))
     for day in (24, 25, 26):
@@ -148,7 +149,8 @@ def test_k03_the_yearly_party_and_k05_what_is_limited_comes_to_diamond_first() -
         assert brought == ([["yearly-party"], ["quarter-gift"], ["priority", "quarter-gift"]] if tier == "diamond" else [])
     card = Card(shipped("four-tiers"), tier="diamond")
     card.do(core.Give("limited-goods"))
-    assert card.buy(Line(999_00, 2, category="limited"), coupons=["limited-goods"]).net_fen == 199_00 + 449_55  # the other at 499.50 less a tenth (D01)
+    two = Line(999_00, 2, category="limited")  # one of them at 199.00, the other at 499.50 less a tenth (D01)
+    assert card.buy(two, coupons=["limited-goods"]).net_fen == 199_00 + 449_55
 
 
 def test_k04_a_drink_on_the_birthday() -> None:

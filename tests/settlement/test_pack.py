@@ -61,6 +61,7 @@ def test_defaults_are_filled_in() -> None:
         "topup_max_fen": 10**15,
         "topup_step_fen": 1,
         "transfer": False,
+        "transfer_points": False,
     }
 
 

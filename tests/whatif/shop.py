@@ -46,6 +46,7 @@ name = "while there are rare coupons"
 when = { stock = ["rare"] }
 then = { discount = "9/10" }
 [[award]]""", 1)
+    .replace("[[purse]]", "[limits]\ntransfer_points = true\n[[purse]]", 1)
 )  # fmt: skip
 PACKS = ("mall-vip", "spa", "four-tiers", "rebate-card", "e-commerce", "lottery-shop", "coupon-shop")
 EVENTS = ("check-in", "referral", "registration", "draw", "quarter", "unheard-of")
@@ -103,7 +104,11 @@ class LivedIn:
                 return self.till.ask("adjust", card=number, command=Adjust(purse, self.choose.choice((2_000, 50_00, -5))), approver="boss")
 
     def coupons(self, number: str, dice: float) -> Entry:
-        """Coupons are given, used and bought with points."""
+        """Coupons are given, used and bought with points, and points move."""
+        if dice < 0.05:
+            [other] = [other for other, name in self.cards if name == "coupon-shop" and other != number]
+            moved = Transfer(self.choose.randint(1, 50), unit="points")
+            return self.till.ask("transfer", card=number, command=moved, further=(other,))
         if dice < 0.15:
             kind = self.choose.choice(("off-20", "eighty", "cup", "voucher-5", "rare", "rare"))
             return self.till.ask("give", card=number, command=Give(kind, self.choose.choice((1, 2))))

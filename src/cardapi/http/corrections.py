@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import UNSET
+
 from cardapi.desk import Request
 from cardapi.http import approve
 from cardapi.http import money_schemas as ask
@@ -65,10 +67,14 @@ async def _reference(service: Service, call: Call) -> dict[str, Any]:
 
 
 async def transfer(service: Service, call: Call) -> Answer:
-    """Move money between two cards."""
+    """Move money or points between two cards."""
     asked: ask.Transfer = call.data
+    given = [(unit, amount) for unit, amount in (("fen", asked.amount_fen), ("points", asked.points)) if amount is not UNSET]
+    if len(given) != 1:
+        raise HttpProblem("bad_value", "a transfer moves exactly one of amount_fen and points", field="amount_fen")
+    [(unit, amount)] = given
     request = service.request(
-        call, "transfer", card=asked.card, further=(asked.to_card,), command=Transfer(asked.amount_fen), pin=asked.pin, reason=asked.reason
+        call, "transfer", card=asked.card, further=(asked.to_card,), command=Transfer(amount, unit=unit), pin=asked.pin, reason=asked.reason
     )
     return await service.tickets.answer(await service.desk.execute(request))
 

@@ -36,6 +36,7 @@ FenPositive = Annotated[int, Meta(ge=1, le=AMOUNT_MAX, description="An amount in
 FenOrAll = Annotated[int, Meta(ge=-1, le=AMOUNT_MAX, description="An amount in fen; -1 for all of it, or no bound.")]
 Units = Annotated[int, Meta(ge=-AMOUNT_MAX, le=AMOUNT_MAX, description="Signed units of a purse: fen, points or visits.")]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+PointsPositive = Annotated[int, Meta(ge=1, le=AMOUNT_MAX, description="Points, above 0.")]
 PointsOrAll = Annotated[int, Meta(ge=-1, le=AMOUNT_MAX, description="Points to use; -1 uses as many as the rules allow.")]
 Second = Annotated[int, Meta(ge=0, le=253_402_300_799, description="Seconds since 1970 UTC.")]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Raw
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from cardapi.custody import Pin
 from cardapi.http.fields import (
@@ -21,6 +21,7 @@ from cardapi.http.fields import (
     Flag,
     MemberIdOrNone,
     PointsOrAll,
+    PointsPositive,
     Rate,
     Reason,
     Tender,
@@ -156,11 +157,12 @@ class Reverse(Asked, kw_only=True):
 
 
 class Transfer(Asked):
-    """Move money to another card, lot by lot."""
+    """Move money or points (one of the two, R10) to another card, lot by lot. Both programmes must allow it."""
 
     card: Card
     to_card: Card
-    amount_fen: FenPositive
+    amount_fen: FenPositive | UnsetType = UNSET
+    points: PointsPositive | UnsetType = UNSET
     pin: Pin | None = None
     reason: Text = ""
 

@@ -93,7 +93,9 @@ class Collector:
         facts: dict[str, str | int] = {
             "card": entry.card[-4:], "amount": yuan(done.net_fen), "balance": yuan(done.after_money_fen), "points": done.after_points,
         }  # fmt: skip
-        if entry.verb in MONEY and not (entry.verb == "void" and done.hold_position):
+        if entry.verb == "transfer" and not done.net_fen:
+            told.append(("points_moved", {**facts, "count": done.points_used}))
+        elif entry.verb in MONEY and not (entry.verb == "void" and done.hold_position):
             told.append((MONEY[entry.verb], facts))
         if done.tier_after != done.tier_before:
             told.append(("tier", {"tier": self._tier(entry.card, done)}))

@@ -28,6 +28,10 @@ TEMPLATES: Final[dict[str, dict[str, str]]] = {
         "zh": "【{shop}】您尾号{card}的会员卡转出{amount}元，余额{balance}元。",
         "en": "{shop}: {amount} yuan were moved from card *{card}. Balance {balance} yuan.",
     },
+    "points_moved": {
+        "zh": "【{shop}】您尾号{card}的会员卡转出{count}积分，剩余{points}积分。",
+        "en": "{shop}: {count} points were moved from card *{card}. {points} points are left.",
+    },
     "points_end": {
         "zh": "【{shop}】您尾号{card}的会员卡有{count}积分将于{day}到期，请及时使用。",
         "en": "{shop}: {count} points on card *{card} end on {day}.",

@@ -140,6 +140,11 @@ def _limits(pack: Normalised, words: Words) -> list[str]:
             if pack["spend_order"] == "expiry"
             else ("按上列次序用钱,同一钱包先用最早到期的。", "Money is spent in the order above, in each what expires soonest first.")
         )))  # fmt: skip
+    if any(purse["unit"] == "points" for purse in pack["purses"]):
+        said.append(words(*(
+            ("可与其他卡互转积分。", "Points may move to and from other cards.") if limits["transfer_points"]
+            else ("不可与其他卡互转积分。", "Points may not move to or from other cards.")
+        )))  # fmt: skip
     return said
 
 

@@ -95,7 +95,8 @@ class Followed(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """transfer (to `other`), adjust (of `purse`), expire, review, load, unload, pay, clear: an amount, and nothing of a pack in it."""
+    """transfer (to `other`), points (a transfer of them), adjust (of `purse`), expire, review, load, unload, pay, clear: an amount, and
+    nothing of a pack in it."""
 
     key: Key
     at_us: int

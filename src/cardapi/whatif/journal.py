@@ -322,4 +322,6 @@ def _moved(entry: Entry, done: Settlement, key: Key, programme: Programme) -> Mo
         return Moved(key, entry.at_us, done.account_id, "adjust", signed, programme.purses[postings[0].purse])
     amount = sum(posting.amount for posting in postings if posting.unit == "fen")
     other = done.further_accounts[0] if done.further_accounts else 0
+    if done.verb == "transfer" and not amount:
+        return Moved(key, entry.at_us, done.account_id, "points", done.points_used, "", other)
     return Moved(key, entry.at_us, done.account_id, done.verb, amount, "", other, done.outside_tender)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 from cardapi.desk.coupons import STOCKED, taken
@@ -255,7 +256,8 @@ class World:
             command = Load(what.amount, tender=what.tender)
         else:
             command = _AMOUNTS[what.verb](what.amount)
-        return self._do(what, command, f"refused: {what.verb}", what.amount, others=others)
+        missed_fen = 0 if what.verb == "points" else what.amount
+        return self._do(what, command, f"refused: {what.verb}", missed_fen, others=others)
 
     def _spend_on_card(self, what: SpentOnCard) -> None:
         for account_id, amount_fen in what.paid:
@@ -386,4 +388,6 @@ _OF_COUPONS = frozenset({"unknown_coupon", "no_coupon", "coupon_expired", "coupo
 _RETURNING = frozenset({"refund", "void", "expire"})
 _NAMING: dict[str, Callable[[], Command]] = {"void": Void, "reverse": Reverse, "arrive": Arrive, "return": Return, "expire": Expire}
 _DUE: dict[str, Callable[[], Command]] = {"expire": Expire, "review": Review}
-_AMOUNTS: dict[str, Callable[[int], Command]] = {"transfer": Transfer, "unload": Unload, "pay": Pay, "clear": Clear}
+_AMOUNTS: dict[str, Callable[[int], Command]] = {
+    "transfer": Transfer, "points": partial(Transfer, unit="points"), "unload": Unload, "pay": Pay, "clear": Clear,
+}  # fmt: skip

@@ -187,13 +187,17 @@ class Clear(Command):
 
 
 class Transfer(Command):
-    """Move money from the card to `snapshot.others[0]`, lot by lot, keeping each lot's paid ratio and expiry."""
+    """Move money, or points (`unit` "points", R10), from the card to `snapshot.others[0]`, lot by lot, keeping each lot's paid ratio and
+    expiry. Raises InvalidCommand for another unit."""
 
-    __slots__ = ("amount_fen",)
+    __slots__ = ("amount", "unit")
 
-    def __init__(self, amount_fen: int, *, memo: bytes = b"") -> None:
+    def __init__(self, amount: int, *, unit: str = "fen", memo: bytes = b"") -> None:
         super().__init__(False, memo)
-        self.amount_fen = admit_positive(amount_fen)
+        if unit not in ("fen", "points"):
+            raise InvalidCommand(f"{unit!r} is nothing that can be transferred")
+        self.amount = admit_positive(amount)
+        self.unit = unit
 
 
 class Adjust(Command):

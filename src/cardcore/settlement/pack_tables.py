@@ -128,6 +128,7 @@ def _limits(limits: Table) -> Normalised:
         "topup_max_fen": limits.integer("topup_max_fen", 1, AMOUNT_MAX, AMOUNT_MAX),
         "topup_step_fen": limits.integer("topup_step_fen", 1, AMOUNT_MAX, 1),
         "transfer": limits.flag("transfer", False),
+        "transfer_points": limits.flag("transfer_points", False),
     }
     if out["topup_min_fen"] > out["topup_max_fen"]:
         limits.wrong("topup_min_fen", "`topup_min_fen` is above `topup_max_fen`: no top-up would be possible")

@@ -8,7 +8,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from cardcore.money cimport AMOUNT_LIMIT, ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, ROUND_HALF_UP, admit_unsigned, cc_rate_of, cc_stack
-from cardcore.settlement.model cimport CAPPED, COUPON, EARNED, KEPT, SHARED, VALUED, WHOLE
+from cardcore.settlement.model cimport CAPPED, COUPON, EARNED, FEN, KEPT, POINTS, SHARED, VALUED, WHOLE
 
 from cardcore.errors import CardcoreError, InvalidPack
 
@@ -155,7 +155,8 @@ cdef class Programme:
         r.utc_offset_s = pack["utc_offset_s"]
         r.member = bool(self.card.get("member", True))
         limits = pack["limits"]
-        r.balance_max_fen, r.transfer = admit_unsigned(limits["balance_max_fen"]), bool(limits["transfer"])
+        r.balance_max_fen = admit_unsigned(limits["balance_max_fen"])
+        r.transfer = bool(limits["transfer"]) << FEN | bool(limits.get("transfer_points")) << POINTS
         r.topup_min_fen, r.topup_max_fen = admit_unsigned(limits["topup_min_fen"]), admit_unsigned(limits["topup_max_fen"])
         r.topup_step_fen = admit_unsigned(limits["topup_step_fen"])
         if r.step_fen < 1 or r.topup_step_fen < 1:

@@ -298,30 +298,31 @@ cdef Settlement decide_fee(Snapshot snapshot, object command, int64_t at_us):
 
 # ------------------------------------------------------------------ transfer
 cdef Settlement decide_transfer(Snapshot snapshot, object command, int64_t at_us):
-    """Lots move with their paid ratio and expiry, in the source's spending order (P01, M7)."""
+    """Lots move with their paid ratio and expiry, in the source's spending order (P01, R10, M7)."""
     cdef Programme programme = snapshot.programme
     cdef Snapshot target = snapshot.others[0]
     cdef Programme target_programme = target.programme
     cdef const Rules* r = &programme.r
     cdef Settlement s = new_settlement(TRANSFER, programme, snapshot.account)
-    cdef int64_t at_s = at_us // 1_000_000, left = command.amount_fen, take
+    cdef int64_t at_s = at_us // 1_000_000, left = command.amount, take
     cdef Account receiver = target.account.copy()
     cdef Value* v = &snapshot.account.v
-    cdef int i, n
+    cdef int i, n, unit = FEN if command.unit == "fen" else POINTS
     cdef Lot* lot
     cdef Posting* p
     if v.account_id == receiver.v.account_id:
         raise Declined("same_card")
     if programme.currency != target_programme.currency:
         raise Declined("currency_mismatch")
-    if not r.transfer or not target_programme.r.transfer:
+    if not r.transfer & target_programme.r.transfer & 1 << unit:
         raise Declined("transfer_not_allowed")
-    check_ceiling(&target_programme.r, receiver, at_s, left)
+    if unit == FEN:
+        check_ceiling(&target_programme.r, receiver, at_s, left)
     cdef int32_t* order = <int32_t*> malloc((v.n_lots + 1) * sizeof(int32_t))
     if order == NULL:
         raise MemoryError
     try:
-        n = select_lots(r, v.lots, v.n_lots, at_s, FEN, -1, order)
+        n = select_lots(r, v.lots, v.n_lots, at_s, unit, -1, order)
         for i in range(n):
             if left == 0:
                 break
@@ -334,19 +335,24 @@ cdef Settlement decide_transfer(Snapshot snapshot, object command, int64_t at_us
             p.source_lot = lot.lot_id
             p.role = R_TRANSFER
             p.line = lot.purse  # the source's own purse, which a reversal needs where the programmes differ
-            if r.purses[lot.purse].role == ROLE_BONUS:
+            if unit == POINTS:
+                s.t.points_used += take
+            elif r.purses[lot.purse].role == ROLE_BONUS:
                 s.t.bonus_fen += take
             else:
                 s.t.principal_fen += take
             left -= take
     finally:
         free(order)
+    if left and unit == POINTS:
+        raise Declined("insufficient_points", shortfall=left)
     if left:
         raise Declined("insufficient_funds", shortfall_fen=left)
-    s.t.gross_fen = s.t.net_fen = command.amount_fen
+    if unit == FEN:
+        s.t.gross_fen = s.t.net_fen = command.amount
     s.further_accounts = (receiver.v.account_id,)
     s.memo = command.memo
-    settle_balances(r, s, snapshot.account, at_s)
+    settle_all(snapshot, s, at_s)
     return s
 
 
