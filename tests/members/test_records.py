@@ -136,6 +136,21 @@ def test_the_port_keeps_and_finds_records(adapter, tmp_path: Path) -> None:
     store.close()
 
 
+def test_whoever_reads_all_does_not_hold_up_the_log(till: Till) -> None:
+    """A job reads all accounts or members and writes meanwhile: the write-ahead log is begun anew though it is in the middle."""
+    for _ in range(3):
+        enrol(till, card=till.card(0))
+    reader = till.shop.store.reader()
+    with sqlite3.connect(till.directory / "cardcore.db", timeout=60) as other:
+        for rows in (reader.accounts(), reader.all_records("member")):
+            next(iter(rows))
+            till.card(0)
+            busy, *_ = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            assert busy == 0
+            assert len(list(rows)) >= 2, "and it reads on where it was"
+    other.close()
+
+
 def test_a_look_up_does_not_slow_with_many_members(till: Till) -> None:
     """Rows as enrolment writes them, past the desk: a look-up among many costs what it costs among few."""
     custody, store = till.shop.custody, till.shop.store

@@ -24,12 +24,14 @@ def find(connection: sqlite3.Connection, asked: tuple[Any, ...]) -> list[Record]
 
 
 def every(connection: sqlite3.Connection, kind: str | None, after: str) -> Iterator[Record]:
-    """All, or all of a kind beyond an id; other statements may run between two rows."""
-    cursor = connection.execute(sql.ALL_RECORDS) if kind is None else connection.execute(sql.RECORDS_OF, (kind, after))
+    """All, or all of a kind beyond an id; other statements may run between two rows, and those of a kind keep no statement open."""
+    if kind is None:
+        yield from map(record_of, connection.execute(sql.ALL_RECORDS))
+        return
     size = 1  # who only asks whether there is one does not read a thousand
-    while rows := cursor.fetchmany(size):
+    while rows := connection.execute(sql.RECORDS_OF, (kind, after, size)).fetchall():
         yield from map(record_of, rows)
-        size = CHUNK
+        after, size = rows[-1][1], CHUNK
 
 
 def steps(connection: sqlite3.Connection, rows: Iterable[Record]) -> list[tuple[str, list[tuple[Any, ...]]]]:

@@ -79,7 +79,7 @@ LAST_ACCOUNT = "SELECT max(account_id) FROM account WHERE account_id BETWEEN ? A
 DOCUMENTS = "SELECT kind, id, body FROM document ORDER BY kind, id"
 DOCUMENTS_OF = "SELECT kind, id, body FROM document WHERE kind = ? ORDER BY id"
 CARDS = f"SELECT {CARD_COLUMNS} FROM card ORDER BY number"
-ACCOUNTS = "SELECT account_id, state, changed_at FROM account ORDER BY account_id"
+ACCOUNTS = "SELECT account_id, state, changed_at FROM account WHERE account_id > ? ORDER BY account_id LIMIT ?"
 RECORD_COLUMNS = "kind, id, body, keys, changed_at"
 RECORDS = f"SELECT {RECORD_COLUMNS} FROM record WHERE kind = ? AND id IN (SELECT value FROM json_each(?))"
 FIND_RECORDS = (
@@ -87,7 +87,7 @@ FIND_RECORDS = (
     "WHERE k.kind = ? AND k.name = ? AND k.value BETWEEN ? AND ? AND (k.value, k.id) > (?, ?) ORDER BY k.value, k.id LIMIT ?"
 )
 ALL_RECORDS = f"SELECT {RECORD_COLUMNS} FROM record ORDER BY kind, id"
-RECORDS_OF = f"SELECT {RECORD_COLUMNS} FROM record WHERE kind = ? AND id > ? ORDER BY id"
+RECORDS_OF = f"SELECT {RECORD_COLUMNS} FROM record WHERE kind = ? AND id > ? ORDER BY id LIMIT ?"
 JOURNALED_RECORDS = f"SELECT {RECORD_COLUMNS} FROM record WHERE changed_at > 0"
 _KEYS_NAMED = "SELECT r.kind, j.value ->> 0 AS name, j.value ->> 1 AS value, r.id FROM record r, json_each(r.keys) j"
 _KEYS_KEPT = "SELECT kind, name, value, id FROM record_key"
