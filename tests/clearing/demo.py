@@ -11,6 +11,7 @@ from typing import Any
 from cardapi.app import open_shop
 from cardapi.desk import Request
 from cardapi.store.media import Shown, pack_shown
+from cardapi.store.port import Entry
 from cardcore.clearing import PurseRecord
 from cardcore.settlement import Arrive, Load
 from tests.clearing.yard import bcd, tac
@@ -43,14 +44,14 @@ def with_purse(data: Path, card: str, *, fen: int = 100_00, sam: bytes = SAM, pr
     medium = f"pboc:{ISSUER.hex()}{SERIAL.hex()}"
     with open_shop(data) as opened:
 
-        def done(verb: str, key: str, **facts: Any) -> int:
+        def done(verb: str, key: str, **facts: Any) -> Entry:
             entry = opened.desk.call(Request(verb, "terminal:t", key, bytes(16), unit="issuer", **facts))
             assert entry.outcome == "applied", entry.code
-            return entry.position
+            return entry
 
         payload = {"medium": medium, "profile": profile, "keys": [[1, 0, 0]], "purse": 2}
         done("register_medium", "m", card=card, payload=payload)
         load = done("load", "l", card=card, command=Load(fen, tender="cash", memo=pack_shown(Shown(medium))))
-        done("arrive", "a", ref=load, command=Arrive(memo=pack_shown(Shown(medium))))
+        done("arrive", "a", ref=load.position, partition=load.partition, command=Arrive(memo=pack_shown(Shown(medium))))
     till = told("terminal", "list", "--data", data)[0]["id"]
     told("terminal", "sam", sam.hex(), "--terminal", till, "--data", data)
