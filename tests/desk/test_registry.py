@@ -93,7 +93,7 @@ def test_a_shop_opens_with_what_an_earlier_release_published(till: Till, monkeyp
     text = PLAIN.replace('"plain"', '"campaign"') + (
         '[[benefit]]\nname = "spring"\nwhen = { stock = ["spring"] }\nthen = { discount = "1/2" }\n'
     )
-    document = {"valid_from": 0, "pack": text}
+    document: dict[str, Any] = {"valid_from": 0, "pack": text}
     assert refused(till, "programme", "campaign@1", **document) == "invalid_pack"
     strict = pack.load
     monkeypatch.setattr(pack, "load", lambda text, *, published=False: strict(text, published=True))  # the release before the rule

@@ -10,7 +10,8 @@ import pytest
 from cardcore import settlement as core
 from cardcore.errors import Declined
 from cardcore.settlement import Line, pack
-from tests.oracle.packs import CATEGORIES, random_pack
+from tests.oracle.packs import random_pack
+from tests.oracle.words import CATEGORIES
 from tests.settlement.cards import SCHEMES, Card, shipped
 from tests.settlement.test_counters import BASE, counter
 
