@@ -91,6 +91,12 @@ def test_every_word_has_a_sentence() -> None:
     assert set(re.findall(r'"([a-z_]+)"', table[1])) <= set(PREDICATES)
 
 
+@pytest.mark.parametrize(("name", "may"), [("alliance", "may move"), ("mall-vip", "may not move")])
+def test_whether_points_move_is_told(name: str, may: str) -> None:
+    [told] = [text for section in contract(TEXTS[name], "en").sections for text in section.sentences if text.startswith("Points may ")]
+    assert told.startswith(f"Points {may} to")
+
+
 def test_the_mall_card_reads_like_a_contract() -> None:
     sections = {section.title: section.sentences for section in contract(TEXTS["mall-vip"], "en").sections}
     assert '"diamond": reached by 8000 points earned in all.' in sections["Tiers"]
