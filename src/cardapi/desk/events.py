@@ -35,6 +35,7 @@ def happen(work: Work, request: Request, card: CardRow | None, name: str, key: s
     if name not in version.programme.events and not any(name in one.get("events", ()) for one in version.programme.counters):
         return
     home = work.at(card.account_id >> ACCOUNT_BITS)
+    home.card(card.number)  # with its account: a batch that was begun for something else need not have read it
     if ("system", key) in home.keys or home.store.find_keys([("system", key)]):
         return
     told = None
