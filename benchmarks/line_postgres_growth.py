@@ -13,11 +13,9 @@ from . import dataset
 from .harness import Line, Options, Subject, Target
 from .line_growth import sizes
 from .line_http import BATCH
-from .line_postgres import CALLERS, PARTITIONS, Callers, database, server
+from .line_postgres import CALLERS, PARTITIONS, WARM, Callers, database, served, server
 from .line_store import raw_sync
 from .scenarios import TICKET
-
-WARM = 150  # batches: more sales than the middle shop has cards
 
 
 @contextmanager
@@ -48,4 +46,5 @@ def growth(options: Options) -> Iterator[Line]:
         ]
         notes = [f"{PARTITIONS} partitions; each shop has sold {warm * BATCH:,} times just before, the one with a history besides"]
         subjects = [*singles, raw_sync(options, seconds / 3)]
-        yield Line("postgres_growth", "server store, growth with cards and with history", subjects, targets, notes)
+        with served():
+            yield Line("postgres_growth", "server store, growth with cards and with history", subjects, targets, notes)

@@ -108,7 +108,7 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     return bound
 
 
-def _settle_memory() -> None:
+def settle_memory() -> None:
     """Take what was built at start out of the collector's rounds, and make those rarer.
 
     A request leaves no reference cycles behind, and looking through half a million long-lived objects takes tens of
@@ -149,7 +149,7 @@ def serve(
     # Signatures of the second we started in are refused (see http.signature); accept only from the next one on.
     while application.service.now() < application.service.signatures.ready_at:
         time.sleep(0.02)
-    _settle_memory()
+    settle_memory()
     if jobs and shop.settings.jobs:
         shop.background.start()
     try:
