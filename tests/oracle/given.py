@@ -201,14 +201,14 @@ def take_given(
 
 
 def take_value(programme: Programme, account: Account, purse: int, lot_id: int, due: int, now: int) -> None:
-    """From its own lot, then from the others of the purse, soonest end first, but for bought visits and passes; value then from what other
-    purses of bonus were given, too; what is gone is owed."""
+    """From its own lot, then from the others of the purse that nobody paid for, soonest end first; value then from what other purses of
+    bonus were given, too; what is gone is owed."""
     fen = programme["purses"][purse]["unit"] == "fen"
     own = [lot for lot in account.lots.values() if lot.lot_id == lot_id != 0]
-    alive = [lot for lot in account.lots.values() if lot.alive(now) and lot not in own]
-    others = in_order([lot for lot in alive if lot.purse == purse and (fen or not lot.of_units)], "expiry")
+    alive = [lot for lot in account.lots.values() if lot.alive(now) and lot not in own and not lot.of_units]
+    others = in_order([lot for lot in alive if lot.purse == purse], "expiry")
     bonus = [index for index in purses_of(programme, "bonus") if fen and index != purse]
-    given = sorted((lot for lot in alive if lot.purse in bonus and not lot.of_units), key=lambda lot: (lot.expires_at or 2**62, lot.lot_id))
+    given = sorted((lot for lot in alive if lot.purse in bonus), key=lambda lot: (lot.expires_at or 2**62, lot.lot_id))
     for lot in own + others + given:
         take = min(due, lot.amount)
         if take:

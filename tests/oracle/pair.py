@@ -212,10 +212,18 @@ class Pair:
     # ------------------------------------------------------------------ verbs that name an entry
     def _undo(self, label: str, entry: Entry, command: Any, oracle: Any) -> tuple[str, Entry | None]:
         others = [account - 1 for account in entry.settlement.further_accounts]
+        paid_for = self.paid_for()
         got, made = self.decide(label, self.snapshot(entry.own, others, entry), command, oracle)
         if made is not None:
             entry.followers.append(made.settlement)
+        if label.startswith("refund") or label == "void":
+            lost = [before - after for before, after in zip(paid_for, self.paid_for(), strict=True)]
+            assert max(lost) <= 0, f"{label}: {lost} of what somebody paid for was taken back (W5, decision 0020)"
         return got, made
+
+    def paid_for(self) -> list[int]:
+        """What each card has that somebody paid for, whole or in part: what the law gives back of it is reckoned by these lots (W5)."""
+        return [sum(lot.amount for lot in account.lots() if lot.of_units) for account in self.core]
 
     def capture(self, entry: Entry, amount: int) -> tuple[str, Entry | None]:
         assert entry.ticket is not None

@@ -150,6 +150,39 @@ def test_bought_visits_are_never_taken_for_granted_ones() -> None:
     assert (card.purse("wash"), card.account.owed_units) == (10, {card.programme.purses.index("wash"): 8})
 
 
+def test_bonus_that_a_top_up_paid_for_is_never_taken_for_what_was_given() -> None:
+    """200 of 1200 were paid for as all of it was (5/6): the law's refund of the card counts them, a return does not cut them (W5)."""
+    bonus = rule("200 for 1000", 'grant = "rebates", amount = 200_00, per_fen = 1000_00')
+    gift = rule("50 for 1000", 'grant = "rebates", amount = 50_00, per_fen = 1000_00, expires_after = "P7D"', 'verb = "settle"')
+    card = Card(plan(bonus, gift))
+    card.do(core.TopUp(1000_00))
+    paid_for = card.account.lots()
+    bought = card.do(core.Sale("settle", [Line(1000_00)], shortfall_tender="cash", stored_max_fen=0))
+    card.do(core.Sale("settle", [Line(50_00)]))  # the gift, which ends first
+    card.refund(card.entries.index(bought))
+    assert card.account.lots() == paid_for
+    assert [(lot.amount, lot.paid_fen, lot.of_units) for lot in paid_for] == [(1000_00, 5, 6), (200_00, 5, 6)]
+    assert card.account.owed_fen == 50_00
+
+
+def test_value_moved_away_before_its_ticket_is_given_back_is_gained_once_and_owed() -> None:
+    """Buy, move what it gave to another card, give it back: as often as it is tried, what was gained is what one ticket gave, and is owed.
+
+    It is what spending the gift on goods leaves, too: the money of a return is never cut for a gift, and the debt stays with its card.
+    """
+    programme = plan("[limits]\ntransfer = true\n", C03)
+    card, other = Card(programme), Card(programme, account_id=2)
+    for _ in range(5):
+        card.buy(1000_00)
+        bought = len(card.entries) - 1
+        moved = sum(lot.amount for lot in card.account.lots())
+        if moved:
+            card.do(core.Transfer(moved), other)
+        card.refund(bought)
+        assert (card.account.lots(), card.account.owed_fen) == ([], 50_00)
+        assert sum(lot.amount for lot in other.account.lots()) == 50_00
+
+
 def test_value_and_points_that_come_back_pay_what_is_owed_of_them() -> None:
     accrue = rule("points", 'accrue = "points", amount = 1, per_fen = 1_00, base = ["outside"]')
     pays = rule("pay", 'deduct = "points", units = 1, worth_fen = 1')

@@ -52,8 +52,8 @@ cdef int64_t take_lots(
 ) except -1:
     """Take back from the lot that was granted, then from other lots of its purse, soonest end first. What is left.
 
-    Visits and passes that somebody bought are never taken for what was given. Value is owed in all, whatever its purse, so that before any
-    is owed what other purses of bonus were given is taken, too.
+    What somebody paid for (visits, passes, the bonus of a top-up with its paid ratio: W5) is never taken for what was given. Value is owed
+    in all, whatever its purse, so that before any is owed what other purses of bonus were given is taken, too.
     """
     cdef Posting* p
     cdef int64_t take
@@ -61,11 +61,9 @@ cdef int64_t take_lots(
     for lot in scratch.lots():
         if lot.lot_id == own_lot:
             lots.append(lot)
-        elif lot.expires_at and lot.expires_at <= at_s:
+        elif lot.of_units or (lot.expires_at and lot.expires_at <= at_s):
             continue
-        elif lot.purse == purse and (unit <= POINTS or not lot.of_units):
-            lots.append(lot)
-        elif unit == FEN and r.purses[<int> lot.purse].role == ROLE_BONUS and not lot.of_units:
+        elif lot.purse == purse or (unit == FEN and r.purses[<int> lot.purse].role == ROLE_BONUS):
             lots.append(lot)
     lots.sort(key=lambda lot: (lot.lot_id != own_lot, lot.purse != purse, lot.expires_at or 1 << 62, lot.lot_id))
     for lot in lots:
