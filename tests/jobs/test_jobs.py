@@ -59,12 +59,12 @@ def test_a_lapsed_hold_is_given_back_without_the_card(till: Timed) -> None:
 def test_years_of_days_in_seconds(till: Timed) -> None:
     cards = [earner(till) for _ in range(5)]
     till.clock.pass_days(sized(2 * 365, 0))
-    started = time.monotonic()
+    started = time.process_time()  # not the clock of a machine that others use too
     for _ in range(sized(400, 3 * 365 + 2)):
         till.clock.pass_days(1)
         assert till.tick() == ["periods", "rankings", "expiry", "inactivity", "birthdays", "reminders", "pruning"]
         assert till.tick() == [], "a day is done once"
-    assert time.monotonic() - started < 60, "years run in seconds"
+    assert time.process_time() - started < 60, "years run in seconds"
     assert [till.points(card) for card in cards] == [0] * 5
     till.sound()
 

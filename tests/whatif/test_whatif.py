@@ -22,6 +22,7 @@ from cardcore.settlement import COVER, REDEEM, Give, Line, Programme, Sale, Sett
 from tests.coupons.desk import publish
 from tests.coupons.packs import SHOP
 from tests.desk.till import Till
+from tests.members.till import enrol
 from tests.support import sized
 from tests.whatif.shop import COUPON_SHOP, LivedIn
 
@@ -55,7 +56,7 @@ def test_the_same_packs_again_are_what_happened(tmp_path: Path) -> None:
         verbs |= {entry.verb for entry in applied}
         verbs |= {"points" for entry in applied if entry.verb == "transfer" and Settlement.unpack(entry.body).points_used}
         past = past_of(lived)
-        world = World(past.programme_of, past.named)
+        world = World(past.programme_of, past.named, deciding=past.deciding)
         for happening in past.happenings():
             world.happen(happening)
             account = getattr(happening, "account", 0)
@@ -227,3 +228,24 @@ def test_tickets_with_a_coupon_for_some_articles_are_told(tmp_path: Path) -> Non
     for one in (Given((0, 1), AT_US, 1, "cup", 1), Sold((0, 2), AT_US, 1, (Line(30_00),), tender="cash", coupons=("cup",))):
         there.happen(one)
     assert there.tally.not_replayed == {"coupons for some articles, which the journal does not name": 1}
+
+
+def test_cards_that_sleep_have_no_benefits_of_the_same_pack(tmp_path: Path) -> None:
+    """L10: what the record's cards were when each sale was made, they are in the supposed shop."""
+    lived = LivedIn(tmp_path / "shop", 1)
+    till = lived.till
+    card = next(number for number, name in lived.cards if name == "mall-vip")
+    member = enrol(till, card=card)
+    nets = []
+    for state in ("suspended", "active"):
+        till.done("member_state", payload={"member": member, "state": state})
+        sale = Sale("settle", [(100_00, 1)], shortfall_tender="cash")
+        nets.append(Settlement.unpack(till.done("settle", card=card, command=sale).body).net_fen)
+    assert nets == [100_00, 88_00]
+    past = past_of(lived)
+    world = World(past.programme_of, past.named, deciding=past.deciding)
+    for happening in past.happenings():
+        world.happen(happening)
+    assert world.tally.figures == past.tally.figures
+    assert world.tally.figures.net_fen == sum(nets)
+    till.shop.close()

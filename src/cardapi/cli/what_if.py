@@ -97,7 +97,10 @@ def _of_journal(
     with shop.store.snapshot(), progress("entries", total) as advance:
         past = Journal(shop.store, shop.registry, shop.custody, asks, counted, to_us, advance)
         advance(past.entries())
-        worlds = {name: World(_replaced(past, chosen, programmes[name]), past.named, counted) for name in texts}
+        worlds = {
+            name: World(_replaced(past, chosen, programmes[name]), past.named, counted, _deciding(past, chosen, programmes[name], text))
+            for name, text in texts.items()
+        }  # fmt: skip
         for happening in past.happenings():
             for world in worlds.values():
                 world.happen(happening)
@@ -119,6 +122,20 @@ def _replaced(past: Journal, chosen: str, programme: Programme) -> Any:
         return programme if past.programmes[account_id] == chosen else past.programme_of(account_id, at)
 
     return programme_of
+
+
+def _deciding(past: Journal, chosen: str, programme: Programme, text: bytes) -> Any:
+    """`_replaced`, without benefits for cards whose member sleeps at that moment of the record."""
+    from cardcore.settlement import pack
+
+    asleep = pack.load_asleep(text)
+
+    def deciding(account_id: int, at: int) -> Programme:
+        if past.programmes[account_id] != chosen:
+            return past.deciding(account_id, at)
+        return asleep if account_id in past.asleep else programme
+
+    return deciding
 
 
 def _whose_cards(shop: Shop, cards: str, names: list[str]) -> str:

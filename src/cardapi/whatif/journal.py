@@ -21,7 +21,7 @@ from cardapi.custody import Custody
 from cardapi.desk.facts import facts
 from cardapi.desk.request import Request
 from cardapi.ids import is_leg
-from cardapi.people.registry import Registry
+from cardapi.people.registry import ProgrammeVersion, Registry
 from cardapi.reports.figures import Progress, cleared
 from cardapi.store.fold import accounts_in, is_settlement, unpack_records
 from cardapi.store.port import CardRow, Entry, Head, Record
@@ -30,8 +30,10 @@ from cardapi.whatif.tally import Tally
 from cardapi.whatif.world import Made, share_given_back
 from cardcore.errors import CardcoreError
 from cardcore.settlement import Account, Facts, Line, LineView, Programme, Sale, Settlement, Snapshot, Void, coupon_purse, decide
+from cardcore.settlement.lifecycle import SUSPENDED
 
 STEP = 1_000
+SLEEPS = {"suspend": True, "resume": False}  # steps of a card: whether it sleeps after them
 MOVING = frozenset({"transfer", "adjust", "expire", "review", "load", "unload", "pay", "clear"})
 SYSTEM, OF_AWARDS = "system", ("award:", "due:")  # whose entries give and take back what rules award, and how their keys begin
 COUNTING = frozenset({"make_codes", "count_stock"})
@@ -70,6 +72,7 @@ class Journal:
         self.programmes = {card.account_id: card.programme for card in store.cards()}
         self.numbers = {card.account_id: card.number for card in store.cards()}
         self.accounts: dict[int, Account] = {}
+        self.asleep: set[int] = set()  # accounts whose card has no benefits, as its member is not active (L10)
         self.tally = Tally()
         self.refused = 0
         self.events: set[str] = set()  # names of those that happened
@@ -85,8 +88,15 @@ class Journal:
 
     def programme_of(self, account_id: int, at: int) -> Programme:
         """The programme that was in force for a card; of one issued before its first version, that."""
+        return self._in_force(account_id, at).programme
+
+    def deciding(self, account_id: int, at: int) -> Programme:
+        """The same, without benefits while the card's member sleeps."""
+        return self._in_force(account_id, at).deciding(SUSPENDED if account_id in self.asleep else 0)
+
+    def _in_force(self, account_id: int, at: int) -> ProgrammeVersion:
         name = self.programmes[account_id]
-        return (self._registry.version(name, at) or self._registry.versions(name)[0]).programme
+        return self._registry.version(name, at) or self._registry.versions(name)[0]
 
     def happenings(self) -> Iterator[Happening]:
         """What happened, in order. The record (`accounts`, `tally`) is at the moment of the happening just yielded."""
@@ -125,6 +135,8 @@ class Journal:
         if not is_settlement(entry):
             if entry.verb in COUNTING and entry.outcome == "applied":
                 self._stock.update({row.id: row for row in unpack_records(entry.body).after if row.kind == STOCK})
+            if entry.verb in SLEEPS and entry.outcome == "applied":
+                (self.asleep.add if SLEEPS[entry.verb] else self.asleep.discard)(entry.account_id)
             if entry.outcome == "refused" and self._counted(entry.account_id, entry.at_us):
                 self.refused += 1
             return
@@ -155,7 +167,8 @@ class Journal:
         happening: Happening | None
         if done.verb in ("settle", "hold"):
             told = self._facts(entry, done)
-            lines, coupons = self._lines(programme, done, told, entry.at_us)
+            decided = self.deciding(done.account_id, entry.at_us // 1_000_000) if done.account_id in self.asleep else programme
+            lines, coupons = self._lines(decided, done, told, entry.at_us)
             discount = done.discount_fen - sum(line.discount_fen for line in lines)
             happening = _sold(entry, done, key, lines, told)._replace(coupons=coupons)
         elif done.verb == "topup":

@@ -67,8 +67,12 @@ class Made(NamedTuple):
 class World:
     """One supposed shop. `named`: keys that later happenings will name. `counted`: whether a card and time belong to the report."""
 
-    def __init__(self, programme_of: ProgrammeOf, named: Iterable[Key] = (), counted: Callable[[int, int], bool] | None = None) -> None:
+    def __init__(
+        self, programme_of: ProgrammeOf, named: Iterable[Key] = (), counted: Callable[[int, int], bool] | None = None,
+        deciding: ProgrammeOf | None = None,
+    ) -> None:  # fmt: skip
         self.programme_of = programme_of
+        self.deciding = deciding or programme_of  # for a sale and what gives: without benefits while the card's member sleeps (L10)
         self.accounts: dict[int, Account] = {}
         self.tally = Tally()
         self.short: Callable[[Sold, int], bool] | None = None  # a card is short of so much: whether it was topped up, else cash pays
@@ -301,7 +305,7 @@ class World:
     def _snapshot(self, what: Any, others: tuple[int, ...] = (), facts: Facts | None = None, made: Made | None = None) -> Snapshot:
         further = [Snapshot(self.programme_of(account, what.at_us // 1_000_000), self.account(account)) for account in others]
         if made is None:
-            programme = self._programme(what)
+            programme = self._programme(what) if isinstance(what, Moved) else self.deciding(what.account, what.at_us // 1_000_000)
             return Snapshot(programme, self.account(what.account), others=further, facts=self._informed(programme, facts))
         return Snapshot(
             made.programme, self.account(what.account), others=further, ticket=made.done, ticket_position=what.ref[1],
