@@ -321,7 +321,7 @@ class World:
             self.account(account_id).apply(done, what.key[1])
         programme = self._programme(what)
         if what.key in self._named:
-            self._made[what.key] = Made(done, programme, discount_fen, [])
+            self._made.setdefault(what.key, Made(done, programme, discount_fen, []))  # what it awards is taken under its key, after it
         if self._counted(done.account_id, what.at_us):
             self.tally.add(programme, done, discount_fen if done.verb != "hold" else 0)
         if programme.coupons:
