@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from sys import intern
 from typing import Any, Protocol
 
 import msgspec
@@ -126,6 +127,16 @@ class Record(msgspec.Struct, gc=False):
     body: bytes  # MessagePack, or sealed; b"" in a batch takes the record away
     keys: tuple[tuple[str, str], ...] = ()  # (index, value): how else it is found; a value may not be in clear what the body seals
     changed_at: int = 0  # position of the entry that last changed it, 0 = beside the journal
+
+
+def found_of(row: Sequence[Any]) -> Found:
+    """A card with its account as a store's row has them: the fields of `CardRow`, then state and position of the account.
+
+    The few words that most cards share are one object each: the desk keeps many rows, and looks at these words in every sale.
+    """
+    number, account_id, programme, state, state_from, unit, kind = row[:7]
+    card = CardRow(number, account_id, intern(programme), intern(state), state_from, intern(unit), intern(kind), *row[7:12])
+    return Found(card, AccountRow(account_id, row[12], row[13]))
 
 
 def record_of(row: Sequence[Any]) -> Record:

@@ -28,8 +28,21 @@ from cardapi.store import postgres_records as records
 from cardapi.store import postgres_rows as rows
 from cardapi.store import postgres_sql as sql
 from cardapi.store import schema
-from cardapi.store.port import AccountRow, Batch, Begun, CardRow, Entry, Head, KeyTaken, MediumRow, Overtaken, Record, StoreError
-from cardapi.store.postgres_reads import PostgresReads, by_key, connect, errors, found_of, head_of, key_columns, said
+from cardapi.store.port import (
+    AccountRow,
+    Batch,
+    Begun,
+    CardRow,
+    Entry,
+    Head,
+    KeyTaken,
+    MediumRow,
+    Overtaken,
+    Record,
+    StoreError,
+    found_of,
+)  # fmt: skip
+from cardapi.store.postgres_reads import PostgresReads, by_key, connect, errors, head_of, key_columns, said
 from cardapi.store.postgres_safety import refuse_unsafe
 from cardapi.store.postgres_wire import BEGIN, COMMIT, ROLLBACK, Step, Wire
 from cardcore.clearing.body import Row

@@ -15,7 +15,7 @@ from cardapi.store import postgres_records as records
 from cardapi.store import postgres_sql as sql
 from cardapi.store import schema
 from cardapi.store.chain import unpack_further
-from cardapi.store.port import AccountRow, CardRow, Entry, Found, Head, MediumRow, Record, StoreError, record_of
+from cardapi.store.port import AccountRow, CardRow, Entry, Found, Head, MediumRow, Record, StoreError, found_of, record_of
 from cardcore.clearing.blocked import Blocked
 from cardcore.clearing.body import Row
 
@@ -214,11 +214,6 @@ def head_of(row: Sequence[Any]) -> Head:
     """A row of HEADS."""
     number, position, mac, liability_fen, at_us = row
     return Head(number, 0, b"", 0, 0) if position is None else Head(number, position, mac, liability_fen, at_us)
-
-
-def found_of(row: Sequence[Any]) -> Found:
-    """A row of READ_CARDS or READ_ACCOUNTS."""
-    return Found(CardRow(*row[:12]), AccountRow(row[1], row[12], row[13]))
 
 
 def by_key(rows: Iterable[Sequence[Any]]) -> dict[tuple[str, str], Entry]:

@@ -13,7 +13,6 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from sys import intern
 from time import perf_counter_ns
 from typing import Any, Protocol
 
@@ -21,7 +20,7 @@ import msgspec
 
 from cardapi.store import direct
 from cardapi.store import statements as sql
-from cardapi.store.port import AccountRow, CardRow, Found, MediumRow
+from cardapi.store.port import AccountRow, CardRow, Found, MediumRow, found_of
 
 EXACT = 64  # up to this many rows a statement of its own for each count, so that the prepared ones are found again
 CHUNK = 256  # rows of one statement beyond that
@@ -106,13 +105,6 @@ class Rows(Protocol):
     def close(self) -> None: ...
 
 
-def found(row: Row) -> Found:
-    """A row of READ_CARD. The few words that most rows share are one object each: the desk keeps many rows."""
-    number, account_id, programme, state, state_from, unit, kind = row[:7]
-    card = CardRow(number, account_id, intern(programme), intern(state), state_from, intern(unit), intern(kind), *row[7:12])
-    return Found(card, AccountRow(account_id, row[12], row[13]))
-
-
 def _values(row: Rowlike) -> Row:
     return row if isinstance(row, tuple) else _astuple(row)
 
@@ -137,7 +129,7 @@ class Direct:
         if not numbers:
             return self._connection.begin([(sql.FIND_KEY, keys)])[0], []
         rows, cards = self._connection.begin([(sql.FIND_KEY, keys), (sql.READ_CARD, [(number,) for number in numbers])])
-        return rows, [found(row) for row in cards]
+        return rows, [found_of(row) for row in cards]
 
     def feed(self, steps: Sequence[Step]) -> bool:
         self._connection.feed(_texts(steps))
@@ -153,7 +145,7 @@ class Direct:
         return self._connection.read(sql.FIND_KEY, keys)
 
     def read_cards(self, numbers: Sequence[str]) -> list[Found]:
-        return [found(row) for row in self._connection.read(sql.READ_CARD, [(number,) for number in numbers])]
+        return [found_of(row) for row in self._connection.read(sql.READ_CARD, [(number,) for number in numbers])]
 
     def read_media(self, media: Sequence[str]) -> list[MediumRow]:
         return [MediumRow(*row) for row in self._connection.read(sql.READ_MEDIUM, [(medium,) for medium in media])]
@@ -231,7 +223,7 @@ class Plain:
     def read_cards(self, numbers: Sequence[str]) -> list[Found]:
         execute = self._connection.execute
         if len(numbers) == 1:
-            return [found(row) for row in execute(sql.READ_CARD, (numbers[0],))]
+            return [found_of(row) for row in execute(sql.READ_CARD, (numbers[0],))]
         unhex = bytes.fromhex
         return [
             Found(CardRow(*cells[:9], unhex(cells[9]), cells[10], cells[11]), AccountRow(cells[1], unhex(cells[12]), cells[13]))

@@ -19,8 +19,8 @@ import msgspec
 from cardapi.store import direct, log, records, schema
 from cardapi.store import statements as sql
 from cardapi.store.chain import unpack_further
-from cardapi.store.port import AccountRow, Batch, Begun, CardRow, Entry, Found, Head, MediumRow, Record, StoreError
-from cardapi.store.rows import Direct, Failed, Insert, Plain, Rows, Step, found
+from cardapi.store.port import AccountRow, Batch, Begun, CardRow, Entry, Found, Head, MediumRow, Record, StoreError, found_of
+from cardapi.store.rows import Direct, Failed, Insert, Plain, Rows, Step
 from cardcore.clearing.blocked import Blocked
 from cardcore.clearing.body import Row as Cleared
 
@@ -150,7 +150,7 @@ class SqliteStore:
 
     def read_accounts(self, account_ids: Sequence[int]) -> dict[int, Found]:
         rows = [row for account_id in account_ids for row in self._connection.execute(sql.READ_ACCOUNT, (account_id,))]
-        return {row[1]: found(row) for row in rows}
+        return {row[1]: found_of(row) for row in rows}
 
     def read_media(self, media: Sequence[str]) -> dict[str, MediumRow]:
         return {row.medium: row for row in self._rows.read_media(media)}
