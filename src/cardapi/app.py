@@ -23,7 +23,7 @@ from argon2 import PasswordHasher
 
 from cardapi import stores
 from cardapi.custody import Custody
-from cardapi.desk import Desk, Lanes, Parts, Request
+from cardapi.desk import Desk, Parts, Pipeline, Request
 from cardapi.jobs.background import Background
 from cardapi.messages.settings import MessageSettings
 from cardapi.people.follow import Follower
@@ -32,7 +32,7 @@ from cardapi.people.registry import Registry
 from cardapi.store import backup, verify
 from cardapi.store.chain import start_head
 from cardapi.store.checkpoint import ENTRIES_MAX, Checkpointer, CheckpointError, CheckpointFile, Lag, compare
-from cardapi.store.port import Store
+from cardapi.store.port import Pipelined, Store
 from cardapi.stores import DATABASE
 from cardcore.clearing.upload import ClearingRules
 from cardcore.errors import CardcoreError
@@ -65,7 +65,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
 
     store: str = ""  # "" = DIR/cardcore.db; "postgresql://..." or "local-postgres" (see cardapi.stores)
     standby: Literal["none", "synchronous", "reports"] = "none"  # what the server's standbys must be (store.postgres_safety)
-    lanes: int = 1  # writers of one process on a server store: with more one decides while another waits, in smaller commits
+    lanes: int = 1  # of earlier releases; means nothing any more
     checkpoints: str = ""  # path of the checkpoint file, outside the host if possible; "" = DIR/checkpoints/checkpoints.jsonl
     queue_max: int = 20_000  # requests waiting at the desk before it answers busy
     pin_tries_max: int = 3
@@ -177,12 +177,7 @@ class Shop:
         checkpointer = None if lock is None else Checkpointer(checkpoints, self._checkpoint_failed)
         self._checkpointer = checkpointer
         parts = Parts(custody, registry, clock, checkpointer, settings.queue_max, settings.pin_tries_max, settings.coupons_a_day)
-        if self.embedded or lock is None:
-            self.desk = Desk(store, parts)
-        else:
-            more = [stores.open_store(directory, settings.store, settings.standby) for _ in range(settings.lanes - 1)]
-            self.desk = Lanes([store, *more], parts)
-
+        self.desk = Pipeline(store, parts) if isinstance(store, Pipelined) else Desk(store, parts)
         self.background = Background(self.desk, store.reader, registry, custody, clock, settings.messages, directory)
 
     @property

@@ -77,8 +77,7 @@ class Yard:
         """`made`: the directory holds a yard already. `till`: of a shop with another store."""
         self.till = till or Till(directory)
         self.now = NOW
-        for desk in getattr(self.till.shop.desk, "_lanes", [self.till.shop.desk]):
-            desk._clock = self.clock
+        self.till.shop.desk._clock = self.clock
         self.terminals = [bytes(5) + bytes([n]) for n in (1, 2)]
         if not made:
             self._stores()

@@ -18,7 +18,7 @@ from cardapi.people.registry import Registry
 from cardapi.store import media
 from cardapi.store.chain import start_head
 from cardapi.store.fold import MONEY_VERBS
-from cardapi.store.port import AccountRow, Batch, Entry, Found, Head, Store
+from cardapi.store.port import AccountRow, Batch, Entry, Found, Head, Pipelined, Store
 
 ROWS_MAX = 131_072  # accounts kept, over all partitions
 _CARD_ALONE = MONEY_VERBS - media.VERBS  # verbs that need nothing read but their card, where no entry is named by its key
@@ -29,7 +29,8 @@ class Side:
 
     def __init__(self, chain_key: bytes, head: Head, rows_max: int) -> None:
         self.chain_key = chain_key
-        self.head = head
+        self.head = head  # where the next batch goes on
+        self.committed = head  # where the store's journal ends; behind `head` while batches are on their way
         self.next_account = 0
         self.rows_max = rows_max
         self.rows = Rows(rows_max)
@@ -109,17 +110,23 @@ class Sides:
     @property
     def heads(self) -> list[Head]:
         """Where each partition ended when this desk last wrote or read it."""
-        return [side.head for _, side in sorted(self._sides.items())]
+        return [side.committed for _, side in sorted(self._sides.items())]
 
-    def open(self, requests: Sequence[Request], at_us: int, *, everywhere: bool = False, extra: Iterable[int] = ()) -> list[Work]:
+    def open(
+        self, requests: Sequence[Request], at_us: int, *, everywhere: bool = False, extra: Iterable[int] = (),
+        behind: Pipelined | None = None,
+    ) -> list[Work]:  # fmt: skip
         """Begin a batch at `at_us`; the working set of each request, one for each partition.
 
         `everywhere`: look for the client keys in all partitions, which a commit has asked for (`KeyTaken`); `extra`: partitions
-        that turned out to be needed (`Elsewhere`).
+        that turned out to be needed (`Elsewhere`); `behind`: the store, while others are on their way: nothing is begun, and the answer is
+        empty, where it would have to wait for them.
         """
         count = len(self._sides)
         places = partitions_of(requests, count, self._store)
         keys, numbers, shown, plain = _wanted(requests, places, extra, count)
+        if behind is not None and not (plain and behind.trusts(numbers.keys())):
+            return []
         missing: list[str] = []
         for place, named in numbers.items():
             missing.extend(named.difference(self._sides[place].rows.cards))
@@ -151,7 +158,7 @@ class Sides:
             if place == REGISTRY:  # a change is decided on the documents as they are now
                 catch_up(self._registry, self._store)
             side.forget()
-            side.head = self._started(head, side.chain_key)
+            side.head = side.committed = self._started(head, side.chain_key)
             again = [number for number in numbers[place] if number not in found]
             if again:
                 found = {**found, **self._store.read(again)}
@@ -180,23 +187,45 @@ class Sides:
 
     def commit(self, works: Iterable[Work]) -> list[Head]:
         """Write what these working sets added, in one transaction. Returns the new ends; none when there was nothing."""
-        written = []
-        for work in works:
-            assert not work.recording, "an entry is folded half way"
-            if work.entries or work.kept:
-                written.append(work)
+        written = _written(works)
         if not written:
             self._store.abandon()
             return []
-        batch = written[0].batch()
-        for work in written[1:]:
-            other = work.batch()
-            batch = Batch(
-                batch.entries + other.entries, batch.cards + other.cards, batch.accounts + other.accounts,
-                batch.documents + other.documents, batch.media + other.media, batch.records + other.records,
-                batch.cleared + other.cleared, batch.uncleared + other.uncleared,
-            )  # fmt: skip
-        self._store.commit(batch)
+        self._store.commit(_batch(written))
+        heads = self._advance(written)
+        self.landed(heads)
+        for work in written:
+            if work.documents:
+                for (kind, name), data in work.documents.items():
+                    self._registry.put(kind, name, data, work.position)
+            if work.partition == REGISTRY and work.entries:
+                self._registry.position = max(self._registry.position, work.position)
+        return heads
+
+    def launch(self, store: Pipelined, works: Iterable[Work]) -> list[Head]:
+        """Send what these working sets added on its way. Returns the ends that the journal will have; none when there was nothing."""
+        written = _written(works)
+        if not written:
+            store.abandon()
+            return []
+        store.launch(_batch(written))
+        return self._advance(written)
+
+    def landed(self, heads: Iterable[Head]) -> None:
+        """A batch is committed that leaves the journal so."""
+        for head in heads:
+            side = self._sides[head.partition]
+            side.committed = head
+            side.rows.trim(head.position)
+
+    def crashed(self) -> None:
+        """Nothing that is on its way was written: go on from what is."""
+        for side in self._sides.values():
+            if side.head is not side.committed:
+                side.forget()
+                side.head = side.committed
+
+    def _advance(self, written: Iterable[Work]) -> list[Head]:
         heads = []
         for work in written:
             if not work.entries:
@@ -205,15 +234,31 @@ class Sides:
             heads.append(work.head())
             side.head = heads[-1]
             side.next_account = work.next_account
-            side.rows.trim()
-            if work.documents:
-                for (kind, name), data in work.documents.items():
-                    self._registry.put(kind, name, data, side.head.position)
-            if work.partition == REGISTRY:
-                self._registry.position = max(self._registry.position, side.head.position)
         return heads
 
     def forget(self, works: Iterable[Work]) -> None:
         """What these working sets changed was not written."""
         for work in works:
             self._sides[work.partition].forget()
+
+
+def _written(works: Iterable[Work]) -> list[Work]:
+    """Those with something to write."""
+    written = []
+    for work in works:
+        assert not work.recording, "an entry is folded half way"
+        if work.entries or work.kept:
+            written.append(work)
+    return written
+
+
+def _batch(written: Sequence[Work]) -> Batch:
+    batch = written[0].batch()
+    for work in written[1:]:
+        other = work.batch()
+        batch = Batch(
+            batch.entries + other.entries, batch.cards + other.cards, batch.accounts + other.accounts,
+            batch.documents + other.documents, batch.media + other.media, batch.records + other.records,
+            batch.cleared + other.cleared, batch.uncleared + other.uncleared,
+        )  # fmt: skip
+    return batch

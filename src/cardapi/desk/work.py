@@ -40,13 +40,17 @@ class Rows:
         self.media: dict[str, MediumRow] = {}
         self._accounts_max = accounts_max
 
-    def trim(self) -> None:
-        """Forget what was read longest ago, once there is too much."""
+    def trim(self, committed: int) -> None:
+        """Forget what was read longest ago, once there is too much.
+
+        Not what the store does not have yet, whatever it would say if it were asked: `committed` is where its journal ends.
+        """
         surplus = len(self.accounts) - self._accounts_max
         if surplus <= 0:
             return
         for account_id in list(islice(self.accounts, surplus + self._accounts_max // 4)):
-            del self.accounts[account_id], self.changed[account_id]
+            if self.changed[account_id] <= committed:
+                del self.accounts[account_id], self.changed[account_id]
         # In place: the working set has these very mappings.
         for number in [number for number, row in self.cards.items() if row.account_id not in self.accounts]:
             del self.cards[number]
@@ -447,10 +451,15 @@ class Work(Fold):
         self._fed = len(self.entries)
         self._touched.clear()
 
+    @property
+    def light(self) -> bool:
+        """Whether this batch changes accounts and nothing else: all of it is in the rows that are kept, committed or not."""
+        return not any(self._rare)
+
     def batch(self) -> Batch:
         """What to commit, but for what the store has taken."""
         entries, accounts = self.unfed()
-        if not any(self._rare):
+        if self.light:
             return Batch(entries, [], accounts, [])
         return Batch(
             entries,

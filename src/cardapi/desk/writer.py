@@ -271,11 +271,15 @@ class Desk:
             self._count_in(len(item.requests))
             self._items.append(item)
         if item.loop is None:
-            self._bell.put(None)
+            self._ring()
         elif item.loop is not self._rung_in:
             # When the loop has read all that has arrived: a writer woken by the first would fight it for the interpreter.
             self._rung_in = item.loop
-            item.loop.call_soon(self._bell.put, None)
+            item.loop.call_soon(self._ring)
+
+    def _ring(self) -> None:
+        """Wake the writer thread."""
+        self._bell.put(None)
 
     def _admit(self, count: int) -> None:
         with self._lock:
@@ -299,37 +303,42 @@ class Desk:
                     answers = self._answers([request for item in items for request in item.requests])
                 self._answer(items, answers)
 
-    def _take(self) -> list[_Item]:
-        """What queued, as much as one commit takes."""
+    def _take(self, most: int = BATCH_MAX) -> list[_Item]:
+        """What queued, as much as one commit takes: until there are `most` requests."""
         items: list[_Item] = []
         count = 0
-        while self._items and count < BATCH_MAX:
+        while self._items and count < most:
             items.append(self._items.popleft())
             count += len(items[-1].requests)
         return items
 
     def _answers(self, requests: list[Request]) -> list[Answer]:
         """Do these as one batch, by whoever holds `_writing` (F3: one writer at a time)."""
-        count = len(requests)
-        answers: list[Answer]
         self._working_since = monotonic()
         try:
-            if self.failed is not None:
-                raise Problem("not_ready", "the service is not taking requests")
-            answers = self._work(requests)
-        except Problem as problem:
-            answers = [problem] * count
-        except Exception as error:  # storage error or broken invariant: stop for good, say "unknown", never "failed" (O4, F2)
-            self.fail(error if isinstance(error, CardcoreError) else CardcoreError(f"{type(error).__name__}: {error}"))
-            answers = [Problem("unexpected", "the outcome is unknown; ask again by client key")] * count
-        except BaseException:  # an interrupt in the calling thread: what was folded may not be written
-            self.fail(CardcoreError("interrupted while writing"))
-            raise
+            return self._done(requests)
         finally:
             self._working_since = 0.0
             with self._lock:
-                self._waiting -= count
-        return answers
+                self._waiting -= len(requests)
+
+    def _done(self, requests: list[Request]) -> list[Answer]:
+        try:
+            if self.failed is not None:
+                raise Problem("not_ready", "the service is not taking requests")
+            return self._work(requests)
+        except Problem as problem:
+            return [problem] * len(requests)
+        except Exception as error:
+            return self._unknown(error, len(requests))
+        except BaseException:  # an interrupt in the calling thread: what was folded may not be written
+            self.fail(CardcoreError("interrupted while writing"))
+            raise
+
+    def _unknown(self, error: Exception, count: int) -> list[Answer]:
+        """After a storage error or a broken invariant: stop for good, say "unknown", never "failed" (O4, F2)."""
+        self.fail(error if isinstance(error, CardcoreError) else CardcoreError(f"{type(error).__name__}: {error}"))
+        return [Problem("unexpected", "the outcome is unknown; ask again by client key")] * count
 
     def _answer(self, items: list[_Item], answers: list[Answer]) -> None:
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Taker, list[Answer]]]] = {}
@@ -417,10 +426,12 @@ class Desk:
         except DecideAgain:
             self._sides.forget(works)
             raise
-        if not heads:
-            return
-        entries = sum([len(work.entries) for work in works])
-        self._commits.record(entries, perf_counter_ns() - began, self._store.sync_ns)
+        if heads:
+            self._note(heads, sum([len(work.entries) for work in works]), began)
+
+    def _note(self, heads: list[Head], entries: int, began_ns: int) -> None:
+        """A commit that leaves the journal so is durable."""
+        self._commits.record(entries, perf_counter_ns() - began_ns, self._store.sync_ns)
         if self._checkpoints is not None:
             self._checkpoints.committed(heads, entries)
 

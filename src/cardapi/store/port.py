@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from sys import intern
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -343,6 +343,39 @@ class Store(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Pipelined(Store, Protocol):
+    """A store to which the next batch can be sent while the last one is being written.
+
+    They are committed in the order they were launched, each whole, and one only if all before it were. Between the first `launch` and the
+    last `land` only batches may be begun that it `trusts`, with nothing to read but cards that no batch on its way changes.
+    """
+
+    flights: int
+    """How many batches may be on their way at once."""
+
+    def trusts(self, partitions: Collection[int]) -> bool:
+        """Whether `begin` of these would be trusting (`Begun.asked` is False)."""
+        ...
+
+    def launch(self, batch: Batch) -> None:
+        """`commit` of a batch that was begun in trust, without waiting for it. Raises StoreError."""
+        ...
+
+    def landed(self) -> bool:
+        """Whether `land` would not have to wait."""
+        ...
+
+    def land(self) -> None:
+        """Durable when it returns: the batch that was launched first. Raises as `commit` does; then nothing that was launched after it
+        was written either, or that is unknown as well, and nothing is on its way any more."""
+        ...
+
+    def wait(self, other: int) -> None:
+        """Until something comes of what was launched, or the file descriptor `other` can be read."""
+        ...
 
 
 Json = dict[str, Any]

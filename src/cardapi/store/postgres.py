@@ -7,17 +7,19 @@ lock, and only while the token is its own.
 
 A batch is one round trip where nobody else writes its partitions and its cards are remembered: lock, look at the tokens, write
 and commit. Where others write too, or rows have to be read, it is two: one that locks, finds client keys and reads cards, one
-that writes and commits. The server begins to write a large batch while the rest of it is decided (`feed`).
+that writes and commits. The server begins to write a large batch while the rest of it is decided (`feed`), and the next batch is
+decided while the last one is written (`launch`).
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Collection, Iterable, Sequence
-from contextlib import closing
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -49,6 +51,7 @@ from cardcore.clearing.body import Row
 from cardcore.errors import CardcoreError
 
 TRIES = 5  # of a commit that the server asks to repeat (serialization, deadlock)
+FLIGHTS = 2  # batches on their way at once: one that the server writes, one behind it that it need not wait for
 
 _REPEAT = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 
@@ -83,13 +86,24 @@ def has_shop(owner: str) -> bool:
         return bool(schema.current_postgres(connection)) and connection.execute("SELECT count(*) FROM partition").fetchone() != (0,)
 
 
+class _Flight(NamedTuple):
+    """A batch on its way."""
+
+    flushes: int  # that it was sent in
+    number: int
+    sent_ns: int
+
+
 class PostgresStore(PostgresReads):
     """Implements `cardapi.store.port.Store`."""
 
-    def __init__(self, url: str, *, standby: str = "none", read_only: bool = False) -> None:
-        """Raises StoreError, SchemaError, UnsafeServer."""
+    flights = FLIGHTS
+
+    def __init__(self, url: str, *, standby: str = "none", read_only: bool = False, probing: bool = False) -> None:
+        """`probing`: a reader that is only asked for rows by their keys. Raises StoreError, SchemaError, UnsafeServer."""
         self._url = url
         self._read_only = read_only
+        self._settings = sql.READER_SETTINGS if read_only and not probing else sql.SETTINGS
         self._holder = arrays.text(f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}")
         self._tokens: dict[int, int] = {}  # partition -> its token when we wrote last
         self._taken: list[int] = []  # partitions taken over since the last commit
@@ -97,6 +111,9 @@ class PostgresStore(PostgresReads):
         self._trusting = False  # it was begun without waiting for the server
         self._steps: list[Step] = []  # what of it was sent
         self._aside: PostgresStore | None = None  # answers questions while the server works on a batch
+        self._launched: deque[_Flight] = deque()  # batches on their way
+        self._number = 0  # of the last batch that others may follow before it is known to be written
+        self._known = 0  # the number that the server has
         self._disputed = True  # somebody else wrote what we had, when we last asked
         self._warnings: list[str] = []
         self._standby = standby
@@ -106,7 +123,7 @@ class PostgresStore(PostgresReads):
 
     def _open(self) -> None:
         """A connection that was checked: nothing else is written through."""
-        connection = connect(self._url, sql.READER_SETTINGS if self._read_only else sql.SETTINGS)
+        connection = connect(self._url, self._settings)
         try:
             found = schema.current_postgres(connection)
             if found != schema.HEAD:
@@ -126,6 +143,8 @@ class PostgresStore(PostgresReads):
             raise
         self._connection = connection
         self._wire = Wire(connection)
+        self._launched.clear()
+        self._number = self._known = 0
         self._close_aside()  # it may have been another server's
 
     def _noticed(self, diagnostic: psycopg.errors.Diagnostic) -> None:
@@ -138,10 +157,17 @@ class PostgresStore(PostgresReads):
         """While a batch is being written: over a connection of its own, which sees what is committed and nothing of the batch."""
         if not self._wire.busy:
             return super()._rows(statement, parameters)
+        with self._beside() as aside:
+            return aside._rows(statement, parameters)
+
+    @contextmanager
+    def _beside(self) -> Iterator[PostgresStore]:
+        """The connection for questions meanwhile; one that failed is not used again. Raises StoreError."""
         if self._aside is None:
-            self._aside = self.reader()
+            self._aside = PostgresStore(self._url, read_only=True, probing=True)
         try:
-            return self._aside._rows(statement, parameters)
+            with errors("read"):
+                yield self._aside
         except StoreError:
             self._close_aside()
             raise
@@ -162,10 +188,11 @@ class PostgresStore(PostgresReads):
         """
         self._begun, self._trusting, self._steps = frozenset(partitions), False, []
         try:
-            if trusting and not self._disputed and self._tokens.keys() >= self._begun and not self._connection.closed:
-                (cards,) = self._wire.run([(sql.READ_CARDS, self._card_columns(numbers))]) if numbers else ([],)
+            if trusting and self.trusts(self._begun):
+                cards = self._read_cards(numbers) if numbers else []
                 self._trusting = True
                 return Begun({}, {}, {row[0]: found_of(row) for row in cards}, asked=False)
+            assert not self._launched, "who has to wait lets those land that are on their way"
             if self._connection.closed:
                 self._open()
             return self._ask(sorted(partitions), keys, numbers)
@@ -175,6 +202,20 @@ class PostgresStore(PostgresReads):
         except BaseException:
             self._undo()
             raise
+
+    def trusts(self, partitions: Collection[int]) -> bool:
+        return not self._disputed and self._tokens.keys() >= set(partitions) and not self._connection.closed
+
+    def _read_cards(self, numbers: Sequence[str]) -> list[Any]:
+        """Rows of cards, without a lock. Those that a batch on its way changes are not asked for: its caller has them.
+
+        Raises StoreError, psycopg.Error.
+        """
+        steps: list[Step] = [(sql.READ_CARDS, self._card_columns(numbers))]
+        if not self._wire.busy:
+            return self._wire.run(steps)[0]
+        with self._beside() as aside:
+            return aside._wire.run(steps)[0]
 
     def _ask(self, partitions: list[int], keys: Sequence[tuple[str, str]], numbers: Sequence[str]) -> Begun:
         column = arrays.int8s(partitions)
@@ -206,6 +247,9 @@ class PostgresStore(PostgresReads):
 
     def abandon(self) -> None:
         """End what `begin` began without writing. What was taken over in it stays ours: the caller was told where it ends."""
+        if self._trusting and not self._steps:
+            self._trusting = False
+            return
         if self._connection.info.transaction_status != TransactionStatus.INTRANS:
             self._undo()
             return
@@ -220,6 +264,8 @@ class PostgresStore(PostgresReads):
         for number in self._taken:
             self._tokens.pop(number, None)
         self._taken, self._steps, self._trusting = [], [], False
+        self._launched.clear()
+        self._number = self._known
         connection = self._connection
         if self._wire.busy or connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
             try:
@@ -238,7 +284,7 @@ class PostgresStore(PostgresReads):
         """The server writes these while the caller goes on; whether it could is known at the commit."""
         part = Batch(list(entries), [], list(accounts), [])
         assert self._begun.issuperset(rows.partitions_of(part)), "a batch writes where it was begun"
-        steps = [*self._lock(), *rows.columns_of(part)]
+        steps = [*self._lock(alone=False), *rows.columns_of(part)]
         self._steps += steps
         try:
             self._wire.send(steps)
@@ -250,6 +296,7 @@ class PostgresStore(PostgresReads):
         """Raises KeyTaken and Overtaken when nothing was written and it has to be decided again; any other StoreError means
         nothing was written, or it is unknown (F2)."""
         unasked: list[int] = []
+        assert not self._launched, "a commit that is waited for follows what has landed"
         written = rows.columns_of(batch)
         steps = [*self._lock(), *written, COMMIT]
         if not self._trusting and self._connection.info.transaction_status == TransactionStatus.IDLE:
@@ -262,19 +309,70 @@ class PostgresStore(PostgresReads):
         except (psycopg.Error, OSError) as error:
             raise self._failed(error) from error
         self._taken, self._steps, self._trusting = [], [], False
+        self._known = self._number
         for number in unasked:
             self._tokens.pop(number, None)
+        self._refuse_warned()
+
+    def _refuse_warned(self) -> None:
         if self._warnings:
             # A wait for the synchronous standby that was cancelled is a warning and no error: written here, perhaps not there (O3, O4).
             raise StoreError(f"the outcome of a commit is unknown: {self._warnings[0]}")
 
-    def _lock(self) -> list[Step]:
-        """What has to come before the first write of a batch that was begun without a lock."""
+    def _lock(self, *, alone: bool = True) -> list[Step]:
+        """What has to come before the first write of a batch that was begun without a lock. `alone`: none is sent before it lands.
+
+        Batches that are sent behind each other stand or fall in their order: the server keeps the number of the last one that it
+        committed, which is rolled back with the rest of it, and one that does not find its predecessor's is an error.
+        """
         if not self._trusting or self._steps:
             return []
         numbers = sorted(self._begun)
         column = arrays.int8s(numbers)
-        return [BEGIN, (sql.HOLD, (column, column, arrays.int8s([self._tokens[number] for number in numbers])))]
+        hold: Step = (sql.HOLD, (column, column, arrays.int8s([self._tokens[number] for number in numbers])))
+        if alone:
+            return [BEGIN, hold]
+        before, self._number = self._number, self._number + 1
+        return [BEGIN, (sql.FOLLOW, (arrays.text(str(before)), arrays.text(str(self._number)))), hold]
+
+    def launch(self, batch: Batch) -> None:
+        assert self._trusting, "a batch that is not waited for has no locks before it is sent"
+        written = rows.columns_of(batch)
+        assert not written or self._begun.issuperset(rows.partitions_of(batch)), "a batch writes where it was begun"
+        if not self._launched:
+            self._warnings.clear()
+        steps = [*self._lock(alone=False), *written, COMMIT]
+        before = sum([flight.flushes for flight in self._launched])
+        try:
+            self._wire.send(steps)
+        except (psycopg.Error, OSError) as error:
+            raise self._failed(error) from error
+        self._launched.append(_Flight(self._wire.flushes - before, self._number, perf_counter_ns()))
+        self._steps, self._trusting = [], False
+
+    def landed(self) -> bool:
+        if not self._launched:
+            return False
+        try:
+            return self._wire.arrived(self._launched[0].flushes)
+        except psycopg.Error:  # which `land` meets as well
+            return True
+
+    def land(self) -> None:
+        flight = self._launched.popleft()
+        try:
+            self._wire.take(flight.flushes)
+        except _REPEAT as error:
+            self._failed(error)
+            raise Overtaken("the server rolled a batch back to let others pass") from error
+        except (psycopg.Error, OSError) as error:
+            raise self._failed(error) from error
+        self._known = flight.number
+        self.sync_ns = perf_counter_ns() - flight.sent_ns
+        self._refuse_warned()
+
+    def wait(self, other: int) -> None:
+        self._wire.wait(other)
 
     def _write(self, steps: list[Step]) -> None:
         """Run the last steps of a batch; what the server rolled back to let others pass is run again, whole. Raises psycopg.Error."""

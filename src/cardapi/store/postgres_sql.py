@@ -44,6 +44,10 @@ HOLD = (
     "SELECT 1 / (count(*) = cardinality(%b))::int FROM (SELECT FROM unnest(%b, %b) k (number, token) "
     "JOIN partition p ON p.number = k.number AND p.token = k.token ORDER BY p.number FOR UPDATE OF p) held"
 )
+# A batch that was sent behind another one: the one before is committed, or this is a division by zero; then this one is the last.
+FOLLOW = (
+    "SELECT 1 / (coalesce(nullif(current_setting('cardcore.batch', true), ''), '0') = %b)::int, set_config('cardcore.batch', %b, false)"
+)
 FIND_KEYS = (
     f"SELECT {ENTRY_E} FROM unnest(%b, %b) k (client, client_key) "
     "CROSS JOIN LATERAL (SELECT * FROM entry WHERE client = k.client AND client_key = k.client_key AND partition = any(%b) OFFSET 0) e"
@@ -74,7 +78,7 @@ READ_ACCOUNTS = (
     "ORDER BY a.account_id, c.state IN ('swapped', 'destroyed'), c.changed_at DESC, c.number"
 )
 HOT = {
-    "lock": LOCK, "hold": HOLD, "find_keys": FIND_KEYS, "read_cards": READ_CARDS,
+    "lock": LOCK, "follow": FOLLOW, "hold": HOLD, "find_keys": FIND_KEYS, "read_cards": READ_CARDS,
     "insert_entries": INSERT_ENTRIES, "upsert_accounts": UPSERT_ACCOUNTS,
     "take_over": TAKE_OVER, "heads_of": HEADS_OF, "entry_at": ENTRY_AT, "followers": FOLLOWERS, "read_accounts": READ_ACCOUNTS,
     "journal": JOURNAL,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 import select
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,14 +39,15 @@ def _numbered(statement: str) -> bytes:
 
 
 class _Flush:
-    """What was sent at once."""
+    """What was sent at once, and what has come back of it."""
 
-    __slots__ = ("answering", "count", "prepared")
+    __slots__ = ("answering", "ended", "prepared", "results")
 
     def __init__(self) -> None:
-        self.count = 0  # of results to come
+        self.results: list[pq.abc.PGresult] = []
         self.answering: list[int] = []  # places of the statements' own results
         self.prepared: dict[int, tuple[str, bytes]] = {}  # place among the results -> what is known by this name if it went well
+        self.ended = False
 
 
 class Wire:
@@ -56,14 +58,20 @@ class Wire:
         self._pgconn = connection.pgconn
         self._names: dict[str, bytes] = {}  # statement -> what it was prepared as
         self._numbers = itertools.count()
-        self._sent: list[_Flush] = []  # whose results were not taken yet
+        self._sent: deque[_Flush] = deque()  # whose results were not taken yet
+        self._result: pq.abc.PGresult | None = None  # of a statement that is not over yet
         self._poll = select.poll()
         self._poll.register(self._pgconn.socket, select.POLLIN)
 
     @property
     def busy(self) -> bool:
-        """Whether statements were sent whose results `run` has to take first."""
+        """Whether statements were sent whose results were not taken yet."""
         return bool(self._sent)
+
+    @property
+    def flushes(self) -> int:
+        """How many times `send` was called whose results were not taken yet."""
+        return len(self._sent)
 
     def run(self, steps: Sequence[Step]) -> list[list[Row]]:
         """Run these in order, after what was sent before; the rows that each of these returned.
@@ -72,25 +80,48 @@ class Wire:
         be rolled back. Raises psycopg.OperationalError when the server is gone: what came of them is not known then.
         """
         self.send(steps)
-        sent, self._sent = self._sent, []
+        last = self._sent[-1]
+        self.take(len(self._sent))
+        return [self._rows(last.results[place]) for place in last.answering]
+
+    def take(self, flushes: int) -> None:
+        """Wait for the results of the oldest `flushes`. Raises as `run` does."""
         error: pq.abc.PGresult | None = None
-        for flush in sent:
-            results = [self._result() for _ in range(flush.count)]
-            self._result()  # of the synchronisation
+        try:
+            for place in range(flushes):
+                self._collect(self._sent[place], wait=True)
+        except psycopg.Error:
+            self._sent.clear()
+            self._result = None
+            raise
+        for _ in range(flushes):
+            flush = self._sent.popleft()
             for place, known in flush.prepared.items():
-                if results[place].status == pq.ExecStatus.COMMAND_OK:
+                if flush.results[place].status == pq.ExecStatus.COMMAND_OK:
                     self._names[known[0]] = known[1]
             if error is None:
-                error = next((result for result in results if result.status == pq.ExecStatus.FATAL_ERROR), None)
-        self._pgconn.exit_pipeline_mode()
+                error = next((result for result in flush.results if result.status == pq.ExecStatus.FATAL_ERROR), None)
+        if not self._sent:
+            self._pgconn.exit_pipeline_mode()
         if error is not None:
             raise psycopg.errors.error_from_result(error)
-        return [self._rows(results[place]) for place in flush.answering]
+
+    def arrived(self, flushes: int) -> bool:
+        """Whether `take` of these would not have to wait. Raises psycopg.OperationalError, as `take` does then."""
+        return all(self._collect(self._sent[place], wait=False) for place in range(flushes))
+
+    def wait(self, other: int) -> None:
+        """Until the server has sent something, or the file `other` can be read."""
+        self._poll.register(other, select.POLLIN)
+        try:
+            self._poll.poll()
+        finally:
+            self._poll.unregister(other)
 
     def send(self, steps: Sequence[Step]) -> None:
-        """Let the server begin with these, and go on; the next `run` says what became of them. Raises psycopg.OperationalError."""
+        """Let the server begin with these, and go on; `run` or `take` says what became of them. Raises psycopg.OperationalError."""
         pgconn = self._pgconn
-        flush = _Flush()
+        flush, count = _Flush(), 0
         names = self._names
         if not self._sent:
             pgconn.enter_pipeline_mode()
@@ -101,11 +132,11 @@ class Wire:
             if name is None:
                 name = f"cardcore_{next(self._numbers)}".encode()
                 pgconn.send_prepare(name, _numbered(statement), [arrays.OIDS[type(value)] for value in parameters])
-                flush.prepared[flush.count] = (statement, name)
-                flush.count += 1
+                flush.prepared[count] = (statement, name)
+                count += 1
             pgconn.send_query_prepared(name, parameters, [_BINARY] * len(parameters), result_format=_BINARY)
-            flush.answering.append(flush.count)
-            flush.count += 1
+            flush.answering.append(count)
+            count += 1
         # Each flush ends so that the server waits for the next one within a transaction, where it has a limit, not within a statement.
         pgconn.pipeline_sync()
         self._sent.append(flush)
@@ -129,19 +160,22 @@ class Wire:
             if event & ~select.POLLOUT:
                 self._pgconn.consume_input()
 
-    def _result(self) -> pq.abc.PGresult:
-        """The next result; of a statement the last one, and what ends it."""
+    def _collect(self, flush: _Flush, *, wait: bool) -> bool:
+        """Take in the results of the oldest flush that has not ended; False when more of them has to come and nobody waits."""
         pgconn = self._pgconn
-        found = None
-        while True:
+        while not flush.ended:
             while pgconn.is_busy():
-                self._poll.poll()
+                if not self._poll.poll(None if wait else 0):
+                    return False
                 pgconn.consume_input()
             result = pgconn.get_result()
             if result is None:
-                if found is None:
+                if self._result is None:
                     raise psycopg.OperationalError("the server sent no answer")
-                return found
-            if result.status == pq.ExecStatus.PIPELINE_SYNC:
-                return result
-            found = result
+                flush.results.append(self._result)
+                self._result = None
+            elif result.status == pq.ExecStatus.PIPELINE_SYNC:
+                flush.ended = True
+            else:
+                self._result = result  # of a statement the last one counts
+        return True

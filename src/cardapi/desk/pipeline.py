@@ -1,0 +1,214 @@
+"""A desk on a server store: the next batch is decided while the last one is on its way.
+
+A server takes as long to write a batch as the desk to decide one, and each would wait for the other. So a batch that changes nothing
+but accounts is launched and not waited for; behind it only plain settles go, which are decided on rows that the desk holds and on
+nothing that a question to the store would answer (what is on its way is not there yet). Everything else waits until all have landed. A
+batch is answered when it has landed (O3); if it did not, none behind it was written either, and all of them are decided again.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Collection, Sequence
+from time import monotonic, perf_counter_ns
+
+from cardapi.desk.settles import settles
+from cardapi.desk.work import Work
+from cardapi.desk.writer import BATCH_MAX, PART, Answer, Desk, Parts, _Item
+from cardapi.store.port import DecideAgain, Head, Pipelined, Record
+
+
+class _Flight:
+    """A batch from its launch to its landing."""
+
+    __slots__ = ("answers", "began_ns", "entries", "heads", "items", "requests", "since")
+
+    def __init__(self, items: Sequence[_Item]) -> None:
+        self.items = items
+        self.requests = [request for item in items for request in item.requests]
+        self.answers: list[Answer] = []  # of the first of these: those after them are decided when it has landed
+        self.heads: list[Head] = []  # where it leaves the journal; none: it was not launched
+        self.entries = 0
+        self.since = monotonic()
+        self.began_ns = 0
+
+
+class Pipeline(Desk):
+    """The doorways are those of any desk. The thread that writes holds `_writing` from a first launch to the last landing."""
+
+    def __init__(self, store: Pipelined, parts: Parts) -> None:
+        super().__init__(store, parts)
+        self._server = store
+        self._flying: deque[_Flight] = deque()
+        self._first: _Flight | None = None  # a batch that may be launched instead of committed
+        self._turn = threading.Lock()  # held by who wants the store for himself: nothing more is launched
+        self._aloft = False  # the writer thread waits for the store rather than for the bell
+        self._wake = -1
+
+    # ------------------------------------------------------------ life
+    def start(self) -> None:
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        super().start()
+
+    def stop(self) -> None:
+        super().stop()
+        if self._wake >= 0:
+            os.close(self._wake)
+            self._wake = -1
+
+    def keep(self, records: Sequence[Record]) -> None:
+        with self._turn:
+            super().keep(records)
+
+    # ------------------------------------------------------------ inside
+    def _ring(self) -> None:
+        if self._aloft:
+            os.eventfd_write(self._wake, 1)
+        else:
+            self._bell.put(None)
+
+    def _run(self) -> None:
+        while self._running or self._items:
+            self._bell.get()
+            self._rung_in = None
+            while self._items:
+                self._taking = True
+                with self._turn:  # whoever waits to keep something is before us
+                    pass
+                with self._writing:
+                    self._taking = False
+                    self._aloft = True
+                    self._stream()
+                    self._aloft = False
+
+    def _stream(self) -> None:
+        """Launch what queues and answer what lands, until there is neither."""
+        flying, server = self._flying, self._server
+        while True:
+            while flying and server.landed():
+                self._land()
+            if len(flying) < server.flights and not self._turn.locked() and not self._halted:
+                self._rung_in = None  # before looking: who puts something in from here on rings again
+                # Few behind many would make two commits of one: those of the last landing are about to come back.
+                if self._items and (not flying or len(self._items) >= len(flying[-1].items)):
+                    if not self._launch():
+                        self._land()
+                    continue
+                if flying:
+                    server.wait(self._wake)
+                    self._hushed()
+                    continue
+            if not flying:
+                return
+            self._land()
+
+    @property
+    def _halted(self) -> bool:
+        """Whether what follows the last launch has to wait until it has landed."""
+        return bool(self._flying) and len(self._flying[-1].answers) < len(self._flying[-1].requests)
+
+    def _hushed(self) -> None:
+        try:
+            os.eventfd_read(self._wake)
+        except BlockingIOError:
+            pass
+
+    def _launch(self) -> bool:
+        """Decide what is next and send it on its way, or do it at once. False: it has to wait until all have landed."""
+        if not self._flying:
+            # The other half is decided while the server writes this one.
+            flight = _Flight(self._take(min(BATCH_MAX, len(self._items) + 1 >> 1)))
+            self._first = flight
+            answers = self._done(flight.requests)
+            self._first = None
+            if flight.heads:
+                self._rise(flight, answers)
+            else:
+                self._end(flight, answers)
+            return True
+        flight = _Flight(self._take())
+        try:
+            if self.failed is None and self._behind(flight):
+                return True
+        except Exception as error:
+            self._crash(error, flight)
+            return True
+        self._items.extendleft(reversed(flight.items))
+        return False
+
+    def _behind(self, flight: _Flight) -> bool:
+        """Launch the plain settles that come first behind what is on its way; False when there is none, or all has to land before it."""
+        requests, answers = flight.requests, flight.answers
+        flight.began_ns = perf_counter_ns()
+        works = self._sides.open(requests, self._clock(), behind=self._server)
+        place, count = 0, len(works)
+        while place < count:
+            end = min(count, place + PART)
+            place += settles(works, requests, place, end, answers)
+            if place < end:
+                break
+            if place < count:
+                self._sides.feed(works[0].works.values())
+        if not answers:
+            if works:
+                self._server.abandon()
+            return False
+        self._send(flight, works[0].works.values())
+        self._rise(flight, answers)
+        return True
+
+    def _commit(self, works: Collection[Work]) -> None:
+        """Of the first batch: launched, if what is decided behind it will see all of it."""
+        flight = self._first
+        if flight is None or any(work.asked or not work.light for work in works):
+            super()._commit(works)
+        else:
+            flight.began_ns = perf_counter_ns()
+            self._send(flight, works)
+
+    def _send(self, flight: _Flight, works: Collection[Work]) -> None:
+        flight.heads = self._sides.launch(self._server, works)
+        flight.entries = sum([len(work.entries) for work in works])
+
+    def _rise(self, flight: _Flight, answers: list[Answer]) -> None:
+        flight.answers = answers
+        self._flying.append(flight)
+        self._working_since = self._flying[0].since
+
+    def _land(self) -> None:
+        """Wait for the batch that was launched first, and answer it."""
+        flight = self._flying[0]
+        try:
+            self._server.land()
+        except DecideAgain:
+            self._commits.tried_again += 1
+            self._sides.crashed()
+            while self._flying:
+                flight = self._flying.popleft()
+                self._end(flight, self._done(flight.requests))
+            return
+        except Exception as error:
+            self._crash(error)
+            return
+        self._flying.popleft()
+        self._sides.landed(flight.heads)
+        self._note(flight.heads, flight.entries, flight.began_ns)
+        rest = flight.requests[len(flight.answers) :]
+        self._end(flight, flight.answers + self._done(rest) if rest else flight.answers)
+
+    def _crash(self, error: Exception, *further: _Flight) -> None:
+        """What is on its way is written or not: nobody knows (F2)."""
+        for flight in (*self._flying, *further):
+            flight.answers = self._unknown(error, len(flight.requests))
+        lost = [*self._flying, *further]
+        self._flying.clear()
+        for flight in lost:
+            self._end(flight, flight.answers)
+
+    def _end(self, flight: _Flight, answers: list[Answer]) -> None:
+        self._working_since = self._flying[0].since if self._flying else 0.0
+        with self._lock:
+            self._waiting -= len(flight.requests)
+        self._answer(list(flight.items), answers)
