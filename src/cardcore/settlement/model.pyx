@@ -41,11 +41,11 @@ cdef class Account:
         free(self.counters_)
 
     cdef int reserve(self, int lots) except -1:
-        """Room for this many lots in all."""
+        """Room for this many lots in all: at first for no more, since a desk keeps many accounts that are only read."""
         cdef int cap
         cdef Lot* grown
         if lots > self.v.cap_lots:
-            cap = lots + 4
+            cap = lots + 2 if self.v.cap_lots else lots
             grown = <Lot*> realloc(self.v.lots, cap * sizeof(Lot))
             if grown == NULL:
                 raise MemoryError
@@ -55,11 +55,15 @@ cdef class Account:
 
     cdef int make_room(self, const Posting* postings, int n) except -1:
         """Room for all that these postings may add: lots, and purses of which something is owed."""
-        cdef int i, more = 0
+        cdef int i, lots = self.v.n_lots, more = 0
         cdef Owing* grown
-        self.reserve(self.v.n_lots + n)
         for i in range(n):
+            lots += (
+                postings[i].target == CUSTOMER and postings[i].target_account == self.v.account_id
+                and self.find(postings[i].target_lot) == NULL
+            )
             more += postings[i].source == OWED and postings[i].unit > POINTS
+        self.reserve(lots)
         if more and self.v.n_owing + more > self.v.cap_owing:
             grown = <Owing*> realloc(self.v.owing, (self.v.n_owing + more) * sizeof(Owing))
             if grown == NULL:
@@ -131,7 +135,7 @@ cdef class Account:
         other.v.lots = NULL
         other.v.owing = NULL
         other.v.cap_lots = other.v.cap_owing = 0
-        other.reserve(self.v.n_lots)
+        other.reserve(self.v.n_lots + 4)  # a copy is made to be changed
         if self.v.n_lots:
             memcpy(other.v.lots, self.v.lots, self.v.n_lots * sizeof(Lot))
         if self.v.n_owing:
