@@ -143,6 +143,7 @@ def test_every_statement_of_a_settle(till: Till, after: bool, way: str) -> None:
     card = till.card(100_00)
     fired: list[str] = []
     for at in range(1, 20):
+        till.shop.desk._lone = None  # as a batch; `test_lone` has the other way
         store: Any = till.shop.store
         whole = store._rows
         faulty: Any
@@ -231,11 +232,10 @@ def test_an_interrupt_in_the_callers_thread_stops_the_desk(till: Till, monkeypat
 
     monkeypatch.setattr(till.shop.store, "commit", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        till.sale(card, 10_00, key="cut")
+        till.topup(card, 10_00)
     monkeypatch.undo()
     assert till.problem("settle", card=card) == "not_ready"
     assert till.shop.desk.waiting == 0
     till.reopen()
     assert till.balance(card) == 100_00
-    assert till.sale(card, 10_00, key="cut").outcome == "applied"
     till.sound()

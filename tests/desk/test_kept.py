@@ -36,11 +36,11 @@ def test_cards_are_forgotten_with_their_accounts_and_kept_again(till: Till, monk
         return begin(partitions, keys, numbers, **more)
 
     monkeypatch.setattr(till.shop.store, "begin", listening)
-    till.sale(cards[-1], 1_00)
-    till.sale(cards[0], 1_00)
-    till.sale(cards[0], 1_00)
+    till.topup(cards[-1], 1_00)
+    till.topup(cards[0], 1_00)
+    till.topup(cards[0], 1_00)
     assert asked == [[], [cards[0]], []]
-    assert [till.balance(card) for card in cards] == [97_00, *[99_00] * (len(cards) - 2), 98_00]
+    assert [till.balance(card) for card in cards] == [101_00, *[99_00] * (len(cards) - 2), 100_00]
     till.sound()
 
 

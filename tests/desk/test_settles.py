@@ -109,22 +109,6 @@ def test_the_loop_gives_what_every_verbs_way_gives(tmp_path: Path, seed: int, pa
     assert {"", "key_required", "unknown_card", "holder_excluded", "card_not_active", "unexpected"} <= codes, codes
 
 
-def test_a_lone_settle_takes_the_loop(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of its batch came before it that would have looked up what it needs."""
-    card = till.card(500_00)
-    taken = []
-
-    def counted(*asked: Any) -> int:
-        taken.append(loop.settles(*asked))
-        return taken[-1]
-
-    monkeypatch.setattr(writer, "settles", counted)
-    for request in sales(till, card, 3):
-        assert till.shop.desk.call(request).outcome == "applied"
-    assert taken == [1, 1, 1]
-    till.sound()
-
-
 def test_one_poisonous_decision_among_good_ones(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     """It changes nothing, so it is told that it failed and the others are done."""
     card = till.card(500_00)

@@ -16,6 +16,7 @@ def quoted(store: Store, request: Request, at_us: int, registry: Registry, custo
     """What a sale would be decided to now, for the desk (`Desk.quote`). Raises Problem, Declined, InvalidCommand."""
     numbers = [request.card, *request.further]
     found = store.read(numbers)
+    versions = []
     snapshots = []
     for number in numbers:
         if number not in found:
@@ -25,15 +26,14 @@ def quoted(store: Store, request: Request, at_us: int, registry: Registry, custo
         version = registry.version(card.programme, at_us // 1_000_000)
         if version is None:
             raise Problem("unknown_programme", f"no programme {card.programme!r} is valid now", programme=card.programme)
+        versions.append(version)
         snapshots.append((version.deciding(card.flags), Account.unpack(found[number].account.state)))
     if request.command is None:
         raise Problem("invalid_payload", "quote needs a command")
     others = [Snapshot(programme, account) for programme, account in snapshots[1:]]
-    first = registry.version(found[request.card].card.programme, at_us // 1_000_000)
-    assert first is not None, "it was found a moment ago"
     told = facts(
-        lambda kind, name: store.records(kind, [name]).get(name), registry, custody, request, first.asks,
-        found[request.card].card.account_id, first.programme,
+        lambda kind, name: store.records(kind, [name]).get(name), registry, custody, request, versions[0].asks,
+        found[request.card].card.account_id, versions[0].programme,
     )  # fmt: skip
     programme, account = snapshots[0]
     lots: dict[str, int] | None = None

@@ -7,12 +7,15 @@ kept of that partition is forgotten.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from cardapi.custody import Custody
 from cardapi.desk.request import Request
 from cardapi.desk.route import partitions_of
+from cardapi.desk.settles import Lone
 from cardapi.desk.work import Rows, Work
 from cardapi.ids import home
+from cardapi.measures import Commits
 from cardapi.people.follow import REGISTRY, catch_up
 from cardapi.people.registry import Registry
 from cardapi.store import media
@@ -22,6 +25,13 @@ from cardapi.store.port import AccountRow, Batch, Entry, Found, Head, Pipelined,
 
 ROWS_MAX = 131_072  # accounts kept, over all partitions
 _CARD_ALONE = MONEY_VERBS - media.VERBS  # verbs that need nothing read but their card, where no entry is named by its key
+
+
+class Checkpoints(Protocol):
+    """What the desk tells of each commit (`cardapi.store.checkpoint.Checkpointer`)."""
+
+    def committed(self, heads: Sequence[Head], entries: int) -> None: ...
+    def stop(self) -> None: ...
 
 
 class Side:
@@ -93,6 +103,14 @@ class Sides:
         for head in self._store.heads():
             key = self._custody.chain_key(head.partition)
             self._sides[head.partition] = Side(key, self._started(head, key), rows_max)
+
+    def lone(self, commits: Commits, checkpoints: Checkpoints | None) -> Lone | None:
+        """How a plain settle is done that is alone; None where the store knows no shorter way than a batch's.
+
+        `commits` and `checkpoints` are told of each.
+        """
+        single = self._store.single() if len(self._sides) == 1 else None
+        return Lone(single, self._registry, self._sides[REGISTRY], commits, checkpoints) if single is not None else None
 
     def _started(self, head: Head, chain_key: bytes) -> Head:
         return head if head.position else start_head(chain_key, head.partition, self._genesis[head.partition])

@@ -40,6 +40,14 @@ class Rows:
         self.media: dict[str, MediumRow] = {}
         self._accounts_max = accounts_max
 
+    def admit(self, found: Found) -> CardRow:
+        """Keep a row that was read, unless a newer one is kept; the one that is."""
+        card, account = found.card, found.account
+        if account.account_id not in self.accounts:
+            self.accounts[account.account_id] = Account.unpack(account.state)
+            self.changed[account.account_id] = account.changed_at
+        return self.cards.setdefault(card.number, card)
+
     def trim(self, committed: int) -> None:
         """Forget what was read longest ago, once there is too much.
 
@@ -86,6 +94,7 @@ class Work(Fold):
         coupons_a_day: int, partitions: int = 1,
     ) -> None:  # fmt: skip
         super().__init__()
+        self._rows = rows
         self.cards = rows.cards
         self.accounts = rows.accounts
         self.changed = rows.changed
@@ -192,11 +201,7 @@ class Work(Fold):
 
     def admit(self, found: Found) -> None:
         """Take a row that was read into the working set, unless this batch has a newer one."""
-        card, account = found.card, found.account
-        self.cards.setdefault(card.number, card)
-        if account.account_id not in self.accounts:
-            self.accounts[account.account_id] = Account.unpack(account.state)
-            self.changed[account.account_id] = account.changed_at
+        self._rows.admit(found)
 
     def card(self, number: str) -> CardRow | None:
         """A card by number; read now if the batch did not name it."""

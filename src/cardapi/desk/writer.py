@@ -24,8 +24,8 @@ from cardapi.desk.one import one
 from cardapi.desk.pool import Readers
 from cardapi.desk.quote import quoted
 from cardapi.desk.request import Problem, Request
-from cardapi.desk.settles import settles
-from cardapi.desk.sides import Sides
+from cardapi.desk.settles import Lone, settles
+from cardapi.desk.sides import Checkpoints, Sides
 from cardapi.desk.work import Elsewhere, Spoilt, Work
 from cardapi.measures import Commits
 from cardapi.people.registry import Registry
@@ -48,13 +48,6 @@ REPORTS_MAX = 200
 UPLOADERS = 2
 UPLOADS_MAX = 200
 _json = msgspec.json.Encoder(order="sorted").encode
-
-
-class Checkpoints(Protocol):
-    """What the desk tells of each commit (`cardapi.store.checkpoint.Checkpointer`)."""
-
-    def committed(self, heads: Sequence[Head], entries: int) -> None: ...
-    def stop(self) -> None: ...
 
 
 class Taker(Protocol):
@@ -114,6 +107,7 @@ class Desk:
         self._running = False
         self._thread: threading.Thread | None = None
         self._commits = Commits()
+        self._lone: Lone | None = None  # where a plain settle that is alone need not be a batch
         self.tills = Readers(store, "read", READERS, QUESTIONS_MAX)
         self.reports = Readers(store, "report", REPORTERS, REPORTS_MAX)
         self.uploads = Readers(store, "upload", UPLOADERS, UPLOADS_MAX)
@@ -122,6 +116,7 @@ class Desk:
     def start(self) -> None:
         """Read where the partitions end and start the writer thread."""
         self._sides.load()
+        self._lone = self._sides.lone(self._commits, self._checkpoints)
         self._running = True
         self._thread = threading.Thread(target=self._run, name="cardcore-writer", daemon=True)
         self._thread.start()
@@ -155,7 +150,7 @@ class Desk:
     @property
     def waiting(self) -> int:
         """Requests handed in and not answered yet."""
-        return self._waiting
+        return self._waiting + bool(self._lone is not None and self._lone.since)
 
     @property
     def commits(self) -> Commits:
@@ -169,7 +164,7 @@ class Desk:
 
     def stalled_s(self) -> float:
         """For how long the batch under way has been: long means that the store does not answer."""
-        since = self._working_since
+        since = self._working_since or (self._lone.since if self._lone is not None else 0.0)
         return monotonic() - since if since else 0.0
 
     def fail(self, error: CardcoreError) -> None:
@@ -223,11 +218,14 @@ class Desk:
         """
         if not requests:
             return []
+        if self._lone is not None and len(requests) == 1 and (entry := self._lone.call(self, requests[0])) is not None:
+            return [entry]
         if self._writing.acquire(blocking=False):
             try:
                 if not self._taking and not self._items:
-                    self._admit(len(requests))
-                    return self._answers(list(requests))
+                    with self._lock:
+                        self._count_in(len(requests))
+                    return self._answers(list(requests), tried=True)
             finally:
                 self._writing.release()
         return self.begin(requests).result()
@@ -281,10 +279,6 @@ class Desk:
         """Wake the writer thread."""
         self._bell.put(None)
 
-    def _admit(self, count: int) -> None:
-        with self._lock:
-            self._count_in(count)
-
     def _count_in(self, count: int) -> None:
         if self.failed is not None or not self._running:
             raise Problem("not_ready", "the service is not taking requests")
@@ -312,28 +306,36 @@ class Desk:
             count += len(items[-1].requests)
         return items
 
-    def _answers(self, requests: list[Request]) -> list[Answer]:
-        """Do these as one batch, by whoever holds `_writing` (F3: one writer at a time)."""
+    def _answers(self, requests: list[Request], *, tried: bool = False) -> list[Answer]:
+        """Do these as one batch, by whoever holds `_writing` (F3: one writer at a time). `tried`: a single one was not plain."""
         self._working_since = monotonic()
         try:
-            return self._done(requests)
+            return self._done(requests, tried=tried)
         finally:
             self._working_since = 0.0
             with self._lock:
                 self._waiting -= len(requests)
 
-    def _done(self, requests: list[Request]) -> list[Answer]:
+    def _done(self, requests: list[Request], *, tried: bool = False) -> list[Answer]:
         try:
             if self.failed is not None:
                 raise Problem("not_ready", "the service is not taking requests")
+            if len(requests) == 1 and self._lone is not None and not tried:
+                entry = self._lone.settle(requests[0], self._clock())
+                if entry is not None:
+                    return [entry]
             return self._work(requests)
         except Problem as problem:
             return [problem] * len(requests)
         except Exception as error:
             return self._unknown(error, len(requests))
-        except BaseException:  # an interrupt in the calling thread: what was folded may not be written
-            self.fail(CardcoreError("interrupted while writing"))
+        except BaseException:
+            self._interrupted()
             raise
+
+    def _interrupted(self) -> None:
+        """In the calling thread: what was folded may not be written."""
+        self.fail(CardcoreError("interrupted while writing"))
 
     def _unknown(self, error: Exception, count: int) -> list[Answer]:
         """After a storage error or a broken invariant: stop for good, say "unknown", never "failed" (O4, F2)."""

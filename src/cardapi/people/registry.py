@@ -146,6 +146,7 @@ class Registry:
         self._key_file = KeyFileMark(0, "")
         self._sams: dict[str, Sam] = {}
         self._law: Law | None = None
+        self.revision = 0  # another number after each change: what was derived from the documents holds as long as it stays
 
     def load(self, store: Any) -> None:
         """Read every document from the store; units first, so that paths resolve."""
@@ -170,6 +171,7 @@ class Registry:
             if 0 < position <= self._positions.get((kind, name), 0):
                 return
             if not data:
+                self.revision += 1
                 self._documents[kind].pop(name, None)
                 if position:
                     self._positions[kind, name] = position
@@ -195,6 +197,7 @@ class Registry:
             elif isinstance(view, ProgrammeVersion):
                 others = [v for v in self._versions.get(view.name, ()) if v.version != view.version]
                 self._versions[view.name] = tuple(sorted([*others, view], key=lambda v: (v.valid_from, v.version)))
+            self.revision += 1
 
     def document(self, kind: str, name: str) -> dict[str, Any] | None:
         """The document itself, or None. Do not change it."""

@@ -4,10 +4,12 @@ It uses the library that Python's own sqlite3 module has loaded, found at run ti
 undo each other's file locks. Where it cannot be found (linked in statically), `available` is False and `rows.Plain` serves.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, final
 
 import msgspec
+
+from cardapi.store.port import Entry, Found
 
 available: bool
 gathers: bool
@@ -51,3 +53,15 @@ class Connection:
         """All rows of the statement for each key in turn, seen in one transaction: int, str, bytes or None. Raises DirectError."""
     def close(self) -> None:
         """Close it. Safe to call twice."""
+
+@final
+class Single:
+    """`cardapi.store.port.Single` over a connection, which is the caller's to close."""
+
+    def __init__(self, connection: Connection, card: str, entry: str, account: str, tell: Callable[[int, int], None]) -> None:
+        """`card`: reads a row for `port.found_of` by its number; `entry`, `account`: insert a row. `tell` is told of pages and commits, some at a time."""
+    write_ns: int
+    sync_ns: int
+    def read(self, number: str) -> Found | None: ...
+    def commit(self, entry: Entry, account_id: int, state: bytes) -> None: ...
+    def abandon(self) -> None: ...

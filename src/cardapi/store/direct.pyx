@@ -13,9 +13,9 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 
-from msgspec.structs import astuple
-
 from cardapi.store.wal_file cimport register_vfs
+
+from msgspec.structs import astuple
 
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
@@ -58,12 +58,6 @@ cdef struct Feed:
     Cell* cells
     int count
     int result
-
-cdef struct Found:
-    char* data
-    Py_ssize_t length
-    Py_ssize_t cap
-    Py_ssize_t rows
 
 
 cdef int lay(Cell* cell, object value) except -1:
@@ -149,81 +143,7 @@ cdef void* run_fed(void* argument) noexcept nogil:
     return NULL
 
 
-cdef bint room(Found* found, Py_ssize_t more) noexcept nogil:
-    cdef char* grown
-    if found.length + more > found.cap:
-        found.cap = (found.length + more) * 2 + 4096
-        grown = <char*> realloc(found.data, found.cap)
-        if grown == NULL:
-            return False
-        found.data = grown
-    return True
-
-
-cdef bint keep(Found* found, Statement statement, int columns) noexcept nogil:
-    """Append the present row: for each column its kind and its number or size, then its bytes. False without memory."""
-    cdef int i
-    cdef int64_t head[2]
-    cdef const void* data
-    for i in range(columns):
-        head[0] = column_type(statement, i)
-        data = NULL
-        if head[0] == SQLITE_INTEGER:
-            head[1] = column_int64(statement, i)
-        else:
-            data = column_blob(statement, i)
-            head[1] = column_bytes(statement, i) if data != NULL else 0
-        if not room(found, 16 + (head[1] if data != NULL else 0)):
-            return False
-        memcpy(found.data + found.length, head, 16)
-        found.length += 16
-        if data != NULL:
-            memcpy(found.data + found.length, data, head[1])
-            found.length += head[1]
-    found.rows += 1
-    return True
-
-
-cdef int gather(Step* one, Cell* cells, Found* found) noexcept nogil:
-    """The rows of a query for each key. -1: no memory."""
-    cdef Py_ssize_t i
-    cdef int result
-    cdef int width = column_count(one.statement)
-    found.rows = 0
-    for i in range(one.rows):
-        result = bind(one.statement, cells + one.start + i * one.columns, one.columns)
-        if result != SQLITE_OK:
-            return result
-        result = step(one.statement)
-        while result == SQLITE_ROW:
-            if not keep(found, one.statement, width):
-                reset(one.statement)
-                return -1
-            result = step(one.statement)
-        reset(one.statement)
-        if result != SQLITE_DONE:
-            return result
-    return SQLITE_OK
-
-
-cdef object value_at(Found* found, Py_ssize_t* at):
-    cdef int64_t head[2]
-    memcpy(head, found.data + at[0], 16)
-    at[0] += 16
-    if head[0] == SQLITE_INTEGER:
-        return head[1]
-    text = found.data + at[0]
-    at[0] += head[1]
-    if head[0] == SQLITE_TEXT:
-        return PyUnicode_DecodeUTF8(text, head[1], NULL)
-    if head[0] == SQLITE_BLOB:
-        return PyBytes_FromStringAndSize(text, head[1])
-    return None
-
-
-cdef list rows_of(Found* found, int width):
-    cdef Py_ssize_t at = 0
-    return [tuple([value_at(found, &at) for _ in range(width)]) for _ in range(found.rows)]
+include "gathered.pxi"
 
 
 @cython.no_gc_clear  # the feeding thread reads what `held` holds until `__dealloc__` has waited for it
@@ -458,14 +378,30 @@ cdef class Connection:
             with nogil:
                 once(self.rollback)
 
+    cdef int finish(self, Step* steps, int count, Cell* cells) except -1:
+        """Run these in the transaction that is open, or in one of their own, and commit it; rolled back before an error is raised."""
+        cdef int result
+        cdef int64_t began
+        cdef bint idle = self.idle()
+        with nogil:
+            result = once(self.begin_write) if idle else SQLITE_OK
+            if result == SQLITE_OK:
+                result = run_all(steps, count, cells)
+            if result == SQLITE_OK:
+                began = now_ns()
+                result = once(self.commit)
+                self.sync_ns = now_ns() - began
+        if result != SQLITE_OK:
+            error = self.error()
+            self.abandon()
+            raise error
+        return 0
+
     def write(self, steps):
         cdef Step all_steps[STEPS_MAX]
         cdef int count = 0
-        cdef int result
-        cdef int64_t began
         self.ready()
-        cdef bint idle = self.idle()
-        if idle and self.parted:
+        if self.parted and self.idle():
             raise DirectError("the transaction ended before its commit, and its first part with it", SQLITE_MISUSE)
         steps = [(text, list(rows)) for text, rows in steps]
         if len(steps) > STEPS_MAX:
@@ -474,18 +410,7 @@ cdef class Connection:
             for text, rows in steps:
                 self.open_step(&all_steps[count], text, rows)
                 count += 1
-            with nogil:
-                result = once(self.begin_write) if idle else SQLITE_OK
-                if result == SQLITE_OK:
-                    result = run_all(all_steps, count, self.cells)
-                if result == SQLITE_OK:
-                    began = now_ns()
-                    result = once(self.commit)
-                    self.sync_ns = now_ns() - began
-            if result != SQLITE_OK:
-                error = self.error()
-                self.abandon()
-                raise error
+            self.finish(all_steps, count, self.cells)
             self.parted = False
         finally:
             self.done()
@@ -497,3 +422,6 @@ cdef class Connection:
         if len(keys) != 1 and self.idle():  # each statement sees one state by itself, several only in a transaction
             begin = self.begin_read
         return self.ask(begin, [(statement, keys)])[0]
+
+
+include "single.pxi"

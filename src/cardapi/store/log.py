@@ -79,6 +79,7 @@ class LogKeeper:
         self._commits = 0
         self._pages = 0
         self._size = STEP_BYTES
+        self._long = False  # whether it was made longer, or found no room
         self._room = True  # on the disk, for a longer log: it is only quicker, so where there is none commits go on
         self._wake = threading.Event()
         self._copying = False  # from when the thread is asked to until it has
@@ -87,10 +88,10 @@ class LogKeeper:
         self._thread = threading.Thread(target=self._run, name="cardcore-wal", daemon=True)
         self._thread.start()
 
-    def committed(self, pages: int) -> None:
-        """Count a commit and about how many pages it wrote."""
-        self._commits += 1
-        self._pages += pages
+    def committed(self, pages: int, commits: int = 1) -> None:
+        """Count so many commits and about how many pages each of them wrote."""
+        self._commits += commits
+        self._pages += pages * commits
         if not self._copying and due(self._pages, pages, self._size):
             self._pages = 0
             self._copying = True
@@ -98,13 +99,13 @@ class LogKeeper:
 
     def tend(self, connection: sqlite3.Connection) -> None:
         """By the committing thread between two commits, when nobody else writes the log. Raises sqlite3.Error, OSError."""
-        if self._commits == LENGTHEN_AFTER:
-            self._commits += 1
+        if self._commits >= LENGTHEN_AFTER and not self._long:
+            self._long = True
             self._room = lengthen(self._database, self._size)
         if self._copied:  # what came in since the copier ran
             self._copied = False
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            if self._room and self._commits > LENGTHEN_AFTER and self._size < LOG_BYTES:
+            if self._room and self._long and self._size < LOG_BYTES:
                 self._size += STEP_BYTES
                 self._room = lengthen(self._database, self._size)
 

@@ -183,6 +183,25 @@ class Begun(msgspec.Struct, frozen=True):
     asked: bool = True  # False: begun in trust, nothing was looked up
 
 
+class Single(Protocol):
+    """`begin` and `commit` of one entry that changes one account, between two batches; its client key was not looked for."""
+
+    write_ns: int  # what the last `commit` took
+    sync_ns: int  # of that, what the database took to make it durable
+
+    def read(self, number: str, /) -> Found | None:
+        """Begin, and read a card with its account. Raises StoreError; then nothing is begun."""
+        ...
+
+    def commit(self, entry: Entry, account_id: int, state: bytes, /) -> None:
+        """`Store.commit`, whether or not `read` has begun. Raises KeyTaken, after which nothing is begun or written; StoreError."""
+        ...
+
+    def abandon(self) -> None:
+        """End what `read` began, and write nothing."""
+        ...
+
+
 class Store(Protocol):
     """What the desk, the reports and `verify` may ask of a store. Reads see every acknowledged commit.
 
@@ -275,6 +294,10 @@ class Store(Protocol):
 
         Raises DecideAgain; any other error means: nothing written, or unknown -> the desk stops (F2).
         """
+        ...
+
+    def single(self) -> Single | None:
+        """A shorter way for one entry alone, None where a batch of one is as short."""
         ...
 
     def journal(self, partition: int, after: int = 0, upto: int | None = None) -> Iterator[Entry]:

@@ -292,6 +292,9 @@ class PostgresStore(PostgresReads):
             raise self._failed(error) from error
         return True
 
+    def single(self) -> None:
+        """A batch of one is two round trips as it is."""
+
     def commit(self, batch: Batch) -> None:
         """Raises KeyTaken and Overtaken when nothing was written and it has to be decided again; any other StoreError means
         nothing was written, or it is unknown (F2)."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any, Protocol
@@ -152,6 +152,10 @@ class Direct:
 
     def read_cleared(self, keys: Sequence[bytes]) -> list[Row]:
         return self._connection.read(sql.READ_CLEARED, [(key,) for key in keys])
+
+    def single(self, entries: Insert, accounts: Insert, tell: Callable[[int, int], None]) -> direct.Single:
+        """The way of one entry alone, over the same connection."""
+        return direct.Single(self._connection, sql.READ_CARD, entries.one, accounts.one, tell)
 
     def close(self) -> None:
         self._connection.close()

@@ -327,13 +327,29 @@ class SqliteStore:
             raise StoreError(f"commit failed: {error}") from error
         written, self._fed = self._fed + len(batch.entries), 0
         self._begun = False
-        if self._keeper is None:
-            self._keeper = log.LogKeeper(self.path, lambda: connect(self.path))
         pages = 2 + 2 * written + 4 * len(batch.records)
         if batch.cleared:
             # One entry changes many accounts. Its records lie beside each other: about 290 octets a row, its key and its part of the body.
             pages += len(batch.accounts) + len(batch.cleared) // 14
-        self._keeper.committed(pages)
+        self._count(pages)
+
+    def single(self) -> direct.Single | None:
+        rows = self._rows
+        return rows.single(ENTRIES, ACCOUNTS, self._told) if isinstance(rows, Direct) else None
+
+    def _told(self, pages: int, commits: int) -> None:
+        """So many commits of so many pages came by `single`. Raises StoreError."""
+        try:
+            self._count(pages, commits)
+            self._tend()
+        except (*Failed, OSError) as error:
+            raise StoreError(f"cannot begin: {error}") from error
+
+    def _count(self, pages: int, commits: int = 1) -> None:
+        """So many commits of about so many pages are durable."""
+        if self._keeper is None:
+            self._keeper = log.LogKeeper(self.path, lambda: connect(self.path))
+        self._keeper.committed(pages, commits)
 
     def _tend(self) -> None:
         """What the log asks for, while no transaction is open."""
