@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from cardapi.app import create_shop
 from cardapi.ids import home
 from cardapi.reports.trial import trial_balance
-from cardcore.settlement import Refund, Reverse, Transfer, Void
+from cardcore.settlement import Capture, Refund, Reverse, Sale, Transfer, Void
 from tests.desk.till import PLAIN, Till
 from tests.members.till import referrals_are_paid_once
 
@@ -31,8 +30,7 @@ then = { rebate = "rebates", share = "1/10", base = ["principal", "outside"] }
 
 @pytest.fixture
 def till(tmp_path: Path) -> Iterator[Till]:
-    create_shop(tmp_path / "shop", password="correct horse", partitions=PARTITIONS)
-    till = Till(tmp_path / "shop")
+    till = Till(tmp_path / "shop", partitions=PARTITIONS)
     yield till
     till.shop.close()
 
@@ -54,14 +52,29 @@ def test_money_moves_between_partitions(till: Till) -> None:
     sale = till.sale(one, 50_00, further=(two, three))
     assert sale.outcome == "applied"
     assert [till.balance(card) for card in (one, two, three)] == [0, 0, 10_00]
-    till.done("refund", card=one, ref=sale.position, partition=sale.partition, command=Refund())
-    till.done("reverse", card=one, ref=moved.position, partition=moved.partition, command=Reverse())
+    till.done("refund", card=one, of=sale, command=Refund())
+    till.done("reverse", card=one, of=moved, command=Reverse())
     assert [till.balance(card) for card in (one, two, three)] == [20_00, 20_00, 20_00]
     till.reopen()
     till.sound()
     trial = trial_balance(till.shop.store.reader())
     assert trial["ok"]
     assert trial["liability_fen"] == issued * 20_00
+
+
+def test_what_names_a_sale_of_its_own_batch_by_key_finds_it(till: Till) -> None:
+    """A till that gave up on its answer asks again at once: sale and void, or hold and capture, wait in one queue (O6)."""
+    for number, card in enumerate(cards_of(till, PARTITIONS).values()):
+        keys = [("terminal:t1", f"{verb}-{number}") for verb in ("settle", "hold")]
+        answers = till.shop.desk.call_many([
+            till.request("settle", card=card, key=keys[0][1], command=Sale("settle", [(5_00, 1)])),
+            till.request("void", ref_key=keys[0], command=Void()),
+            till.request("hold", card=card, key=keys[1][1], command=Sale("hold", [(5_00, 1)], hold_seconds=60)),
+            till.request("capture", ref_key=keys[1], command=Capture(3_00)),
+        ])  # fmt: skip
+        assert [getattr(answer, "code", answer) for answer in answers] == [""] * 4, card
+        assert till.balance(card) == 17_00
+    till.sound()
 
 
 def test_a_key_and_a_card_of_another_partition_name_nothing(till: Till) -> None:
@@ -89,7 +102,7 @@ def test_what_a_customer_owes_is_no_liability(till: Till) -> None:
     till.sale(one, till.balance(one))
     assert till.balance(one) == 0, "what came back is spent"
     for sale in (both, alone):
-        till.done("refund", card=one, ref=sale.position, partition=sale.partition, command=Refund())
+        till.done("refund", card=one, of=sale, command=Refund())
     till.sound()
     assert trial_balance(till.shop.store.reader())["ok"]
 

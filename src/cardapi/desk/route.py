@@ -31,6 +31,7 @@ def partitions_of(requests: Sequence[Request], partitions: int, store: Store) ->
         for index, request in enumerate(requests):
             if places[index] < 0:
                 places[index] = _looked_up(request, by_key, by_medium, lambda client, key: _of_key(client, key, partitions))
+            by_key.setdefault((request.client, request.client_key), places[index])  # what it makes may be named later in the batch
     return places
 
 
