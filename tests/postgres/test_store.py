@@ -13,9 +13,10 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from cardapi.store import postgres_records as records
 from cardapi.store import schema
 from cardapi.store.media import pack_keys
-from cardapi.store.port import AccountRow, Batch, Head, KeyTaken, MediumRow, Overtaken, StoreError
+from cardapi.store.port import AccountRow, Batch, Head, KeyTaken, MediumRow, Overtaken, Record, StoreError, asked_records
 from cardapi.store.postgres import PostgresStore
 from cardapi.store.postgres_local import ROLE
 from cardapi.store.postgres_safety import UnsafeServer
@@ -306,4 +307,22 @@ def test_migrating_again_changes_nothing(database: Database) -> None:
     schema.upgrade_postgres(database.owner, ROLE)
     store = database.open()
     assert store.check() == []
+    store.close()
+
+
+# ---------------------------------------------------------------- records by key
+def test_a_look_up_reads_what_it_finds_and_no_more(database: Database) -> None:
+    """Counted in pages of the server, before it has any statistics: neither the rows before the key nor all others of the kind are read."""
+    many = 5_000
+    store = database.open()
+    rows = [Record("k", f"{n:06d}", b"x" * 100, (("at", f"{n:06d}"),)) for n in range(many)]
+    store.commit(Batch([], [], [], [], [], rows))
+    last = f"{many - 1:06d}"
+    for low, high, after in ((last, last, ("", "")), ("0", "~", (f"{many - 3:06d}", f"{many - 3:06d}"))):
+        asked = asked_records("k", "at", low, high, after, 100)
+        assert [row.id for row in store.find_records("k", "at", low, high, after=after)][-1] == last
+        found = store._connection.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {records.FIND}", asked).fetchone()
+        assert found is not None
+        (explained,) = found[0]
+        assert explained["Plan"]["Shared Hit Blocks"] + explained["Plan"]["Shared Read Blocks"] < 25, explained
     store.close()

@@ -149,6 +149,16 @@ def record_of(row: Sequence[Any]) -> Record:
     return Record(kind, name, body, keys, changed_at)
 
 
+def asked_records(
+    kind: str, index: str, low: str, high: str | None, after: tuple[str, str], limit: int
+) -> tuple[str, str, str, str, str, int]:
+    """The parameters of a look-up by key (`Store.find_records`): kind, index, the (value, id) it begins behind, the last value, how many.
+
+    One lower bound, as an index is entered by one: beside a second one every row before the page was read, too.
+    """
+    return kind, index, *(after if after[0] >= low else (low, "")), low if high is None else high, limit
+
+
 class Batch(msgspec.Struct):
     """What one commit writes: all of it or nothing."""
 

@@ -15,7 +15,7 @@ from cardapi.store import postgres_records as records
 from cardapi.store import postgres_sql as sql
 from cardapi.store import schema
 from cardapi.store.chain import unpack_further
-from cardapi.store.port import AccountRow, CardRow, Entry, Found, Head, MediumRow, Record, StoreError, found_of, record_of
+from cardapi.store.port import AccountRow, CardRow, Entry, Found, Head, MediumRow, Record, StoreError, asked_records, found_of, record_of
 from cardcore.clearing.blocked import Blocked
 from cardcore.clearing.body import Row
 
@@ -133,8 +133,7 @@ class PostgresReads:
     def find_records(
         self, kind: str, index: str, low: str, high: str | None = None, *, after: tuple[str, str] = ("", ""), limit: int = 100
     ) -> list[Record]:
-        asked = (kind, index, low, low if high is None else high, *after, limit)
-        return [record_of(row) for row in self._rows(records.FIND, asked)]
+        return [record_of(row) for row in self._rows(records.FIND, asked_records(kind, index, low, high, after, limit))]
 
     def all_records(self, kind: str | None = None, after: str = "") -> Iterator[Record]:
         rows = self._stream(records.ALL) if kind is None else self._stream(records.OF_KIND, (kind, after))

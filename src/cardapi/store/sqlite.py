@@ -19,7 +19,7 @@ import msgspec
 from cardapi.store import direct, log, records, schema
 from cardapi.store import statements as sql
 from cardapi.store.chain import unpack_further
-from cardapi.store.port import AccountRow, Batch, Begun, CardRow, Entry, Found, Head, MediumRow, Record, StoreError, found_of
+from cardapi.store.port import AccountRow, Batch, Begun, CardRow, Entry, Found, Head, MediumRow, Record, StoreError, asked_records, found_of
 from cardapi.store.rows import Direct, Failed, Insert, Plain, Rows, Step
 from cardcore.clearing.blocked import Blocked
 from cardcore.clearing.body import Row as Cleared
@@ -218,7 +218,7 @@ class SqliteStore:
     def find_records(
         self, kind: str, index: str, low: str, high: str | None = None, *, after: tuple[str, str] = ("", ""), limit: int = 100
     ) -> list[Record]:
-        return records.find(self._connection, (kind, index, low, low if high is None else high, *after, limit))
+        return records.find(self._connection, asked_records(kind, index, low, high, after, limit))
 
     def all_records(self, kind: str | None = None, after: str = "") -> Iterator[Record]:
         return records.every(self._connection, kind, after)

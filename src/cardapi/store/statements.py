@@ -84,7 +84,7 @@ RECORD_COLUMNS = "kind, id, body, keys, changed_at"
 RECORDS = f"SELECT {RECORD_COLUMNS} FROM record WHERE kind = ? AND id IN (SELECT value FROM json_each(?))"
 FIND_RECORDS = (
     "SELECT r.kind, r.id, r.body, r.keys, r.changed_at FROM record_key k JOIN record r ON r.kind = k.kind AND r.id = k.id "
-    "WHERE k.kind = ? AND k.name = ? AND k.value BETWEEN ? AND ? AND (k.value, k.id) > (?, ?) ORDER BY k.value, k.id LIMIT ?"
+    "WHERE k.kind = ? AND k.name = ? AND (k.value, k.id) > (?, ?) AND k.value <= ? ORDER BY k.value, k.id LIMIT ?"
 )
 ALL_RECORDS = f"SELECT {RECORD_COLUMNS} FROM record ORDER BY kind, id"
 RECORDS_OF = f"SELECT {RECORD_COLUMNS} FROM record WHERE kind = ? AND id > ? ORDER BY id LIMIT ?"
