@@ -67,6 +67,30 @@ def test_short_of_money(data: Path, made: dict[str, Any]):
     assert (ticket["outside_fen"], ticket["outside_tender"], ticket["balance_fen"]) == (1, "cash", 0)
 
 
+def test_money_and_points_move_to_another_card(data: Path, made: dict[str, Any], tmp_path: Path):
+    pack = tmp_path / "alliance.toml"
+    pack.write_text(pack_text("alliance"), encoding="utf-8")
+    told("scheme", "publish", pack, "--data", data)
+
+    def issued(programme: str) -> str:
+        return str(told("card", "issue", "--programme", programme, "--activate", "--data", data)[0]["card"])
+
+    card, other = made["cards"]["mall-vip"], issued("mall-vip")
+    moved = told("card", "transfer", card, other, "200", "--key", "k1", "--data", data)
+    assert (moved["verb"], moved["balance_fen"]) == ("transfer", 1000_00)
+    assert told("card", "transfer", card, other, "200", "--key", "k1", "--data", data) == moved
+    assert told("card", "show", other, "--data", data)["balance_fen"] == 200_00
+    assert "[transfer_not_allowed]" in refused("card", "transfer", card, other, "--points", "1", "--data", data)
+    for words in ((), ("5", "--points", "1")):
+        assert "exactly one" in refused("card", "transfer", card, other, *words, "--data", data)
+    first, second = issued("alliance"), issued("alliance")
+    told("card", "pay", first, "100", "--short", "cash", "--data", data)
+    points = told("card", "show", first, "--data", data)["points"]
+    assert points > 2
+    assert cardcore("card", "transfer", first, second, "--points", "2", "--data", data).stdout.endswith(f"points {points - 2}\n")
+    assert told("card", "show", second, "--data", data)["points"] == 2
+
+
 @pytest.mark.parametrize("amount", ["1.005", "1e3", "0x10", "1,000", "ten", "1.", ".5", "", "１"])
 def test_amounts_are_exact_yuan(data: Path, made: dict[str, Any], amount: str):
     result = cardcore("card", "pay", made["cards"]["spa"], amount, "--data", data, ok=False)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cardapi.custody import Custody, Pin, PinMalformed
-from cardcore.settlement import Sale
+from cardcore.settlement import Adjust, Redeem, Sale
+from tests.coupons.packs import SHOP
 from tests.desk.till import Till
 
 RIGHT, WRONG = Pin.parse("482913"), Pin.parse("111111")
@@ -26,6 +27,17 @@ def test_policy_above_an_amount(till: Till) -> None:
     bare = till.card(100_00, "guarded")
     assert spend(till, bare, 10_01) == "pin_required"
     assert spend(till, bare, 10_01, RIGHT) == "pin_not_set"
+
+
+def test_points_are_not_spent_without_the_pin_where_it_is_always_asked_for(till: Till) -> None:
+    """A gift takes value off the card as a purchase does."""
+    pack = SHOP.replace("[[purse]]", '[card]\npin = "always"\n[[purse]]', 1)
+    till.done("change", payload={"kind": "programme", "id": "coupon-shop@1", "document": {"valid_from": 0, "pack": pack}})
+    card = till.card(0, "coupon-shop", "482913")
+    till.done("adjust", card=card, command=Adjust("points", 3_000), approver="boss")
+    tries = [till.ask("redeem", card=card, pin=pin, command=Redeem("voucher")).code for pin in (None, WRONG, RIGHT)]
+    assert tries == ["pin_required", "pin_wrong", ""]
+    till.sound()
 
 
 def test_three_wrong_tries_lock_for_good(till: Till) -> None:

@@ -1,4 +1,4 @@
-"""`cardcore card`: the life of a card at the counter - issue, top up, pay, freeze, lose, replace, look at."""
+"""`cardcore card`: the life of a card at the counter - issue, top up, pay, transfer, freeze, lose, replace, look at."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ import typer
 
 from cardapi.cli import personalise
 from cardapi.cli.group import group
-from cardapi.cli.options import DEFAULT_DATA, CardNumber, DataDir, Json, Key, Operator, Reason, Token, Url, amount_argument
+from cardapi.cli.options import DEFAULT_DATA, PIN, CardNumber, DataDir, Json, Key, Operator, Reason, Token, Url, amount_argument, with_pin
 from cardapi.cli.service import reach
 from cardapi.cli.show import details, emit_json, listing, note, parse_yuan, say, table, yuan
 
-app = group("Cards: issue, top up, pay, freeze, replace, look at.")
+app = group("Cards: issue, top up, pay, transfer, freeze, replace, look at.")
 
 Yuan = Annotated[int, amount_argument("An amount in yuan, such as 25 or 25.50.")]
 Tender = Annotated[str, typer.Option("--tender", help="How the customer pays: cash, bank ...")]
 Short = Annotated[
     str, typer.Option("--short", help="How the customer pays what the card does not cover, such as cash. Refused when left out.")
 ]
-PIN = "CARDCORE_PIN"
 
 
 @app.command()
@@ -132,10 +131,32 @@ def pay(
         body["coupons"] = coupons
     if why_not:
         body["why_not"] = True
-    if os.environ.get(PIN):
-        body["pin"] = os.environ[PIN]
     with reach(data, url=url, token=token, operator=operator) as service:
-        _ticket(service.do("settle", body, key=key), explain=explain or why_not, as_json=as_json)
+        _ticket(service.do("settle", with_pin(body), key=key), explain=explain or why_not, as_json=as_json)
+
+
+@app.command()
+def transfer(
+    card: CardNumber,
+    to_card: Annotated[str, typer.Argument(metavar="TO_CARD", help="The card that gets it.", show_default=False)],
+    amount: Annotated[int | None, amount_argument("An amount in yuan; left out where points move.")] = None,
+    points: Annotated[int | None, typer.Option("--points", min=1, help="Points to move, in place of money.")] = None,
+    reason: Reason = "",
+    data: DataDir = DEFAULT_DATA,
+    url: Url = "",
+    token: Token = "",
+    operator: Operator = "",
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Move money or points to another card, where both programmes allow it. A PIN, where one is asked for, comes from CARDCORE_PIN.
+
+    Example: cardcore card transfer 6200000000000018 6200000000000026 50
+    """
+    body: dict[str, Any] = {"card": card, "to_card": to_card, "reason": reason}
+    body |= {name: value for name, value in (("amount_fen", amount), ("points", points)) if value is not None}
+    with reach(data, url=url, token=token, operator=operator) as service:
+        _ticket(service.do("transfer", with_pin(body), key=key), explain=False, as_json=as_json)
 
 
 @app.command()

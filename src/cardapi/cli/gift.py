@@ -8,7 +8,7 @@ import typer
 
 from cardapi.cli.coupon import COLUMNS, shown
 from cardapi.cli.group import group
-from cardapi.cli.options import DEFAULT_DATA, CardNumber, DataDir, Json, Key, Operator, Token, Url
+from cardapi.cli.options import DEFAULT_DATA, CardNumber, DataDir, Json, Key, Operator, Token, Url, with_pin
 from cardapi.cli.service import reach
 from cardapi.cli.show import details, emit_json, listing
 
@@ -50,13 +50,13 @@ def redeem(
     key: Key = "",
     as_json: Json = False,
 ) -> None:
-    """Take a card's points for a gift or a voucher.
+    """Take a card's points for a gift or a voucher. A PIN, where one is asked for, comes from CARDCORE_PIN.
 
     Example: cardcore gift redeem 6200000000000013 voucher-5
     """
     body = {"card": card, "gift": gift, "item": item, "quantity": quantity}
     with reach(data, url=url, token=token, operator=operator) as service:
-        done = service.do("redeem", body, key=key)
+        done = service.do("redeem", with_pin(body), key=key)
     if as_json:
         emit_json(done)
         return

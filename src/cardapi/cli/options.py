@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +18,14 @@ Operator = Annotated[str, typer.Option("--as", envvar="CARDCORE_OPERATOR", help=
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is journaled.")]
 CardNumber = Annotated[str, typer.Argument(help="The card's number.", show_default=False)]
 Key = Annotated[str, typer.Option("--key", help="Client key: repeat it and the effect still happens once. Made from time when left out.")]
+
+
+PIN = "CARDCORE_PIN"
+
+
+def with_pin(body: dict[str, Any]) -> dict[str, Any]:
+    """The body with the PIN of its card, where the environment has one (PIN)."""
+    return body | {"pin": os.environ[PIN]} if os.environ.get(PIN) else body
 
 
 def amount_argument(text: str) -> object:

@@ -9,14 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from cardapi.cli.options import DEFAULT_DATA, DataDir, Json, Token, Url
+from cardapi.cli.options import DEFAULT_DATA, PIN, DataDir, Json, Token, Url
 from cardapi.cli.reader_words import ReaderName, Wait, Yuan, choose
 from cardapi.cli.show import Mistake, emit_json, note, say, yuan
 
 Terminal = Annotated[str, typer.Option("--terminal", help="The terminal that signs (CARDCORE_TERMINAL_KEY); the demo's when left out.")]
 KeyVersion = Annotated[int, typer.Option("--key-version", help="The version of the terminal's key.")]
 Tender = Annotated[str, typer.Option("--tender", help="The money is paid at the till: cash, bank ... From the account when left out.")]
-PIN = "CARDCORE_PIN"
 
 
 def load(

@@ -278,5 +278,6 @@ def make_codes(work: Work, request: Request) -> Entry:
             changes[model.stock_name(version.name, "coupon", terms["name"])] = (count, terms["stock"])
         after += count_stock(work, changes)
     except Declined as declined:
-        raise Problem(declined.declined_code, "there are not as many left", **declined.facts) from declined
+        left = "there are not as many left" if declined.declined_code == "out_of_stock" else "one person may make no more of them today"
+        raise Problem(declined.declined_code, left, **declined.facts) from declined
     return work.add_records(request, after, facts={"batch": code.batch, "count": count})

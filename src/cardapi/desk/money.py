@@ -23,7 +23,7 @@ from cardcore.settlement.lifecycle import GONE, admit
 NAMING = frozenset({"capture", "void", "refund", "reverse", "arrive", "return"})  # verbs that name an earlier entry
 GIVES_BACK = frozenset({"refund", "void"})
 Claims = Sequence[tuple[str, Settlement]]
-PIN_VERBS = frozenset({"settle", "hold", "transfer", "load"})  # verbs with which a customer spends
+PIN_VERBS = frozenset({"settle", "hold", "transfer", "redeem", "load"})  # verbs with which a customer spends
 
 
 def money(work: Work, request: Request) -> Entry:
@@ -31,13 +31,10 @@ def money(work: Work, request: Request) -> Entry:
     verb = request.verb
     ticket: Entry | None = None
     if verb in NAMING:
-        ticket = work.named(request)
+        ticket = _named(work, request)
         if ticket is None:
-            if verb == "void" and request.ref_key:
-                return _void_unseen(work, request, request.ref_key)
-            raise Problem("unknown_ticket", "there is no such entry")
-        if ticket.partition != work.partition:  # named by its key, and beside it a card that is not its own
-            raise Problem("unknown_card", "the entry is not one of this card")
+            assert request.ref_key is not None, "what is named by its place was found"
+            return _void_unseen(work, request, request.ref_key)
         if ticket.code == "key_voided" and verb == "void":
             return work.add(request, account_id=0, card="", body=b"", ref=ticket.position)
     card = _card(work, request, ticket)
@@ -74,6 +71,21 @@ def money(work: Work, request: Request) -> Entry:
     if verb in coupons.RETURNING or work.version(card, settlement.programme_version).programme.awards:
         coupons.award(work, request, card, entry, settlement)
     return entry
+
+
+def _named(work: Work, request: Request) -> Entry | None:
+    """The entry that this one names; None for a void of a key that nobody has used. Raises Problem unknown_ticket, unknown_card."""
+    key = request.ref_key
+    ticket = work.named(request)
+    if ticket is None and request.verb == "void" and key:
+        return None
+    if ticket is None and key:
+        ticket = work.store.find_keys([key]).get(key)  # perhaps in a partition that the batch does not hold
+    if ticket is None:
+        raise Problem("unknown_ticket", "there is no such entry")
+    if ticket.partition != work.partition:  # named by its key, and beside it a card that is not its own
+        raise Problem("unknown_card", "the entry is not one of this card")
+    return ticket
 
 
 def _expire_the_rest(work: Work, card: CardRow, request: Request, declined: Declined) -> Settlement:

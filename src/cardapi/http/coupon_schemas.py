@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from cardapi.custody import Pin
 from cardapi.http.fields import Asked, Card, Channel, Coupon, Kind, Reason, Second, Slug, Text, Time, Told, Word
 
 GIVE_MAX = 100
@@ -149,6 +150,7 @@ class Redeem(Asked):
     gift: Kind
     item: Word = ""
     quantity: Annotated[int, Meta(ge=1, le=GIVE_MAX)] = 1
+    pin: Pin | None = None
     channel: Channel = "store"
     reference: Word = ""
     reason: Text = ""

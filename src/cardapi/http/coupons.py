@@ -232,7 +232,8 @@ async def redeem(service: Service, call: Call) -> Answer:
     """Points for a gift."""
     asked: ask.Redeem = call.data
     command = Redeem(asked.gift, item=asked.item, quantity=asked.quantity, memo=memo(asked.channel, asked.reference))
-    entry = await service.desk.execute(service.request(call, "redeem", card=asked.card, command=command, reason=asked.reason))
+    request = service.request(call, "redeem", card=asked.card, command=command, pin=asked.pin, reason=asked.reason)
+    entry = await service.desk.execute(request)
     if entry.outcome != "applied":
         return refusal(entry)
     settlement = Settlement.unpack(entry.body)

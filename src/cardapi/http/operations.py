@@ -381,7 +381,7 @@ _LAWS = (
 _COUPONS = (
     _money("redeem", "redeem", coupons.redeem, coupon.Redeem, _TILL, "Points for a gift or a coupon", "unknown_card", "card_not_active",
            "card_lost", "card_expired", "holder_excluded", "unknown_gift", "gift_not_available", "insufficient_points", "out_of_stock",
-           "limit_exceeded", "coupon_expired", told=coupon.Redeemed),
+           "limit_exceeded", "coupon_expired", "pin_required", "pin_wrong", "pin_locked", "pin_not_set", told=coupon.Redeemed),
     _money("giveCoupons", "coupons/give", coupons.give, coupon.GiveCoupons, _MANAGER, "Put coupons on a card", "unknown_card",
            "card_not_active", "card_lost", "card_expired", "holder_excluded", "unknown_coupon", "coupon_expired", "out_of_stock",
            "limit_exceeded", "coupon_limit", scope="reached", told=coupon.CouponsGiven),

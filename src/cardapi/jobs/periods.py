@@ -137,12 +137,15 @@ class Rankings:
 
     @staticmethod
     def _best(context: Context, version: ProgrammeVersion, ranking: dict[str, object]) -> list[str]:
-        """Numbers of the cards that had most in the period that ended, the first first; of equals the older account."""
+        """Numbers of the cards that had most in the period that ended, the first first; of equals the older account.
+
+        Accounts of different partitions have no common age: of them it is the one of the lower partition.
+        """
         counter, top = int(str(ranking["counter"])), int(str(ranking["top"]))
         best: list[tuple[int, int, str]] = []
         for part in chunks(context.store.accounts(), ACCOUNTS_A_STEP):
             values = {row.account_id: ended_value(version.programme, Account.unpack(row.state), counter, context.now()) for row in part}
-            # Accounts come by age, and of equals the older one is before: only who has more than the last of the best is looked up.
+            # Accounts come in that order, and of equals the first one stays: only who has more than the last of the best is looked up.
             least = best[-1][0] if len(best) == top else 0
             counted = [account_id for account_id, value in values.items() if value > least]
             cards = context.store.read_accounts(counted).values() if counted else ()
