@@ -25,6 +25,10 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo "  settings: PORT=8080 HOST=0.0.0.0 DATA=/path/of/a/shop STORE=postgres WORKERS=2 PYTHON=python3.12 TESTS=tests/desk BENCH=--quick"
 
+# Rooms whose suites open shops (tests/shops.py), and those of their files that `make test` runs on PostgreSQL, too.
+SHOPS := $(addprefix tests/,cli clearing coupons desk http imports jobs laws media members messages plans replay reports whatif)
+ON_SERVER := $(addprefix tests/,desk/test_once.py desk/test_money.py desk/test_partitions.py)
+
 # ---------------------------------------------------------------- install and build
 $(VENV)/.run-installed: requirements/run.lock tools/install.sh
 	@tools/install.sh $(VENV) requirements/run.lock
@@ -82,9 +86,11 @@ stubs: dev ## the .pyi of each compiled module against the module
 
 test: lint types stubs ## all that CI runs: lint, types, stubs and every suite
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(TESTS)
+	$(if $(filter tests,$(TESTS)),CARDCORE_TEST_STORE=postgres $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ON_SERVER))
 
-test-long: lint types stubs $(VENV)/.fuzz-installed ## the same with the random and crash suites multiplied
+test-long: lint types stubs $(VENV)/.fuzz-installed ## the same with the random and crash suites multiplied, the suites with a shop on either store
 	CARDCORE_LONG=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(TESTS)
+	$(if $(filter tests,$(TESTS)),CARDCORE_TEST_STORE=postgres $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SHOPS))
 
 bench: dev ## measure against the baselines of docs/performance.md; JSON in benchmarks/results/
 	$(BIN)/python -m benchmarks $(BENCH)

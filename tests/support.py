@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 LONG = os.environ.get("CARDCORE_LONG") == "1"
+ON_SERVER = os.environ.get("CARDCORE_TEST_STORE", "embedded") == "postgres"  # where the shops of the suites are (tests.shops)
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
 

@@ -58,7 +58,7 @@ def test_records_of_any_octets_are_each_accounted_for(yard: Yard, data: st.DataO
     )
     body_ = Cleared.unpack(entry.body)
     assert body_.received == len(blocks) == len(body_) + body_.repeated
-    rows = {row.digest for row in yard.till.shop.store.cleared()}
+    rows = {row.digest for row in yard.store.cleared()}
     assert set(upload.digests) <= rows, "every record has its row"
     assert yard.till.shop.desk.failed is None
 

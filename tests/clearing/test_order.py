@@ -30,6 +30,7 @@ from cardcore.clearing.body import Cleared
 from tests.clearing.hostile import Expected, forms, hostile
 from tests.clearing.yard import Yard
 from tests.cli.shop import ENVIRONMENT, ROOT
+from tests.shops import copy_shop, keep_for_the_run
 from tests.support import LONG
 
 
@@ -41,6 +42,7 @@ def made() -> tuple[Path, Expected, list[Record]]:
     yard = Yard(room / "shop")
     expected = hostile(yard)
     yard.till.shop.close()
+    keep_for_the_run(room / "shop")
     return room / "shop", expected, forms(yard, expected)
 
 
@@ -49,7 +51,7 @@ def opened() -> Iterator[Yard]:
     """A fresh copy of the yard, whose books are verified at the end."""
     room = Path(tempfile.mkdtemp(prefix="cardcore-clearing-"))
     try:
-        shutil.copytree(made()[0], room / "shop")
+        copy_shop(made()[0], room / "shop")
         yard = Yard(room / "shop", made=True)
         try:
             yield yard
@@ -151,7 +153,7 @@ def test_killed_in_the_middle_and_uploaded_again(seed: int) -> None:
     rng = random.Random(seed)
     room = Path(tempfile.mkdtemp(prefix="cardcore-clearing-"))
     try:
-        shutil.copytree(made()[0], room / "shop")
+        copy_shop(made()[0], room / "shop")
         records = made()[2] * 1
         rng.shuffle(records)
         (room / "records").write_bytes(pickle.dumps(records))
@@ -169,7 +171,7 @@ def test_killed_in_the_middle_and_uploaded_again(seed: int) -> None:
         child.stdout.close()
         yard = Yard(room / "shop", made=True)
         try:
-            known = len(list(yard.till.shop.store.cleared()))
+            known = len(list(yard.store.cleared()))
             assert answered <= known < len(records), "what was answered is there, and the kill came before the end"
             yard.till.sound()
             yard.upload(records)

@@ -25,7 +25,7 @@ def yard(tmp_path: Path) -> Iterator[Yard]:
 
 
 def seen(yard: Yard, about: str) -> list[tuple[str, int, int]]:
-    return [(found.reason, found.first, found.last) for found in findings(yard.till.shop.store, about)]
+    return [(found.reason, found.first, found.last) for found in findings(yard.store, about)]
 
 
 def test_a_gap_closes_when_its_records_come(yard: Yard) -> None:

@@ -5,7 +5,6 @@ purchases of cards with SM4 keys. Method: the real service and `cardcore clear`;
 from __future__ import annotations
 
 import itertools
-import shutil
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -29,6 +28,7 @@ from tests.clearing.demo import ISSUER, SAM, SERIAL, purchase, shop_with_purse, 
 from tests.clearing.yard import bcd
 from tests.cli.shop import call, served
 from tests.pcsc.near import Held, NearModule
+from tests.shops import copy_shop
 from tests.support import sized
 
 RECORDS, PIECE, FEN = 160, 16, 7
@@ -78,7 +78,8 @@ def kill_under(shop: Path, file: Path, piece: int, after_s: float, monkeypatch: 
 @pytest.mark.timeout(sized(600, 3_600))
 def test_the_service_is_killed_under_an_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shop, file = shop_with_purse(tmp_path / "shop"), tmp_path / "till.ccb"
-    twin = Path(shutil.copytree(shop, tmp_path / "twin"))
+    twin = tmp_path / "twin"
+    copy_shop(shop, twin)
     batch(file)
     monkeypatch.setattr(clearing, "PIECE", PIECE)
     whole = told("clear", file, "--data", twin)

@@ -129,7 +129,7 @@ class Yard:
         if fen:
             memo = media.pack_shown(media.Shown(self.medium(card, chip=chip)))
             sent = self.till.done("load", card=card.number, command=Load(fen, memo=memo), meaning=[card.number, fen, next(self.keys)])
-            self.till.done("arrive", ref=sent.position, partition=sent.partition, command=Arrive(memo=memo))
+            self.till.done("arrive", of=sent, command=Arrive(memo=memo))
             card.balance += fen
 
     # ------------------------------------------------------------ purchases

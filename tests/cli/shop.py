@@ -18,6 +18,9 @@ import msgspec
 from typer.testing import CliRunner
 
 from cardapi.cli.root import app
+from tests.postgres.server import Database, empty, needs_postgres
+from tests.shops import PARTITIONS, copy_out
+from tests.support import ON_SERVER
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "cardapi.cli"]
@@ -42,8 +45,14 @@ def call(*words: str | Path, check: bool = True, **environment: str) -> subproce
 @cache
 def _template() -> Path:
     place = Path(tempfile.mkdtemp(prefix="cardcore-test-"))
-    call("init", "--data", place / "shop", "--demo")
+    call("init", "--data", place / "shop", "--demo", *(_database().options if ON_SERVER else ()))
     return place / "shop"
+
+
+@cache
+def _database() -> Database:
+    needs_postgres()
+    return empty("demo", PARTITIONS)
 
 
 def remove_template() -> None:
@@ -54,7 +63,10 @@ def remove_template() -> None:
 
 def demo_shop(target: Path) -> dict[str, Any]:
     """A fresh copy of the demo shop at `target`. Returns its credentials."""
-    shutil.copytree(_template(), target)
+    if ON_SERVER:
+        copy_out(_template(), _database(), target)
+    else:
+        shutil.copytree(_template(), target)
     made: dict[str, Any] = msgspec.json.decode((target / "demo.json").read_bytes())
     return made
 

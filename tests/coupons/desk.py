@@ -76,7 +76,7 @@ def stock_is_exact(till: Till, desks: Sequence[Desk]) -> None:
     assert sorted(outcomes) == ["applied"] * 3 + ["out_of_stock"] * 13
     assert sum(coupons(till, card) for card in cards) == 3
     given = desks[0].call(requests[outcomes.index("applied")])  # the same request: the same entry
-    till.done("reverse", card=given.card, ref=given.position, partition=given.partition, command=Reverse())
+    till.done("reverse", card=given.card, of=given, command=Reverse())
     again = [till.ask("give", card=card, meaning=["again", card], command=Give("rare")) for card in cards[:2]]
     assert [entry.outcome for entry in again] == ["applied", "refused"]
 
@@ -90,12 +90,12 @@ def awarded_and_taken_back(till: Till, card: str = "") -> None:
     assert coupons(till, card) == 2
     used = till.shop.desk.call(sale(till, card, 100_00, "off-20"))
     assert used.outcome == "applied"
-    back = till.done("refund", card=card, ref=bought.position, partition=bought.partition, command=Refund())
+    back = till.done("refund", card=card, of=bought, command=Refund())
     assert coupons(till, card) == 0
     names = [f"award:{bought.partition}:{bought.position}:{place}" for place in range(8)]
     made = till.shop.store.reader().find_keys([("system", name) for name in names])
     assert [entry.verb for entry in made.values()] == ["give"]
     assert back.outcome == "applied"
-    till.done("refund", card=card, ref=used.position, partition=used.partition, command=Refund())
+    till.done("refund", card=card, of=used, command=Refund())
     assert coupons(till, card) == 0, "it is due"
 

@@ -15,3 +15,11 @@ def till(tmp_path: Path) -> Iterator[Till]:
     till = Till(tmp_path / "shop")
     yield till
     till.shop.close()
+
+
+@pytest.fixture
+def lone(tmp_path: Path) -> Iterator[Till]:
+    """A till of a shop whose journal has one partition on either store: every card is in it, and one sum runs along."""
+    till = Till(tmp_path / "lone", partitions=1)
+    yield till
+    till.shop.close()

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from cardapi.app import create_shop
 from cardapi.desk import Request
 from cardapi.desk import coupons as desk_coupons
 from cardapi.desk.work import Work
@@ -24,8 +23,7 @@ from tests.desk.till import Till
 
 @pytest.fixture
 def till(tmp_path: Path) -> Iterator[Till]:
-    create_shop(tmp_path / "shop", password="correct horse", partitions=4)
-    till = Till(tmp_path / "shop")
+    till = Till(tmp_path / "shop", partitions=4)
     yield till
     till.shop.close()
 
@@ -77,7 +75,7 @@ def test_an_award_that_was_used_goes_back_when_its_ticket_does(till: Till) -> No
             used = till.shop.desk.call(sale(till, card, 100_00, "off-20"))
             for ticket in (bought, used) if first == 0 else (used, bought):
                 command = Refund() if undo == "refund" else Void()
-                till.done(undo, card=card, ref=ticket.position, partition=ticket.partition, command=command)
+                till.done(undo, card=card, of=ticket, command=command)
             assert coupons(till, card) == 0, (first, undo)
     till.sound()
     till.reopen()
@@ -92,7 +90,7 @@ def test_an_award_that_is_held_goes_back_when_it_is_released(till: Till) -> None
         hold = Sale("hold", [(100_00, 1)], shortfall_tender="cash", coupons=("off-20",), hold_seconds=60)
         held = till.done("hold", card=card, command=hold)
         where = {"card": card, "ref": held.position, "partition": held.partition}
-        till.done("refund", card=card, ref=bought.position, partition=bought.partition, command=Refund())
+        till.done("refund", card=card, of=bought, command=Refund())
         assert coupons(till, card) == 0
         if capture:
             held = till.done("capture", command=Capture(50_00), **where)
@@ -110,7 +108,7 @@ def test_uses_of_an_award_that_are_left_go_back_and_the_others_after_their_ticke
     assert coupons(till, card) == 6
     used = till.shop.desk.call(sale(till, card, 100_00, "voucher-5"))
     for ticket in (bought, used):
-        till.done("refund", card=card, ref=ticket.position, partition=ticket.partition, command=Refund())
+        till.done("refund", card=card, of=ticket, command=Refund())
         assert coupons(till, card) == 0
     till.sound()
 
@@ -124,9 +122,9 @@ def test_an_award_that_cannot_be_made_leaves_its_reason(till: Till) -> None:
     keys = {entry.position: [("system", f"award:{entry.partition}:{entry.position}:{place}") for place in range(8)] for entry in tickets}
     made = [[entry.code for entry in till.shop.store.reader().find_keys(keys[ticket.position]).values()] for ticket in tickets]
     assert made == [[""], ["out_of_stock"]]
-    till.done("refund", card=card, ref=tickets[1].position, partition=tickets[1].partition, command=Refund())
+    till.done("refund", card=card, of=tickets[1], command=Refund())
     assert coupons(till, card) == 2
-    till.done("refund", card=card, ref=tickets[0].position, partition=tickets[0].partition, command=Refund())
+    till.done("refund", card=card, of=tickets[0], command=Refund())
     assert coupons(till, card) == 0
     till.sound()
 
@@ -136,7 +134,7 @@ def test_an_award_of_more_than_one_command_gives(till: Till) -> None:
     card = till.card(0, "coupon-shop")
     bought = till.shop.desk.call(sale(till, card, 500_00))
     assert coupons(till, card) == 250
-    till.done("refund", card=card, ref=bought.position, partition=bought.partition, command=Refund())
+    till.done("refund", card=card, of=bought, command=Refund())
     assert coupons(till, card) == 0
     till.sound()
 
@@ -177,7 +175,7 @@ def test_a_lapsed_hold_ends_with_all_that_goes_with_it(till: Till, monkeypatch: 
     bought = till.shop.desk.call(sale(till, card, 500_00))
     hold = Sale("hold", [(100_00, 1)], shortfall_tender="cash", coupons=("off-20",), hold_seconds=60)
     till.done("hold", card=card, command=hold)
-    till.done("refund", card=card, ref=bought.position, partition=bought.partition, command=Refund())
+    till.done("refund", card=card, of=bought, command=Refund())
     now[0] += 61_000_000
 
     def holds() -> int:

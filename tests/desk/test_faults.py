@@ -21,6 +21,8 @@ from cardapi.store.rows import Direct, Plain
 from tests.desk.preload import compiled, on_linux, run
 from tests.desk.till import Till
 
+pytestmark = pytest.mark.embedded("system calls on its files fail")
+
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -29,8 +29,8 @@ def test_a_refund_that_does_not_fit_a_further_card_is_refused(till: Till) -> Non
     sale = till.sale(first, AMOUNT_MAX - 1, further=(second,))
     till.topup(second, AMOUNT_MAX - 101)
     assert till.balance(second) == AMOUNT_MAX
-    assert till.ask("refund", ref=sale.position, command=Refund()).code == "limit_exceeded"
-    assert till.ask("void", ref=sale.position, command=Void()).code == "limit_exceeded"
+    assert till.ask("refund", of=sale, command=Refund()).code == "limit_exceeded"
+    assert till.ask("void", of=sale, command=Void()).code == "limit_exceeded"
     assert till.balance(second) == AMOUNT_MAX
     serving(till)
 
@@ -39,8 +39,8 @@ def test_a_hold_that_does_not_fit_back_on_a_further_card_stays_held(till: Till) 
     first, second = till.card(100), till.card(AMOUNT_MAX)
     hold = till.sale(first, AMOUNT_MAX - 1, verb="hold", further=(second,))
     till.topup(second, AMOUNT_MAX - 101)
-    assert till.ask("void", ref=hold.position, command=Void()).code == "limit_exceeded"
-    assert till.ask("capture", ref=hold.position, command=Capture(1)).code == "limit_exceeded"
+    assert till.ask("void", of=hold, command=Void()).code == "limit_exceeded"
+    assert till.ask("capture", of=hold, command=Capture(1)).code == "limit_exceeded"
     lapse(till, 601)
     assert till.sale(first, 1).code == "insufficient_funds"
     serving(till)
@@ -53,7 +53,7 @@ def test_open_holds_of_one_account_are_bounded(till: Till) -> None:
     answers = [answer for answer in asked if isinstance(answer, Entry)]
     assert [answer.outcome for answer in answers] == ["applied"] * 256 + ["refused"]
     assert answers[-1].code == "limit_exceeded"
-    till.done("void", ref=answers[0].position, command=Void())
+    till.done("void", of=answers[0], command=Void())
     till.done("hold", card=card, command=free)
     serving(till)
 
@@ -76,9 +76,9 @@ def test_a_ticket_is_finished_on_the_number_its_account_has_now(till: Till, verb
     if verb == "reissue":
         till.done("lost", card=card)
     till.done(verb, card=card, payload={"prefix": "8801"})
-    captured = till.done("capture", card=card, ref=hold.position, command=Capture(1_000))
+    captured = till.done("capture", card=card, of=hold, command=Capture(1_000))
     assert captured.card != card
-    assert till.done("refund", card=card, ref=sale.position, command=Refund()).card == captured.card
+    assert till.done("refund", card=card, of=sale, command=Refund()).card == captured.card
     assert till.balance(captured.card) == 9_000
     assert till.sale(card, 1).code == "card_not_active"
     serving(till)
@@ -88,7 +88,7 @@ def test_a_card_with_value_in_its_own_memory_is_not_empty(till: Till) -> None:
     card = till.card(500)
     load = till.done("load", card=card, command=Load(500))
     assert till.ask("cancel", card=card).code == "state_not_allowed"
-    till.done("arrive", ref=load.position, command=Arrive())
+    till.done("arrive", of=load, command=Arrive())
     assert till.ask("take_back", card=card).code == "state_not_allowed"
     serving(till)
 
@@ -100,10 +100,10 @@ def test_a_lapsed_hold_ends_with_the_next_request(till: Till) -> None:
     lapse(till, 599)
     assert till.sale(card, 1).code == "insufficient_funds"
     lapse(till, 2)
-    assert till.ask("capture", ref=hold.position, command=Capture()).code == "hold_not_open"
+    assert till.ask("capture", of=hold, command=Capture()).code == "hold_not_open"
     assert till.sale(card, 900).outcome == "applied"
     assert (till.balance(card), till.balance(other)) == (100, 50)
-    assert till.ask("void", ref=hold.position, command=Void()).code == "hold_not_open"
+    assert till.ask("void", of=hold, command=Void()).code == "hold_not_open"
     serving(till)
 
 
@@ -123,8 +123,8 @@ def test_nothing_is_given_back_to_a_dead_further_card(till: Till) -> None:
     card, other = till.card(100), till.card(50)
     sale = till.sale(card, 150, further=(other,))
     till.done("cancel", card=other)
-    assert till.ask("refund", ref=sale.position, command=Refund()).code == "card_not_active"
-    assert till.ask("void", ref=sale.position, command=Void()).code == "card_not_active"
+    assert till.ask("refund", of=sale, command=Refund()).code == "card_not_active"
+    assert till.ask("void", of=sale, command=Void()).code == "card_not_active"
     assert (till.balance(card), till.balance(other)) == (0, 0)
     serving(till)
 

@@ -15,33 +15,33 @@ from tests.desk.till import Till
 KEPT = 8
 
 
-def test_cards_are_forgotten_with_their_accounts_and_kept_again(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cards_are_forgotten_with_their_accounts_and_kept_again(lone: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many cards come by, so many are kept; and one that was used a moment ago is not read again."""
-    side = till.shop.desk._sides._sides[0]
+    side = lone.shop.desk._sides._sides[0]
     side.forget()
     side.rows._accounts_max = KEPT
-    cards = [till.card(100_00) for _ in range(3 * KEPT)]
+    cards = [lone.card(100_00) for _ in range(3 * KEPT)]
     for card in cards:
-        till.sale(card, 1_00)
+        lone.sale(card, 1_00)
         assert side.work is not None
         assert len(side.work.accounts) <= KEPT
         assert len(side.work.cards) <= KEPT, "a card stays for ever once its account was forgotten"
         assert len(side.work.media) <= KEPT
 
     asked: list[Sequence[str]] = []
-    begin = till.shop.store.begin
+    begin = lone.shop.store.begin
 
     def listening(partitions: Collection[int], keys: Sequence[tuple[str, str]], numbers: Sequence[str], **more: Any) -> Begun:
         asked.append(numbers)
         return begin(partitions, keys, numbers, **more)
 
-    monkeypatch.setattr(till.shop.store, "begin", listening)
-    till.topup(cards[-1], 1_00)
-    till.topup(cards[0], 1_00)
-    till.topup(cards[0], 1_00)
+    monkeypatch.setattr(lone.shop.store, "begin", listening)
+    lone.topup(cards[-1], 1_00)
+    lone.topup(cards[0], 1_00)
+    lone.topup(cards[0], 1_00)
     assert asked == [[], [cards[0]], []]
-    assert [till.balance(card) for card in cards] == [101_00, *[99_00] * (len(cards) - 2), 100_00]
-    till.sound()
+    assert [lone.balance(card) for card in cards] == [101_00, *[99_00] * (len(cards) - 2), 100_00]
+    lone.sound()
 
 
 @pytest.mark.parametrize("error", [MemoryError("no room for a row"), InvalidCommand("too late")], ids=lambda error: type(error).__name__)

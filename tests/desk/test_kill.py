@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.desk import kill_child
 from tests.desk.till import Till
+from tests.shops import journal
 from tests.support import sized
 
 KILLS = sized(30, 300)
@@ -64,7 +65,7 @@ def test_kill_nine(tmp_path: Path) -> None:
             assert acknowledged.setdefault(key, position) == position, f"key {key} was answered with two effects"
         sent.extend(key for key in keys if key not in unanswered)
     till.reopen()
-    entries = [entry for entry in till.shop.store.reader().journal(0) if entry.verb == "settle"]
+    entries = [entry for entry in journal(till.shop) if entry.verb == "settle"]
     by_key = {entry.client_key: entry.position for entry in entries}
     assert len(by_key) == len(entries), "a key has two entries"
     lost = {key: position for key, position in acknowledged.items() if by_key.get(key) != position}

@@ -30,9 +30,9 @@ def test_same_key_same_answer(till: Till) -> None:
 def test_same_key_other_payload_is_refused_without_effect(till: Till) -> None:
     card = till.card(100_00)
     till.sale(card, 30_00, key="sale")
-    before = till.shop.desk.head
+    before = till.shop.desk.heads
     assert till.problem("settle", card=card, key="sale", meaning="another", command=Sale("settle", [(1, 1)])) == "key_reused"
-    assert till.shop.desk.head == before
+    assert till.shop.desk.heads == before
     assert till.balance(card) == 70_00
 
 
@@ -96,14 +96,14 @@ def test_a_refusal_uses_up_its_key(till: Till) -> None:
 
 
 def test_nothing_is_recorded_for_an_unknown_card(till: Till) -> None:
-    before = till.shop.desk.head
+    before = till.shop.desk.heads
     for verb, fields in (
         ("settle", {"command": Sale("settle", [(1, 1)])}), ("topup", {"command": TopUp(1)}), ("activate", {}), ("lost", {}),
         ("set_pin", {}),
     ):  # fmt: skip
         assert till.problem(verb, card="8801000000000009", key="k", **fields) == "unknown_card"
     assert till.problem("refund", ref=10**9, command=Refund()) == "unknown_ticket"
-    assert till.shop.desk.head == before
+    assert till.shop.desk.heads == before
     assert till.sale(till.card(10_00), 1_00, key="k").outcome == "applied", "the key must still be free"
 
 

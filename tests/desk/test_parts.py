@@ -20,6 +20,9 @@ from cardapi.store.port import Entry
 from cardapi.store.rows import Direct
 from cardcore.settlement import Refund, Sale, TopUp, Transfer
 from tests.desk.till import Till
+from tests.shops import journal
+
+pytestmark = pytest.mark.embedded("SQLite writes a batch in parts, in a thread of its own")
 
 START_US = 1_800_000_000_000_000
 
@@ -48,10 +51,6 @@ def sales(till: Till, card: str, count: int, name: str = "sale") -> list[Request
     return [till.request("settle", card=card, key=f"{name}-{n}", command=Sale("settle", [(1_00 + n, 1)])) for n in range(count)]
 
 
-def journal(till: Till) -> list[Entry]:
-    return list(till.shop.store.reader().journal(0))
-
-
 def test_the_entries_are_those_of_a_batch_written_at_once(tmp_path: Path, parts: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Every kind of request that reads while a part is being written: new cards, named tickets, retries, refusals, problems."""
     first = Till(tmp_path / "parts", ticking())
@@ -67,7 +66,7 @@ def test_the_entries_are_those_of_a_batch_written_at_once(tmp_path: Path, parts:
         batch = [
             *sales(till, card, 5), *sales(till, card, 3),  # three of them once more
             till.request("activate", card=fresh, key="activate"), till.request("topup", card=fresh, key="top", command=TopUp(7_00)),
-            till.request("refund", card=card, key="back", command=Refund(amount_fen=10_00), ref=ticket.position),
+            till.request("refund", card=card, key="back", command=Refund(amount_fen=10_00), of=ticket),
             till.request("transfer", card=card, key="over", command=Transfer(5_00), further=(other,)),
             till.request("settle", card="8801999999999999", key="nobody", command=Sale("settle", [(1_00, 1)])),
             till.request("settle", card=other, key="poor", command=Sale("settle", [(9_999_00, 1)])),
@@ -77,7 +76,7 @@ def test_the_entries_are_those_of_a_batch_written_at_once(tmp_path: Path, parts:
         ]  # fmt: skip
         answers = till.shop.desk.call_many(batch)
         told.append([answer if isinstance(answer, Entry) else getattr(answer, "code", "") for answer in answers])
-        kept.append(journal(till))
+        kept.append(journal(till.shop))
         till.sound()
         till.shop.close()
     assert kept[0] == kept[1]
@@ -116,14 +115,14 @@ def broken_in_part(till: Till, at: int, how: str) -> Any:
 @pytest.mark.parametrize("at", [1, 2, 3])
 def test_a_part_that_fails_takes_the_batch_with_it(till: Till, parts: list[int], at: int, how: str) -> None:
     card = till.card(500_00)
-    before, entries = till.balance(card), len(journal(till))
+    before, entries = till.balance(card), len(journal(till.shop))
     rows = till.shop.store._rows  # type: ignore[attr-defined]
     real = broken_in_part(till, at, how)
     answers = till.shop.desk.call_many(sales(till, card, 7))
     assert {getattr(answer, "code", "") for answer in answers} == {"unexpected"}
     assert till.problem("settle", card=card) == "not_ready"
     rows._connection = real
-    assert (till.balance(card), len(journal(till))) == (before, entries), "a part outlived its batch"
+    assert (till.balance(card), len(journal(till.shop))) == (before, entries), "a part outlived its batch"
     till.reopen()
     assert all(isinstance(answer, Entry) and answer.outcome == "applied" for answer in till.shop.desk.call_many(sales(till, card, 7)))
     assert till.balance(card) == before - sum(1_00 + n for n in range(7))
@@ -143,13 +142,13 @@ def test_a_request_that_spoils_its_batch_leaves_the_parts_before_it_unwritten(
         award(work, request, *rest)
 
     monkeypatch.setattr(coupons, "award", poison)
-    spoilt = till.request("refund", card=card, key="spoilt", command=Refund(amount_fen=10_00), ref=ticket.position)
+    spoilt = till.request("refund", card=card, key="spoilt", command=Refund(amount_fen=10_00), of=ticket)
     *before, refused, last = till.shop.desk.call_many([*sales(till, card, 5), spoilt, *sales(till, card, 1, "last")])
     assert isinstance(refused, Problem)
     assert refused.code == "unexpected"
     done = [answer for answer in (*before, last) if isinstance(answer, Entry)]
     assert [entry.position for entry in done] == list(range(ticket.position + 1, ticket.position + 7))
-    assert [entry for entry in journal(till) if entry.position > ticket.position] == done
+    assert [entry for entry in journal(till.shop) if entry.position > ticket.position] == done
     assert len(parts) == 5, "two parts before it failed, three when the rest was decided again"
     till.sound()
 

@@ -34,7 +34,7 @@ def test_the_tree_of_units(till: Till) -> None:
     found = registry.unit("s1")
     assert found is not None
     assert found.path == ("issuer", "north", "s1")
-    before = till.shop.desk.head
+    before = till.shop.desk.heads
     assert refused(till, "unit", "s2", name="x", kind="store", parent="nowhere") == "invalid_document"
     assert refused(till, "unit", "s2", name="x", kind="castle", parent="north") == "invalid_document"
     assert refused(till, "unit", "S 2", name="x", kind="store", parent="north") == "invalid_document"
@@ -42,7 +42,7 @@ def test_the_tree_of_units(till: Till) -> None:
     assert refused(till, "unit", "north", name="x", kind="region", parent="s1") == "invalid_document"
     assert refused(till, "unit", "s2", kind="store", parent="north") == "invalid_document"
     assert refused(till, "gadget", "g1") == "invalid_document"
-    assert till.shop.desk.head == before
+    assert till.shop.desk.heads == before
     till.reopen()
     assert till.shop.registry.unit("s1") == found
     assert [each.id for each in till.shop.registry.units()] == ["issuer", "north", "s1"]

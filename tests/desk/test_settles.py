@@ -7,13 +7,11 @@ and once without, in a journal of one partition and of several; a fault in each 
 from __future__ import annotations
 
 import random
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cardapi.app import create_shop
 from cardapi.custody import Pin
 from cardapi.desk import Request, writer
 from cardapi.desk import settles as loop
@@ -22,6 +20,7 @@ from cardcore.settlement import Refund, Sale, TopUp
 from cardcore.settlement import decide as core_decide
 from tests.desk.test_parts import sales, ticking
 from tests.desk.till import Till
+from tests.shops import copy_shop
 from tests.support import sized
 
 BATCHES = sized(5, 50)
@@ -56,8 +55,7 @@ def settle(till: Till, rng: random.Random, key: str, card: str) -> Request:
 
 def prepared(directory: Path, partitions: int) -> list[str]:
     """Cards in every condition; the last one will be frozen and thawed."""
-    create_shop(directory, password="correct horse", partitions=partitions)
-    till = Till(directory, ticking())
+    till = Till(directory, ticking(), partitions)
     cards = [till.card(300_00), till.card(300_00), till.card(3_00), till.card(300_00, "guarded", "1234"), till.issued()]
     excluded = till.card(100_00)
     till.done("exclude", card=excluded, payload={"excluded": True})
@@ -92,7 +90,7 @@ def lived(directory: Path, cards: list[str], seed: int) -> tuple[list[Any], list
 @pytest.mark.parametrize("seed", range(sized(3, 30)))
 def test_the_loop_gives_what_every_verbs_way_gives(tmp_path: Path, seed: int, partitions: int, monkeypatch: pytest.MonkeyPatch) -> None:
     cards = prepared(tmp_path / "short", partitions)
-    shutil.copytree(tmp_path / "short", tmp_path / "long")
+    copy_shop(tmp_path / "short", tmp_path / "long")
     taken = []
 
     def counted(*asked: Any) -> int:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import atexit
 import itertools
-import shutil
-import tempfile
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cardapi.app import Shop, create_shop, open_shop, wall_clock
+from cardapi.app import Shop, open_shop, wall_clock
 from cardapi.custody import Pin
 from cardapi.desk import Problem, Request
 from cardapi.store.port import Entry
 from cardapi.store.verify import Report, verify
 from cardcore.errors import CardcoreError
 from cardcore.settlement import Sale, TopUp
+from tests.shops import length, new_shop
 
 PLAIN = """
 schema = 1
@@ -41,35 +38,29 @@ role = "principal"
 GUARDED = PLAIN.replace('"plain"', '"guarded"').replace('pin = "never"', 'pin = "above"\npin_above_fen = 10_00')
 
 
-@cache
-def _template() -> Path:
-    """A new shop, made once: each test gets a copy, as hashing a password and migrating take longer than most tests."""
-    room = Path(tempfile.mkdtemp(prefix="cardcore-till-"))
-    atexit.register(shutil.rmtree, room, ignore_errors=True)
-    create_shop(room / "shop", password="correct horse")
-    return room / "shop"
-
-
 class Till:
     """Talks to the desk of one shop as terminal `t1` at unit `issuer`."""
 
-    def __init__(self, directory: Path, clock: Callable[[], int] = wall_clock) -> None:
+    def __init__(self, directory: Path, clock: Callable[[], int] = wall_clock, partitions: int = 0) -> None:
         self.directory = directory
         self.clock = clock
         self.numbers = itertools.count(1)
         if not (directory / "secrets").exists():
-            shutil.copytree(_template(), directory, dirs_exist_ok=True)
+            new_shop(directory, partitions)
         self.shop: Shop = open_shop(directory, clock=clock)
-        self.start = self.shop.desk.head.position  # so that a till opened later makes other keys
+        self.start = length(self.shop)  # so that a till opened later makes other keys
         for pack in (PLAIN, GUARDED):
             name = pack.split('"')[1] + "@1"
             document = {"valid_from": 0, "pack": pack}
             self.ask("change", key=f"publish {name}", payload={"kind": "programme", "id": name, "document": document})
 
-    def request(self, verb: str, *, key: str = "", meaning: object = None, **fields: Any) -> Request:
+    def request(self, verb: str, *, key: str = "", meaning: object = None, of: Entry | None = None, **fields: Any) -> Request:
+        """`of`: the entry that the request names."""
         key = key or f"key-{self.start}-{next(self.numbers)}"
         meaning = meaning if meaning is not None else [verb, repr(fields.get("card")), repr(fields.get("payload"))]
         fingerprint = self.shop.desk.fingerprint(meaning)
+        if of is not None:
+            fields |= {"ref": of.position, "partition": of.partition}
         return Request(verb, "terminal:t1", key, fingerprint, unit="issuer", terminal="t1", **fields)
 
     def ask(self, verb: str, **fields: Any) -> Entry:

@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 
-from cardapi.app import create_shop, open_shop
+from cardapi.app import open_shop
 from cardapi.http.app import build_app
 from cardapi.http.operations import OPERATIONS
+from tests.shops import PASSWORD, new_shop
 from tests.support import sized
 
-PASSWORD = "a long enough password"
 SCHEMES = Path(__file__).parents[2] / "schemes"
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
 HARMLESS = {"logout", "revokeOperator", "docsFile"}  # would end the session under the fuzzer, or only answers 404
@@ -30,7 +30,7 @@ HARMLESS = {"logout", "revokeOperator", "docsFile"}  # would end the session und
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[object, str]]:
     directory = tmp_path_factory.mktemp("fuzz") / "shop"
-    create_shop(directory, password=PASSWORD)
+    new_shop(directory)
     with open_shop(directory) as shop:
         app = build_app(shop, quick_passwords=True)
 

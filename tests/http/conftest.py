@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from cardapi.app import Shop, create_shop, open_shop
+from cardapi.app import Shop, open_shop
 from cardapi.http.app import Application, build_app
 from tests.http.client import Client, Nobody, Person, Till
+from tests.shops import PASSWORD, new_shop
 
 SCHEMES = Path(__file__).parents[2] / "schemes"
-PASSWORD = "a long enough password"
 
 
 class Clock:
@@ -87,7 +87,7 @@ class Chain:
 @pytest.fixture(scope="session")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     directory = tmp_path_factory.mktemp("chain") / "shop"
-    create_shop(directory, password=PASSWORD)
+    new_shop(directory)
     loop = asyncio.new_event_loop()
     clock = Clock()
     with open_shop(directory) as shop:

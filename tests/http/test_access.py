@@ -25,7 +25,8 @@ from cardcore.clearing.layout import encode_all
 from cardcore.settlement import Load
 from tests.coupons.packs import SHOP as COUPON_SHOP
 from tests.http.client import Reply, Who
-from tests.http.conftest import PASSWORD, SCHEMES, Chain
+from tests.http.conftest import SCHEMES, Chain
+from tests.shops import PASSWORD
 
 T, C, M, H, A, U = "terminal", "cashier", "manager", "hq", "admin", "auditor"
 EVERYBODY = {T, C, M, H, A, U}

@@ -14,6 +14,7 @@ from cardapi.http.lists import cursor_text
 from cardapi.http.operations import OPERATIONS
 from tests.http.client import Till
 from tests.http.conftest import Chain
+from tests.shops import length
 
 AMOUNTS = [  # JSON text of an amount -> status, code
     ("1.0", 400, "json_fraction"),
@@ -49,9 +50,9 @@ AMOUNTS = [  # JSON text of an amount -> status, code
 
 
 def refused(chain: Chain, till: Till, body: bytes, **headers: str) -> tuple[int, str]:
-    head = chain.shop.desk.head.position
+    head = length(chain.shop)
     reply = till.post("/v1/settle", body, **headers)
-    assert chain.shop.desk.head.position == head, "a bad body changed the journal"
+    assert length(chain.shop) == head, "a bad body changed the journal"
     assert reply.headers["content-type"] == "application/problem+json"
     assert reply.json["status"] == reply.status
     return reply.status, reply.code
@@ -244,7 +245,7 @@ def test_paths_and_methods(chain: Chain, till: Till) -> None:
 
 def test_a_bad_ticket_of_a_batch_is_named_and_nothing_is_settled(chain: Chain, till: Till, card: str) -> None:
     """Tickets are decoded one by one; a body that is refused has still no effect, not even of the tickets before it."""
-    head = chain.shop.desk.head.position
+    head = length(chain.shop)
     good = {"client_key": "lazy-good", "card": card, "lines": [{"amount_fen": 100}]}
     for bad, code, field in (
         ({**good, "lines": [{"amount_fen": 100}, {"amount_fen": "1"}]}, "amount_not_integer", "tickets[1].lines[1].amount_fen"),
@@ -254,4 +255,4 @@ def test_a_bad_ticket_of_a_batch_is_named_and_nothing_is_settled(chain: Chain, t
     ):
         reply = till.post("/v1/settle-batch", {"tickets": [good, bad]})
         assert (reply.status, reply.code, reply.json["field"]) == (422, code, field)
-    assert chain.shop.desk.head.position == head
+    assert length(chain.shop) == head

@@ -15,6 +15,7 @@ from cardapi.media.purse_chip import terminal_id
 from cardapi.pcsc.blocked import BlockedCards
 from cardcore.clearing import Header, PurseRecord, Seal
 from cardcore.clearing.layout import encode_all
+from tests.shops import length
 
 SAM = bytes.fromhex("0a0b0c0d0e0f")
 HEADER = Header(SAM, 3, 0, bytes.fromhex("20261122080000"))
@@ -52,14 +53,14 @@ def test_a_batch_its_status_and_its_cases(chain: Any, till: Any) -> None:
 
 
 def test_octets_that_are_no_batch_are_refused_whole(chain: Any, till: Any) -> None:
-    position = chain.shop.desk.head.position
+    position = length(chain.shop)
     whole = encode_all(HEADER, [record(1)])
     for octets in (b"x", whole[:-1], whole[1:], whole[:-1] + bytes([whole[-1] ^ 1]), whole + whole[:72]):
         reply = till.post("/v1/clearing", {"batch": b64encode(octets).decode()})
         assert (reply.status, reply.code) == (422, "invalid_batch"), octets
     assert till.post("/v1/clearing", {"batch": "not base64!"}).status == 422
     assert till.post("/v1/clearing", {"batch": ""}).status == 422
-    assert chain.shop.desk.head.position == position
+    assert length(chain.shop) == position
 
 
 def test_a_suspended_terminal_is_told_so_until_it_is_released(chain: Any, till: Any) -> None:

@@ -9,11 +9,12 @@ import asyncio
 
 import pytest
 
-from cardapi.app import create_shop, open_shop
+from cardapi.app import open_shop
 from cardapi.http.app import build_app
 from cardapi.keys.errors import KeyNotValid
 from cardapi.keys.known import demo_key
-from tests.http.conftest import PASSWORD, Chain, Clock
+from tests.http.conftest import Chain, Clock
+from tests.shops import new_shop
 
 NAME = "pboc-load-tdes-1"
 PATH = f"/v1/keys/{NAME}/retire"
@@ -22,7 +23,7 @@ PATH = f"/v1/keys/{NAME}/retire"
 @pytest.fixture
 def keyed(tmp_path):
     """A chain of its own with the simulator's keys."""
-    create_shop(tmp_path / "shop", password=PASSWORD)
+    new_shop(tmp_path / "shop")
     loop, clock = asyncio.new_event_loop(), Clock()
     with open_shop(tmp_path / "shop") as shop:
         keeper = shop.create_keys(mode="test", protection="root", by="admin")

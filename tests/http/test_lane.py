@@ -25,6 +25,7 @@ from cardcore.errors import CardcoreError
 from tests.http.client import Till, Who
 from tests.http.conftest import Chain
 from tests.http.test_openapi import cases
+from tests.shops import length
 
 
 class Transport(asyncio.Transport):
@@ -292,7 +293,7 @@ def test_a_request_in_pieces_then_a_whole_one(chain: Chain, till: Till, card: st
     """While uvicorn's parser stands inside a message, what comes belongs to that message, whatever it looks like."""
     inner = settle(till, card, "lane-inside")
     outer = request("/v1/settle", inner, {"Content-Type": "application/json"})
-    head = chain.shop.desk.head.position
+    head = length(chain.shop)
     for line, pieces in ((Line(chain), (outer[: -len(inner)], inner)), (Line(chain), (b"POST /v1/sett", inner))):
         line.send(*pieces)
         assert line.answer()[9:12] in (b"400", b"401")
@@ -301,7 +302,7 @@ def test_a_request_in_pieces_then_a_whole_one(chain: Chain, till: Till, card: st
     line.answer()
     line.send(settle(till, card, "lane-after"))
     assert split(line.answer(2))[1].startswith(b"HTTP/1.1 200")
-    assert chain.shop.desk.head.position == head + 1
+    assert length(chain.shop) == head + 1
 
 
 # ---------------------------------------------------------------- the connection's life
@@ -324,7 +325,7 @@ def test_an_idle_connection_ends_with_the_server(chain: Chain, till: Till, card:
 
 def test_a_caller_that_is_gone_keeps_its_effect(chain: Chain, till: Till, card: str) -> None:
     line = Line(chain)
-    head = chain.shop.desk.head.position
+    head = length(chain.shop)
     line.send(settle(till, card, "lane-gone"))
     line.transport.closed = True
     line.lane.connection_lost(None)
@@ -333,7 +334,7 @@ def test_a_caller_that_is_gone_keeps_its_effect(chain: Chain, till: Till, card: 
             break
         chain.loop.run_until_complete(asyncio.sleep(0.002))
     assert line.transport.written == b""
-    assert chain.shop.desk.head.position == head + 1
+    assert length(chain.shop) == head + 1
     assert line.lane.timeout_keep_alive_task is None
 
 

@@ -16,6 +16,7 @@ from cardapi.people.limits import LimitSettings
 from cardapi.people.throttle import Limit, Limits, Throttle
 from tests.http.client import Till
 from tests.http.conftest import Chain
+from tests.shops import length
 
 SLOW = 1e-6  # tokens a second: none comes back while a test runs
 OFF = 0.0
@@ -113,7 +114,7 @@ def sale(card: str) -> dict[str, object]:
 
 
 def test_one_terminal_is_refused_and_another_is_not(limited: Chain, till: Till, card: str) -> None:
-    head = limited.shop.desk.head.position
+    head = length(limited.shop)
     looks = [till.get(f"/v1/cards/{card}") for _ in range(4)]
     assert {reply.status for reply in looks} == {200}
     refused = till.post("/v1/settle", sale(card))
@@ -121,7 +122,7 @@ def test_one_terminal_is_refused_and_another_is_not(limited: Chain, till: Till, 
     assert int(refused.headers["retry-after"]) == refused.json["retry_after_seconds"] > 0
     assert [till.get(LOOK).status for _ in range(4)] == [200, 200, 429, 429]
     assert till.get(LOOK).json["limit"] == "client"
-    assert limited.shop.desk.head.position == head, "refused is not done"
+    assert length(limited.shop) == head, "refused is not done"
     assert limited.tills["store-2"].get(LOOK).status == 200
     text = limited.app.service.metrics
     assert text.throttled["card"] >= 1
@@ -129,21 +130,21 @@ def test_one_terminal_is_refused_and_another_is_not(limited: Chain, till: Till, 
 
 
 def test_a_repeated_key_counts(limited: Chain, till: Till, card: str) -> None:
-    head = limited.shop.desk.head.position
+    head = length(limited.shop)
     replies = [till.post("/v1/settle", sale(card), key="limits-again") for _ in range(6)]
     assert [reply.status for reply in replies] == [200] * 4 + [429] * 2
-    assert limited.shop.desk.head.position == head + 1
+    assert length(limited.shop) == head + 1
 
 
 def test_a_batch_counts_its_tickets_and_their_cards(limited: Chain, till: Till, card: str) -> None:
-    other = limited.shop.desk.head.position
+    other = length(limited.shop)
     tickets = [{"client_key": f"limits-{n}", **sale(card)} for n in range(5)]
     reply = till.post("/v1/settle-batch", {"tickets": tickets})
     assert reply.status == 200, reply.body
     codes = [result.get("code", "") for result in reply.json["results"]]
     assert codes == ["", "", "", "", "too_many_requests"]
     assert (reply.json["applied"], reply.json["refused"]) == (4, 1)
-    assert limited.shop.desk.head.position == other + 4
+    assert length(limited.shop) == other + 4
     assert [till.get(LOOK).status for _ in range(2)] == [200, 429], "five tickets and a look make six"
 
 

@@ -25,6 +25,7 @@ from cardapi.http.operations import BY_ID, OPERATIONS
 from cardcore.errors import DECLINE_CODES
 from tests.http.client import Till
 from tests.http.conftest import Chain
+from tests.shops import length
 
 PROMISED = """
 quote settle hold capture void refund reverse topUp transfer adjust settleBatch getTicket getByClientKey issueCards activateCard
@@ -231,7 +232,7 @@ def test_too_many_at_once_is_busy(chain: Chain, till: Till, card: str, monkeypat
 
 def test_a_caller_that_hangs_up_changes_nothing(chain: Chain, till: Till, card: str) -> None:
     """The body never becomes whole: no answer, no entry, from either door."""
-    head = chain.shop.desk.head.position
+    head = length(chain.shop)
     for app in (chain.app, chain.app.fastapi):
         messages = iter([{"type": "http.request", "body": b'{"card":', "more_body": True}, {"type": "http.disconnect"}])
 
@@ -246,7 +247,7 @@ def test_a_caller_that_hangs_up_changes_nothing(chain: Chain, till: Till, card: 
             "root_path": "", "scheme": "http", "server": ("t", 80), "client": ("c", 1), "http_version": "1.1", "asgi": {"version": "3.0"},
         }  # fmt: skip
         chain.loop.run_until_complete(app(scope, receive, send))
-    assert chain.shop.desk.head.position == head
+    assert length(chain.shop) == head
 
 
 def test_an_unforeseen_error_tells_nothing(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,8 @@ import pytest
 from cardapi.http import cards
 from cardapi.people.passwords import Passwords, WeakPassword
 from tests.http.client import Person, Till
-from tests.http.conftest import PASSWORD, Chain
+from tests.http.conftest import Chain
+from tests.shops import PASSWORD
 
 
 def test_the_token_is_stored_nowhere_and_ends_with_logout(chain: Chain) -> None:

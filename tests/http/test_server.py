@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from cardapi.app import create_shop, open_shop
+from cardapi.app import open_shop
+from tests.shops import PASSWORD, new_shop
 
-PASSWORD = "a long enough password"
 SOURCE = Path(__file__).parents[2] / "src"
 SERVE = """
 import sys, threading
@@ -65,7 +65,7 @@ def ask(port: int, method: str, path: str, body: object = None, **headers: str) 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("served") / "shop"
-    create_shop(path, password=PASSWORD)
+    new_shop(path)
     return path
 
 

@@ -17,6 +17,7 @@ from cardapi.store.port import Record
 from cardcore.settlement import Reverse
 from tests.jobs.test_many import JOBS, Night
 from tests.jobs.test_periods import at
+from tests.shops import journal
 from tests.support import sized
 
 MEMBERS = 5
@@ -118,8 +119,10 @@ def test_a_ranking_stands_though_a_return_comes_between_a_kill_and_the_next_star
     """The first place was told, its holder's score went; nobody is told two places, and no place is told twice."""
     night = Night(tmp_path / "shop", MEMBERS)
     at(night.till, "2027-01-01 00:30:00")
-    first = night.cards[0]
-    scored = next(entry for entry in night.till.shop.store.reader().journal(0) if entry.verb == "event" and entry.card == first)
+    found = night.till.shop.store.reader().read(night.cards)
+    ranked = sorted(night.cards, key=lambda card: found[card].card.account_id)
+    first = ranked[0]
+    scored = next(entry for entry in journal(night.till.shop) if entry.verb == "event" and entry.card == first)
     together = Desk.call_many
 
     def one_only(desk: Desk, requests: list[Request]) -> list[Any]:
@@ -131,9 +134,9 @@ def test_a_ranking_stands_though_a_return_comes_between_a_kill_and_the_next_star
     with pytest.raises(Killed):
         night.till.shop.background.jobs.run("rankings")
     monkeypatch.setattr(Desk, "call_many", together)
-    night.till.done("reverse", card=first, ref=scored.position, command=Reverse())
+    night.till.done("reverse", card=first, of=scored, command=Reverse())
     assert run_killed(night, "rankings") >= 2
-    told = [entry for entry in night.till.shop.store.reader().journal(0) if entry.client_key.startswith("job:ranking:")]
-    assert [entry.card for entry in told] == night.cards[:3], "of equals the older card, as it was when the period ended"
+    told = {entry.client_key: entry.card for entry in journal(night.till.shop) if entry.client_key.startswith("job:ranking:")}
+    assert [told[key] for key in sorted(told)] == ranked[:3], "of equals the older account, as it was when the period ended"
     night.till.sound()
     night.till.shop.close()

@@ -10,6 +10,7 @@ import pytest
 
 from cardapi import shipped
 from cardapi.members.profile import Evidence
+from cardapi.store.port import Entry
 from cardcore.settlement import Adjust, Sale, TopUp
 from tests.desk.till import PLAIN
 from tests.jobs.conftest import Timed
@@ -53,8 +54,8 @@ class China(Timed):
     def pay_in(self, card: str, fen: int, tender: str = "bank", **facts: Any) -> str:
         return self.code("topup", card=card, command=TopUp(fen, tender=tender), payload=facts)
 
-    def spend(self, card: str, fen: int) -> int:
-        return self.done("settle", card=card, command=Sale("settle", [(fen, 1)])).position
+    def spend(self, card: str, fen: int) -> Entry:
+        return self.done("settle", card=card, command=Sale("settle", [(fen, 1)]))
 
     def correct(self, card: str, fen: int) -> str:
         return self.code("adjust", card=card, command=Adjust("principal", fen))

@@ -95,13 +95,13 @@ def test_only_stored_value_that_becomes_a_sale_counts_as_spent(china: China) -> 
     both(china, card)
     hold = china.done("hold", card=card, command=Sale("hold", [(10_00, 1)], hold_seconds=600))
     held(china, hold, "")
-    captured = china.done("capture", ref=hold.position, command=Capture())
+    captured = china.done("capture", of=hold, command=Capture())
     held(china, captured, "none")
-    held(china, china.done("refund", ref=captured.position, command=Refund()), "")
+    held(china, china.done("refund", of=captured, command=Refund()), "")
     mixed = china.done("settle", card=card, command=Sale("settle", [(500_00, 1)], shortfall_tender="cash"))
     held(china, mixed, "none")
     topped = china.done("topup", card=card, command=TopUp(10_00, tender="bank"))
-    held(china, china.done("reverse", ref=topped.position, command=Reverse()), "")
+    held(china, china.done("reverse", of=topped, command=Reverse()), "")
     china.sound()
 
 

@@ -13,6 +13,7 @@ from cardapi.store.fold import unpack_facts
 from cardcore.settlement import Account, Adjust, Expire, Refund, Reverse, Sale, TopUp, Transfer, Void
 from tests.laws.conftest import LASTING, China
 from tests.members.till import enrol, person
+from tests.shops import length
 
 NAMED, UNNAMED = 5000_00, 1000_00
 
@@ -57,7 +58,7 @@ def test_what_is_given_back_counts_too(china: China, way: str, over: int) -> Non
     assert china.pay_in(card, 300_00) == ""
     china.spend(card, 300_00 - over)
     command = Refund() if way == "refund" else Void()
-    assert china.code(way, ref=sale, command=command) == ("law_card_cap" if over > 0 else "")
+    assert china.code(way, of=sale, command=command) == ("law_card_cap" if over > 0 else "")
     assert china.balance(card) == (UNNAMED - 300_00 + over if over > 0 else UNNAMED + over)
     china.sound()
 
@@ -82,7 +83,7 @@ def test_a_correction_and_a_reversal_count(china: China, over: int) -> None:
     moved = china.done("transfer", card=other, further=(target,), command=Transfer(100_00))
     if over:
         assert china.correct(other, over) == ""
-    code = china.code("reverse", ref=moved.position, command=Reverse())
+    code = china.code("reverse", of=moved, command=Reverse())
     assert code == ("law_card_cap" if over > 0 else "")
 
 
@@ -131,10 +132,10 @@ def test_principal_stays_the_holders_after_its_end(china: China) -> None:
     done = china.shop.background.jobs.run("expiry")
     assert (done.state, done.counts["expired"]) == ("done", 0)
     assert china.balance(card) == 100
-    head = china.shop.desk.head.position
+    head = length(china.shop)
     china.clock.pass_days(1)
     china.shop.background.jobs.run("expiry")
-    assert china.shop.desk.head.position == head, "what is refused is not asked for every day"
+    assert length(china.shop) == head, "what is refused is not asked for every day"
     china.sound()
 
 

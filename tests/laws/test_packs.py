@@ -97,7 +97,7 @@ def test_escrow_is_a_share_of_what_is_owed(china: China) -> None:
     china.pay_in(card, 1_000_00)
     sale = china.spend(card, 100_00)
     china.clock.at_s = second("2026-04-01")
-    china.done("refund", ref=sale, command=Refund(amount_fen=44_00))
+    china.done("refund", of=sale, command=Refund(amount_fen=44_00))
     china.pay_in(card, 500_01)
     china.clock.at_s = second("2026-07-01")
     china.spend(card, 10_00)

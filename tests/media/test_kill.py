@@ -25,6 +25,7 @@ from firmware_sim.nvm import Memory
 from tests.desk.till import Till
 from tests.media import kill_child
 from tests.media.counter import Counter
+from tests.shops import journal
 from tests.support import sized
 
 KILLS = sized(8, 120)
@@ -69,7 +70,7 @@ def test_kill_nine_in_the_middle_of_taps(tmp_path: Path, kind: str) -> None:
     assert places["on_card"] == chip
     assert places["account"] + chip + counter.claims_of_sales() == MONEY_FEN
     done = [number for number, (_, happened) in told.items() if happened]
-    intents = [entry for entry in till.shop.store.reader().journal(0) if entry.verb in ("load", "pay") and entry.outcome == "applied"]
+    intents = [entry for entry in journal(till.shop) if entry.verb in ("load", "pay") and entry.outcome == "applied"]
     amounts = [Settlement.unpack(entry.body).net_fen for entry in intents]
     assert len(amounts) == len(set(amounts)), "no tap was intended twice"
     assert sorted(told) == list(range(1, len(told) + 1))

@@ -17,6 +17,7 @@ from cardcore.settlement import Arrive, Clear, Load, Pay, Return, Unload
 from firmware_sim import build
 from tests.desk.till import PLAIN, Till
 from tests.media.counter import Counter
+from tests.shops import length
 
 CHIP = "pboc:1000000010000000" + "00" * 9 + "01"
 
@@ -38,9 +39,9 @@ def shown(name: str = CHIP, online: int = -1, offline: int = -1, balance: int = 
 def sound(till: Till) -> None:
     """The journal folds to the projections, and a rebuild gives the very same rows."""
     till.sound()
-    before = list(till.shop.store.media())
+    before = list(till.shop.store.reader().media())
     assert rebuild(till.shop.store, till.shop.custody.chain_key, checkpoints=till.shop.checkpoints.read()).ok
-    assert list(till.shop.store.media()) == before
+    assert list(till.shop.store.reader().media()) == before
 
 
 def test_a_registered_medium(till: Till) -> None:
@@ -68,12 +69,12 @@ def test_a_registered_medium(till: Till) -> None:
     ],
 )  # fmt: skip
 def test_a_malformed_medium_is_refused_and_changes_nothing(till: Till, facts: dict[str, Any], code: str) -> None:
-    card, before = till.card(), till.shop.desk.head.position
+    card, before = till.card(), length(till.shop)
     name = facts.pop("medium", CHIP)
     given = {"medium": name, "profile": "pboc2-3des", "keys": [[1, 0, 0]], "purse": 2, **facts}
     assert till.problem("register_medium", card=card, payload=given) == code
-    assert till.shop.desk.head.position == before
-    assert list(till.shop.store.media()) == []
+    assert length(till.shop) == before
+    assert list(till.shop.store.reader().media()) == []
 
 
 def test_one_active_medium_of_a_card_and_never_two_cards_of_a_medium(till: Till) -> None:
@@ -111,7 +112,7 @@ def test_an_exchanged_number_takes_its_media_out_of_use(till: Till, verb: str) -
         till.done("lost", card=card)
     entry = till.done(verb, card=card, payload={"prefix": "8802"})
     assert (row(till).state, row(till).changed_at) == ("retired", entry.position)
-    new = next(found.number for found in till.shop.store.cards() if found.kind == "replacement")
+    new = next(found.number for found in till.shop.store.reader().cards() if found.kind == "replacement")
     assert chip(till, new, "uid:77").outcome == "applied"
     assert till.ask("load", card=new, command=Load(1_00, memo=shown())).code == "medium_not_active"
     sound(till)
@@ -119,7 +120,7 @@ def test_an_exchanged_number_takes_its_media_out_of_use(till: Till, verb: str) -
 
 def load(till: Till, card: str, fen: int, online: int, balance: int, *, offline: int = 0) -> None:
     intent = till.done("load", card=card, command=Load(fen, memo=shown(CHIP, online, offline, balance)))
-    till.done("arrive", ref=intent.position, command=Arrive(memo=shown(CHIP, online + 1, offline, balance + fen)))
+    till.done("arrive", of=intent, command=Arrive(memo=shown(CHIP, online + 1, offline, balance + fen)))
 
 
 def test_what_a_chip_showed_is_kept_and_counters_only_rise(till: Till) -> None:
@@ -134,22 +135,22 @@ def test_what_a_chip_showed_is_kept_and_counters_only_rise(till: Till) -> None:
     sound(till)
 
 
-def test_what_is_in_flight_stands_on_the_medium_until_it_ended(till: Till) -> None:
-    card, other = till.card(100_00), till.card(100_00)
-    chip(till, card)
-    chip(till, other, "desfire:04010203040506")
-    intent = till.done("load", card=card, command=Load(60_00, memo=shown()))
-    assert [found.medium for found in till.shop.store.in_flight(0, 10)] == [CHIP]
-    assert row(till).in_flight == intent.position
-    assert till.ask("unload", card=card, command=Unload(1, memo=shown())).code == "in_flight_open"
-    assert till.ask("arrive", ref=intent.position, command=Arrive(memo=shown("desfire:04010203040506"))).code == "not_same_card"
-    till.done("return", ref=intent.position, command=Return(memo=shown(CHIP, 0, 0, 0)))
-    assert row(till).in_flight == 0
-    assert till.ask("return", ref=intent.position, command=Return(memo=shown())).code == "not_in_flight"
-    assert till.problem("load", card=card, command=Load(1_00, memo=shown("pboc:99"))) == "unknown_medium"
-    assert till.problem("load", card=card, command=Load(1_00, memo=b"\x00")) == "invalid_payload"
-    assert till.problem("load", card=card, command=Load(1_00, memo=shown(CHIP, 65_536))) == "invalid_payload"
-    sound(till)
+def test_what_is_in_flight_stands_on_the_medium_until_it_ended(lone: Till) -> None:
+    card, other = lone.card(100_00), lone.card(100_00)
+    chip(lone, card)
+    chip(lone, other, "desfire:04010203040506")
+    intent = lone.done("load", card=card, command=Load(60_00, memo=shown()))
+    assert [found.medium for found in lone.shop.store.in_flight(0, 10)] == [CHIP]
+    assert row(lone).in_flight == intent.position
+    assert lone.ask("unload", card=card, command=Unload(1, memo=shown())).code == "in_flight_open"
+    assert lone.ask("arrive", of=intent, command=Arrive(memo=shown("desfire:04010203040506"))).code == "not_same_card"
+    lone.done("return", of=intent, command=Return(memo=shown(CHIP, 0, 0, 0)))
+    assert row(lone).in_flight == 0
+    assert lone.ask("return", of=intent, command=Return(memo=shown())).code == "not_in_flight"
+    assert lone.problem("load", card=card, command=Load(1_00, memo=shown("pboc:99"))) == "unknown_medium"
+    assert lone.problem("load", card=card, command=Load(1_00, memo=b"\x00")) == "invalid_payload"
+    assert lone.problem("load", card=card, command=Load(1_00, memo=shown(CHIP, 65_536))) == "invalid_payload"
+    sound(lone)
 
 
 def test_a_blocked_medium_takes_no_money_in_or_out(till: Till) -> None:
@@ -178,7 +179,7 @@ def test_a_purse_is_retired_before_its_counter_runs_out(till: Till) -> None:
     assert row(till).state == "retired"
     assert till.ask("load", card=card, command=Load(1_00, memo=shown())).code == "medium_not_active"
     intent = till.done("unload", card=card, command=Unload(20_00, memo=shown()))
-    till.done("arrive", ref=intent.position, command=Arrive(memo=shown(CHIP, COUNTER_RETIRE + 1, 0, 0)))
+    till.done("arrive", of=intent, command=Arrive(memo=shown(CHIP, COUNTER_RETIRE + 1, 0, 0)))
     assert till.balance(card) == 100_00
     sound(till)
 
@@ -195,19 +196,19 @@ def test_a_chips_money_is_not_spendable_on_line(till: Till) -> None:
     sound(till)
 
 
-def test_a_chip_made_for_a_number_comes_along_when_that_takes_over_an_account(till: Till) -> None:
-    counter = Counter(till)
+def test_a_chip_made_for_a_number_comes_along_when_that_takes_over_an_account(lone: Till) -> None:
+    counter = Counter(lone)
     old = counter.desfire(100_00)
     replaced = counter.number
     assert counter.tap(old, "load", 30_00).outcome == "done"
-    number = till.done("issue", payload={"programme": "plain", "prefix": "62"}).card
+    number = lone.done("issue", payload={"programme": "plain", "prefix": "62"}).card
     uid = bytes.fromhex("04090909090909")
     new = build.desfire_purse_card(uid=uid, entropy=counter.rng.randbytes)
     payload = {"medium": f"desfire:{uid.hex()}", "profile": "desfire-ev2", "keys": counter.keys, "purse": 0}
-    till.done("register_medium", card=number, payload=payload)
-    till.done("swap", card=replaced, payload={"to": number})
+    lone.done("register_medium", card=number, payload=payload)
+    lone.done("swap", card=replaced, payload={"to": number})
     assert counter.tap(new, "load", 10_00).outcome == "done"
     assert (counter.places(number)["account"], counter.places(number)["on_card"]) == (60_00, 40_00), "both chips are of this account"
     back = counter.tap(old, "unload", 30_00)
     assert (back.outcome, back.card, counter.places(number)["on_card"]) == ("done", number, 10_00)
-    sound(till)
+    sound(lone)

@@ -24,6 +24,7 @@ from firmware_sim.nvm import PowerCut
 from firmware_sim.pboc.layout import Purse
 from tests.desk.till import Till
 from tests.media.counter import PIN, Counter, Send
+from tests.shops import length
 
 
 @pytest.fixture
@@ -363,7 +364,7 @@ def test_an_answer_that_is_lost_after_the_proof_was_posted(counter: Counter) -> 
     while step.result is None:
         previous, answer = step, (card.transmit(bytes.fromhex(step.commands[0])).hex(),)
         step = counter.sessions.step(caller.client, step.session, step.step, answer)
-    position = counter.till.shop.desk.head.position
+    position = length(counter.till.shop)
     assert counter.sessions.step(caller.client, previous.session, previous.step, answer) == step
     assert counter.open(asked, caller) == step
-    assert counter.till.shop.desk.head.position == position
+    assert length(counter.till.shop) == position

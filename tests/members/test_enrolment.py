@@ -16,6 +16,7 @@ from cardcore.settlement import pack
 from tests.desk.till import PLAIN
 from tests.http.conftest import Chain
 from tests.members.conftest import ID_CARD, People
+from tests.shops import length
 
 TODAY = datetime.date(2026, 11, 22)
 ADULT = Profile(birthday="1990-03-15")
@@ -100,7 +101,7 @@ def test_refusals_are_answers_and_change_nothing(chain: Chain, people: People) -
     text = PLAIN.replace('"plain"', '"club"') + '[membership]\nage_min = 18\nroutes = ["purchase"]\nsingle_fen = 10000\nreferral = false\n'
     chain.admin.post("/v1/schemes", {"pack": text}, "club")
     referrer = people.enrol()["member"]
-    head = chain.shop.desk.head.position
+    head = length(chain.shop)
     for changes, code in (
         ({"birthday": "2015-01-01"}, "too_young"), ({"birthday": ""}, "age_unknown"), ({"route": "fee"}, "route_closed"),
         ({"single_fen": 9_999}, "spend_too_small"), ({"fee_fen": 1}, "fee_differs"), ({"referrer": referrer}, "referral_closed"),
@@ -109,5 +110,5 @@ def test_refusals_are_answers_and_change_nothing(chain: Chain, people: People) -
         body = people.body(**{"programme": "club", "route": "purchase", "single_fen": 10_000, **changes})
         reply = people.manager.post("/v1/members", body)
         assert (reply.code, reply.status < 500) == (code, True)
-    assert chain.shop.desk.head.position == head
+    assert length(chain.shop) == head
     people.enrol(programme="club", route="purchase", single_fen=10_000)

@@ -24,6 +24,7 @@ from tests.http.conftest import Chain
 from tests.jobs.conftest import Timed
 from tests.members.conftest import People
 from tests.members.till import MARKET, enrol, fee_of, fees_are_taken_once, person, publish, request
+from tests.shops import length
 
 CHINA = datetime.timezone(datetime.timedelta(hours=8))
 
@@ -82,7 +83,7 @@ def test_l06_the_fee_of_membership_is_an_entry(shop: Timed, claim: Claim, list_f
 ])  # fmt: skip
 def test_another_amount_than_the_fee_changes_nothing(shop: Timed, claim: Claim, due: int) -> None:
     card = shop.card(0, "market")
-    head = shop.shop.desk.head.position
+    head = length(shop.shop)
     for stated in {0, due - 1, due + 1} - {due}:
         if stated >= 0:
             wrong = Claim(claim.route, claim.single_fen, fee_fen=stated)
@@ -94,7 +95,7 @@ def test_another_amount_than_the_fee_changes_nothing(shop: Timed, claim: Claim, 
     with pytest.raises(Exception, match="name it") as refused:
         shop.shop.desk.call(asked)
     assert refused.value.code == "fee_needs_card"  # type: ignore[attr-defined]
-    assert shop.shop.desk.head.position == head
+    assert length(shop.shop) == head
     shop.sound()
 
 
@@ -165,7 +166,7 @@ def test_a_rule_waives_a_fee(shop: Timed) -> None:
     second = paid.card
     shop.done("lost", card=second)
     assert shop.problem("reissue", card=second, payload={"prefix": "8803"}) == "fee_differs", "once in a life"
-    shop.done("reverse", ref=paid.position, command=Reverse(), reason="not theirs to waive")
+    shop.done("reverse", of=paid, command=Reverse(), reason="not theirs to waive")
     entry = shop.done("reissue", card=second, payload={"prefix": "8803"})
     third = fee_of(shop, replacement_key(entry))
     assert third is not None
@@ -188,10 +189,10 @@ def test_a_fee_is_reversed_once_and_whole(shop: Timed) -> None:
     _, member, paid = joined(shop, Claim("fee", fee_fen=5_00))
     assert paid is not None
     for verb, command in (("refund", Refund()), ("void", Void())):
-        assert shop.ask(verb, ref=paid.position, command=command).code == "not_refundable"
-    back = shop.done("reverse", ref=paid.position, command=Reverse(), reason="changed their mind")
+        assert shop.ask(verb, of=paid, command=command).code == "not_refundable"
+    back = shop.done("reverse", of=paid, command=Reverse(), reason="changed their mind")
     assert money(back) == [("fees", "outside", "fen", 5_00)]
-    assert shop.ask("reverse", ref=paid.position, command=Reverse()).code == "already_reversed"
+    assert shop.ask("reverse", of=paid, command=Reverse()).code == "already_reversed"
     found = trial_balance(shop.shop.store.reader())
     assert {row["balance"] for row in found["accounts"]} == {0}
     assert (found["total"]["fees_fen"], found["total"]["reversals"], found["total"]["drawer_fen"]) == (5_00, 1, {"cash": 0})

@@ -21,6 +21,7 @@ from cardapi.members.profile import Evidence, Profile
 from tests.desk.till import Problem, Till
 from tests.members.conftest import ID_CARD
 from tests.members.till import enrol, person
+from tests.shops import journal
 
 VALUES = ("Quentin Ozymandias", "欧阳乾坤", "13912345678", "zyx@example.com", "1949-12-31", ID_CARD, "rare-tag", "shoe-size-47")
 
@@ -40,6 +41,7 @@ def found_in(data: bytes) -> list[str]:
     return [value for value in VALUES if value.encode() in data]
 
 
+@pytest.mark.embedded("its files are searched")
 def test_not_in_any_file_of_the_shop_nor_its_backup(till: Till, tmp_path: Path) -> None:
     filled(till)
     backup_shop(till.directory, tmp_path / "copy")
@@ -53,7 +55,7 @@ def test_not_in_any_file_of_the_shop_nor_its_backup(till: Till, tmp_path: Path) 
 
 def test_not_in_the_journal_nor_its_export(till: Till) -> None:
     filled(till)
-    for entry in till.shop.store.reader().journal(0):
+    for entry in journal(till.shop):
         assert not found_in(repr(entry).encode() + entry.body)
     till.shop.close()
     exported = CliRunner().invoke(app, ["export", "--data", str(till.directory), "--json"])

@@ -60,6 +60,11 @@ class Database:
         self.owner = server().url(OWNER, name)
         self.superuser = server().url("postgres", name)
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Of `cardcore init`, for a shop here."""
+        return "--store", self.url, "--owner", self.owner, "--partitions", str(self.partitions)
+
     def open(self, **options: bool | str) -> postgres.PostgresStore:
         return postgres.PostgresStore(self.url, **options)  # type: ignore[arg-type]
 

@@ -177,7 +177,7 @@ def test_requests_see_what_their_own_batch_did(till: ServerTill, monkeypatch: py
     monkeypatch.setattr(PostgresStore, "feed", counted)
 
     def refund(fen: int, key: str) -> Request:
-        return till.request("refund", card=card, ref=sold.position, partition=sold.partition, key=key, command=Refund(amount_fen=fen))
+        return till.request("refund", card=card, of=sold, key=key, command=Refund(amount_fen=fen))
 
     answers = till.shop.desk.call_many([
         refund(4_00, "r1"), sale(till, card, "s1"), refund(4_00, "r2"), sale(till, other, "s2"), refund(4_00, "r3"), refund(2_00, "r4"),

@@ -33,7 +33,7 @@ def sold(directory: Path) -> tuple[Till, list[str]]:
     for number, card in enumerate(cards):
         till.sale(card, 10_00 + number)
     sale = till.sale(cards[0], 5_00)
-    till.done("refund", ref=sale.position, command=Refund())
+    till.done("refund", of=sale, command=Refund())
     till.sale(cards[1], 3_00, verb="hold")
     return till, cards
 

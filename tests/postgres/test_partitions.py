@@ -100,8 +100,8 @@ def test_transfer_and_its_reversal(till: ServerTill) -> None:
     newest = reader.statement(account, None, 1)[0]
     assert (newest.partition, newest.body) == (home(two, PARTITIONS), moved.body)
     assert (newest.client, newest.client_key) == leg_key(moved.partition, moved.position, newest.partition)
-    assert till.problem("reverse", card=one, ref=newest.position, partition=newest.partition, command=Reverse()) == "unknown_ticket"
-    till.done("reverse", card=one, ref=moved.position, partition=moved.partition, command=Reverse())
+    assert till.problem("reverse", card=one, of=newest, command=Reverse()) == "unknown_ticket"
+    till.done("reverse", card=one, of=moved, command=Reverse())
     assert (till.balance(one), till.balance(two)) == (100_00, 5_00)
     assert books(till) == 105_00
     refused = till.ask("transfer", card=two, further=(one,), command=Transfer(6_00))
@@ -115,7 +115,7 @@ def test_a_sale_paid_with_cards_of_three_partitions(till: ServerTill) -> None:
     assert sale.outcome == "applied"
     assert [till.balance(card) for card in (one, two, three)] == [0, 0, 15_00]
     assert books(till) == 15_00
-    part = till.ask("refund", card=one, ref=sale.position, partition=sale.partition, command=Refund(amount_fen=20_00))
+    part = till.ask("refund", card=one, of=sale, command=Refund(amount_fen=20_00))
     assert part.outcome == "applied"
     assert sum(map(till.balance, (one, two, three))) == 35_00
     assert books(till) == 35_00
@@ -132,7 +132,7 @@ def test_a_hold_over_two_partitions(till: ServerTill) -> None:
     hold = till.sale(one, 25_00, further=(two,), verb="hold")
     assert hold.outcome == "applied"
     books(till)
-    till.done("void", ref=hold.position, partition=hold.partition, card=one, command=Void())
+    till.done("void", of=hold, card=one, command=Void())
     assert [till.balance(card) for card in (one, two)] == [10_00, 20_00]
     assert books(till) == 30_00
 

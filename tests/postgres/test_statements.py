@@ -130,7 +130,7 @@ def test_money_verbs_run_hot_statements_only(tmp_path: Path, monkeypatch: pytest
                 sold = desk.call(request)
                 undo = Refund() if verb == "settle" else Capture()
                 name = "refund" if verb == "settle" else "capture"
-                request = till.request(name, ref=sold.position, partition=sold.partition, command=undo)
+                request = till.request(name, of=sold, command=undo)
                 assert desk.call(request).outcome == "applied"
             assert desk.call(till.request("topup", card=cards[2], command=TopUp(1_00))).outcome == "applied"
             move = till.request("transfer", card=cards[3], further=(cards[4],), command=Transfer(1_00))

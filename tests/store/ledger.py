@@ -44,9 +44,9 @@ def _chips(till: Till, card: str) -> None:
     till.topup(card, 30_00)
     memo = [pack_shown(Shown(CHIP, n, 0, fen)) for n, fen in ((0, 0), (1, 20_00), (1, 15_00))]
     loaded = till.done("load", card=card, command=Load(20_00, memo=memo[0]))
-    till.done("arrive", ref=loaded.position, command=Arrive(memo=memo[1]))
+    till.done("arrive", of=loaded, command=Arrive(memo=memo[1]))
     paid = till.done("pay", card=card, command=Pay(5_00, memo=memo[1]))
-    till.done("return", ref=paid.position, command=Return(memo=memo[1]))
+    till.done("return", of=paid, command=Return(memo=memo[1]))
     till.done("clear", card=card, command=Clear(5_00, memo=memo[2]))
     till.done("unload", card=card, command=Unload(1_00, memo=memo[2]))
 
@@ -57,7 +57,7 @@ def _step(till: Till, rng: random.Random, cards: list[str]) -> None:
         case 0:
             entry = till.topup(card, rng.randint(1, 100_00))
             if rng.random() < 0.3 and till.shop.desk.head.position < ENTRIES:
-                till.ask("reverse", ref=entry.position, command=Reverse())
+                till.ask("reverse", of=entry, command=Reverse())
         case 1 | 2 | 3:
             till.sale(card, rng.randint(1, 200_00))
         case 4:
@@ -69,9 +69,9 @@ def _step(till: Till, rng: random.Random, cards: list[str]) -> None:
         case 7:
             hold = till.sale(card, rng.randint(1, 50_00), verb="hold")
             if hold.outcome == "applied" and rng.random() < 0.7 and till.shop.desk.head.position < ENTRIES:
-                till.ask("capture", ref=hold.position, command=Capture(rng.choice([-1, 1])))
+                till.ask("capture", of=hold, command=Capture(rng.choice([-1, 1])))
         case _:
             sale = till.sale(card, rng.randint(1, 50_00))
             if till.shop.desk.head.position < ENTRIES:
                 command = rng.choice([Refund(amount_fen=1), Refund(), Void()])
-                till.ask("void" if isinstance(command, Void) else "refund", ref=sale.position, command=command)
+                till.ask("void" if isinstance(command, Void) else "refund", of=sale, command=command)

@@ -88,7 +88,7 @@ class LivedIn:
             entry = self.choose.choice(self.entries[-12:])
             command = self.undo(entry)
             if command is not None and entry.outcome == "applied":
-                return self.till.ask(command[0], command=command[1], ref=entry.position, meaning=[command[0], entry.position])
+                return self.till.ask(command[0], command=command[1], of=entry, meaning=[command[0], entry.position])
         match self.choose.randrange(5):
             case 0:
                 return self.till.ask(
