@@ -27,7 +27,8 @@ help: ## show this list
 
 # Rooms whose suites open shops (tests/shops.py), and those of their files that `make test` runs on PostgreSQL, too.
 SHOPS := $(addprefix tests/,cli clearing coupons desk http imports jobs laws media members messages plans replay reports whatif)
-ON_SERVER := $(addprefix tests/,desk/test_once.py desk/test_money.py desk/test_partitions.py)
+ON_SERVER := $(addsuffix .py,$(addprefix tests/,desk/test_once desk/test_money desk/test_partitions desk/test_pin laws/test_documents \
+	messages/test_courier media/test_registry clearing/test_sequences members/test_suspension http/test_money))
 
 # ---------------------------------------------------------------- install and build
 $(VENV)/.run-installed: requirements/run.lock tools/install.sh
