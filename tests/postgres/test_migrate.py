@@ -21,9 +21,15 @@ from tests.store.migrate_child import SET_BACK, migrated
 from tests.support import LONG
 
 KILLS = 3
+CHECKED = (  # what the first release had for the policy, by its first and last constraint
+    "DROP POLICY entry_sound ON entry", "ALTER TABLE entry ADD CONSTRAINT entry_partition_check CHECK (partition BETWEEN 0 AND 255)",
+    "ALTER TABLE entry ADD CONSTRAINT entry_check1 CHECK (prior BETWEEN 0 AND position - 1)",
+)  # fmt: skip
 SHAPE = f"""
     SELECT 'column', table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public'
     UNION ALL SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+    UNION ALL SELECT 'policy', tablename, policyname, with_check FROM pg_policies WHERE schemaname = 'public'
+    UNION ALL SELECT 'constraint', conrelid::regclass::text, conname, '' FROM pg_constraint WHERE connamespace = 'public'::regnamespace
     UNION ALL SELECT 'type', typname, '', '' FROM pg_type WHERE typname = 'entry_row'
     UNION ALL SELECT 'right', table_name, column_name, privilege_type FROM information_schema.column_privileges WHERE grantee = '{ROLE}'
     UNION ALL SELECT 'right', table_name, '', privilege_type FROM information_schema.table_privileges WHERE grantee = '{ROLE}'
@@ -37,7 +43,7 @@ def old(tmp_path: Path) -> Iterator[ServerTill]:
     for _ in range(3):
         till.card(10_00)
     till.shop.close()
-    for statement in (*SET_BACK, "DROP TYPE entry_row", f"REVOKE ALL ON card FROM {ROLE}"):
+    for statement in (*SET_BACK, *CHECKED, "DROP TYPE entry_row", f"REVOKE ALL ON card FROM {ROLE}"):
         server().sql(statement, till.database.name)
     yield till
     till.database.drop()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from cardapi.store import postgres_records as records
 from cardapi.store import schema
@@ -231,6 +232,32 @@ def test_the_owner_is_held_to_the_journal_too(database: Database) -> None:
         connection.execute("ALTER TABLE entry DISABLE TRIGGER entry_append_only")
         assert connection.execute("UPDATE entry SET liability_fen = 1").rowcount == 0, "row security is not forced"
         assert connection.execute("DELETE FROM entry").rowcount == 0
+    store = database.open()
+    assert store.check() == ["the journal's guards are off: entry"]
+    store.close()
+
+
+UNSOUND: tuple[dict[str, object], ...] = (
+    {"partition": 256}, {"partition": -1}, {"position": 0}, {"at_us": 0}, {"verb": ""}, {"outcome": "done"}, {"outcome": "refused"},
+    {"code": "limit_exceeded"}, {"account_id": -1}, {"client": ""}, {"client_key": ""}, {"client_key": "k" * 256},
+    {"fingerprint": "\\x00"}, {"ref": -1}, {"prior": -1}, {"prior": 2}, {"further": "\\x00"}, {"liability_fen": -1}, {"mac": "\\x00"},
+)  # fmt: skip
+
+
+def test_an_entry_that_cannot_be_is_refused_whoever_adds_it(database: Database) -> None:
+    store = database.open()
+    write(store, 0, 1)
+    store.close()
+    added = "INSERT INTO entry SELECT (jsonb_populate_record(e, %s)).* FROM entry e WHERE partition = 0 AND position = 1"
+    for url in (database.url, database.owner):
+        with psycopg.connect(url, autocommit=True) as connection:
+            for fault in UNSOUND:
+                row = Jsonb({"position": 2, "client_key": "second", **fault})
+                with pytest.raises(psycopg.errors.InsufficientPrivilege, match="entry_sound"):
+                    connection.execute(added, (row,))
+            with connection.transaction(force_rollback=True):
+                assert connection.execute(added, (Jsonb({"position": 2, "client_key": "second"}),)).rowcount == 1
+    server().sql("DROP POLICY entry_sound ON entry", database.name)
     store = database.open()
     assert store.check() == ["the journal's guards are off: entry"]
     store.close()

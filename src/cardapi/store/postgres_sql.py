@@ -147,7 +147,8 @@ CHECKS = {
     ),
     "the journal's guards are off": (
         "SELECT 'entry' WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'entry'::regclass AND tgname = 'entry_append_only' "
-        "AND tgenabled = 'O') OR NOT (SELECT relrowsecurity AND relforcerowsecurity FROM pg_class WHERE oid = 'entry'::regclass)"
+        "AND tgenabled = 'O') OR NOT (SELECT relrowsecurity AND relforcerowsecurity FROM pg_class WHERE oid = 'entry'::regclass) "
+        "OR NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = 'entry'::regclass AND polname = 'entry_sound' AND NOT polpermissive)"
     ),
     "a client key stands twice": (
         "SELECT client_key FROM entry GROUP BY client, client_key HAVING count(*) > 1 LIMIT 1"

@@ -13,7 +13,7 @@ from typing import Any
 
 from cardcore.errors import CardcoreError
 
-HEAD = "0009"
+HEAD = "0010"
 APPEND_ONLY = ("entry",)
 READ_ONLY = ("alembic_version",)
 
