@@ -42,34 +42,28 @@ cdef class Account:
 
     cdef int reserve(self, int lots) except -1:
         """Room for this many lots in all: at first for no more, since a desk keeps many accounts that are only read."""
-        cdef int cap
-        cdef Lot* grown
+        cdef int cap = lots + 2 if self.v.cap_lots else lots
         if lots > self.v.cap_lots:
-            cap = lots + 2 if self.v.cap_lots else lots
             grown = <Lot*> realloc(self.v.lots, cap * sizeof(Lot))
             if grown == NULL:
                 raise MemoryError
-            self.v.lots = grown
-            self.v.cap_lots = cap
+            self.v.lots, self.v.cap_lots = grown, cap
         return 0
 
     cdef int make_room(self, const Posting* postings, int n) except -1:
         """Room for all that these postings may add: lots, and purses of which something is owed."""
         cdef int i, lots = self.v.n_lots, more = 0
-        cdef Owing* grown
+        cdef const Posting* p
         for i in range(n):
-            lots += (
-                postings[i].target == CUSTOMER and postings[i].target_account == self.v.account_id
-                and self.find(postings[i].target_lot) == NULL
-            )
-            more += postings[i].source == OWED and postings[i].unit > POINTS
+            p = &postings[i]
+            lots += p.target == CUSTOMER and p.target_account == self.v.account_id and self.find(p.target_lot) == NULL
+            more += p.source == OWED and p.unit > POINTS
         self.reserve(lots)
         if more and self.v.n_owing + more > self.v.cap_owing:
             grown = <Owing*> realloc(self.v.owing, (self.v.n_owing + more) * sizeof(Owing))
             if grown == NULL:
                 raise MemoryError
-            self.v.owing = grown
-            self.v.cap_owing = self.v.n_owing + more
+            self.v.owing, self.v.cap_owing = grown, self.v.n_owing + more
         return 0
 
     cdef Lot* find(self, int64_t lot_id) noexcept:
