@@ -48,9 +48,11 @@ cdef class Single:
         try:
             self.told()
             self.connection.ready()
-            self.connection.check(self.begun())
+            self.connection.idle()
             with nogil:
-                result = bind(statement, &cell, 1)
+                result = once(self.connection.begin_write)
+                if result == SQLITE_OK:
+                    result = bind(statement, &cell, 1)
                 if result == SQLITE_OK:
                     result = step(statement)
             try:
@@ -64,13 +66,6 @@ cdef class Single:
         except DirectError as error:
             self.connection.abandon()
             raise port.StoreError(f"cannot begin: {error}") from error
-
-    cdef int begun(self) except -1:
-        """Begin a transaction that writes."""
-        cdef int result
-        with nogil:
-            result = once(self.connection.begin_write)
-        return result
 
     def commit(self, entry not None, account_id not None, bytes state not None):
         cdef Cell cells[ENTRY_FIELDS + ACCOUNT_FIELDS]
