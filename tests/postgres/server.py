@@ -5,8 +5,11 @@ from __future__ import annotations
 import atexit
 import itertools
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
+import psycopg
 import pytest
 
 from cardapi.store import postgres
@@ -98,4 +101,13 @@ def fresh(partitions: int = 1) -> Database:
     return Database.copy_of(_template(partitions))
 
 
-__all__ = ["DATABASE", "Database", "empty", "fresh", "needs_postgres", "server"]
+@contextmanager
+def held(url: str, numbers: str = "0") -> Iterator[None]:
+    """Somebody else has the rows of these partitions, so that no batch there is written before the end."""
+    with psycopg.connect(url) as connection:
+        connection.execute(f"SELECT FROM partition WHERE number IN ({numbers}) FOR UPDATE")  # type: ignore[arg-type]
+        yield
+        connection.rollback()
+
+
+__all__ = ["DATABASE", "Database", "empty", "fresh", "held", "needs_postgres", "server"]

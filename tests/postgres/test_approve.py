@@ -14,6 +14,7 @@ from cardapi.http.app import build_app
 from cardapi.people import follow
 from tests.http.client import Client, Person
 from tests.postgres.till import ServerTill
+from tests.shops import PASSWORD
 
 
 def test_asked_here_and_approved_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,11 +31,11 @@ def test_asked_here_and_approved_there(tmp_path: Path, monkeypatch: pytest.Monke
             assert reply.status == 200, reply.body
             return Person(at, reply.json["token"])
 
-        admin = login(here, "admin", "correct horse")
-        second = {"id": "second", "name": "second", "password": "correct horse", "role": "admin", "unit": "issuer"}
+        admin = login(here, "admin", PASSWORD)
+        second = {"id": "second", "name": "second", "password": PASSWORD, "role": "admin", "unit": "issuer"}
         assert admin.post("/v1/operators", second).status == 201
         assert loop.run_until_complete(apps[1].service.catch_up())  # who may log in there
-        approver = login(there, "second", "correct horse")
+        approver = login(there, "second", PASSWORD)
         for _ in range(2):
             wish = {"card": till.card(), "purse": "principal", "amount": 100, "reason": "of a test"}
             asked = admin.post("/v1/adjust", wish)

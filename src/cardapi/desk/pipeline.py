@@ -87,8 +87,6 @@ class Pipeline(Desk):
         """Launch what queues and answer what lands, until there is neither."""
         flying, server = self._flying, self._server
         while True:
-            while flying and server.landed():
-                self._land()
             if len(flying) < server.flights and not self._turn.locked() and not self._halted:
                 self._rung_in = None  # before looking: who puts something in from here on rings again
                 # Few behind many would make two commits of one: those of the last landing are about to come back.
@@ -96,9 +94,9 @@ class Pipeline(Desk):
                     if not self._launch():
                         self._land()
                     continue
-                if flying:
-                    server.wait(self._wake)
-                    self._hushed()
+                if flying and not server.landed():
+                    if server.wait(self._wake):
+                        os.eventfd_read(self._wake)
                     continue
             if not flying:
                 return
@@ -108,12 +106,6 @@ class Pipeline(Desk):
     def _halted(self) -> bool:
         """Whether what follows the last launch has to wait until it has landed."""
         return bool(self._flying) and len(self._flying[-1].answers) < len(self._flying[-1].requests)
-
-    def _hushed(self) -> None:
-        try:
-            os.eventfd_read(self._wake)
-        except BlockingIOError:
-            pass
 
     def _launch(self) -> bool:
         """Decide what is next and send it on its way, or do it at once. False: it has to wait until all have landed."""

@@ -74,7 +74,9 @@ def _wanted(requests: Sequence[Request], places: Sequence[int], extra: Iterable[
             keys.append(request.ref_key)
             plain = False
         if request.card:
-            numbers.setdefault(home(request.card, count) if count > 1 else 0, set()).add(request.card)
+            # The place of nearly every request is that of its card.
+            lives = place if request.verb == "settle" and not request.ref else home(request.card, count)
+            numbers.setdefault(lives, set()).add(request.card)
         for number in request.further:
             numbers.setdefault(home(number, count), set()).add(number)
         if request.verb not in MONEY_VERBS:
@@ -271,6 +273,9 @@ def _written(works: Iterable[Work]) -> list[Work]:
 
 
 def _batch(written: Sequence[Work]) -> Batch:
+    if all(work.light for work in written):
+        parts = [work.unfed() for work in written]
+        return Batch([entry for added, _ in parts for entry in added], [], [row for _, changed in parts for row in changed], [])
     batch = written[0].batch()
     for work in written[1:]:
         other = work.batch()

@@ -398,7 +398,7 @@ class Pipelined(Store, Protocol):
         ...
 
     def landed(self) -> bool:
-        """Whether `land` would not have to wait."""
+        """Whether it is known that `land` would not have to wait."""
         ...
 
     def land(self) -> None:
@@ -406,8 +406,11 @@ class Pipelined(Store, Protocol):
         was written either, or that is unknown as well, and nothing is on its way any more."""
         ...
 
-    def wait(self, other: int) -> None:
-        """Until something comes of what was launched, or the file descriptor `other` can be read."""
+    def wait(self, other: int) -> bool:
+        """Until something more is known of what was launched, or the file descriptor `other` can be read: whether that can.
+
+        After `landed` said no: what it knows of is not waited for again.
+        """
         ...
 
 

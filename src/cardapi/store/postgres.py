@@ -374,8 +374,8 @@ class PostgresStore(PostgresReads):
         self.sync_ns = perf_counter_ns() - flight.sent_ns
         self._refuse_warned()
 
-    def wait(self, other: int) -> None:
-        self._wire.wait(other)
+    def wait(self, other: int) -> bool:
+        return self._wire.wait(other)
 
     def _write(self, steps: list[Step]) -> None:
         """Run the last steps of a batch; what the server rolled back to let others pass is run again, whole. Raises psycopg.Error."""

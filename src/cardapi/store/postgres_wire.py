@@ -60,8 +60,11 @@ class Wire:
         self._numbers = itertools.count()
         self._sent: deque[_Flush] = deque()  # whose results were not taken yet
         self._result: pq.abc.PGresult | None = None  # of a statement that is not over yet
+        self._socket = self._pgconn.socket
+        self._lost = False  # what the server sends cannot be taken in any more
         self._poll = select.poll()
-        self._poll.register(self._pgconn.socket, select.POLLIN)
+        self._poll.register(self._socket, select.POLLIN)
+        self._other: tuple[int, select.poll] | None = None  # a file that was waited for as well
 
     @property
     def busy(self) -> bool:
@@ -107,16 +110,25 @@ class Wire:
             raise psycopg.errors.error_from_result(error)
 
     def arrived(self, flushes: int) -> bool:
-        """Whether `take` of these would not have to wait. Raises psycopg.OperationalError, as `take` does then."""
-        return all(self._collect(self._sent[place], wait=False) for place in range(flushes))
+        """Whether `take` of these has nothing to wait for, as far as `wait` took in what the server sent. Raises as `take` does."""
+        return self._lost or all(self._collect(self._sent[place], wait=False) for place in range(flushes))
 
-    def wait(self, other: int) -> None:
-        """Until the server has sent something, or the file `other` can be read."""
-        self._poll.register(other, select.POLLIN)
-        try:
-            self._poll.poll()
-        finally:
-            self._poll.unregister(other)
+    def wait(self, other: int) -> bool:
+        """Until the server has sent something, which is taken in, or the file `other` can be read: whether that can.
+
+        Not for what was taken in before, of which `arrived` knows.
+        """
+        if self._other is None or self._other[0] != other:
+            self._other = other, select.poll()
+            self._other[1].register(self._socket, select.POLLIN)
+            self._other[1].register(other, select.POLLIN)
+        ready = [handle for handle, _ in self._other[1].poll()]
+        if self._socket in ready:
+            try:
+                self._pgconn.consume_input()
+            except psycopg.OperationalError:  # which `take` meets as well
+                self._lost = True
+        return other in ready
 
     def send(self, steps: Sequence[Step]) -> None:
         """Let the server begin with these, and go on; `run` or `take` says what became of them. Raises psycopg.OperationalError."""
@@ -152,11 +164,11 @@ class Wire:
     def _flush(self) -> None:
         """Send all; what the server sends meanwhile is taken in, or both would wait for each other."""
         while self._pgconn.flush():
-            self._poll.modify(self._pgconn.socket, select.POLLIN | select.POLLOUT)
+            self._poll.modify(self._socket, select.POLLIN | select.POLLOUT)
             try:
                 ((_, event),) = self._poll.poll()
             finally:
-                self._poll.modify(self._pgconn.socket, select.POLLIN)
+                self._poll.modify(self._socket, select.POLLIN)
             if event & ~select.POLLOUT:
                 self._pgconn.consume_input()
 
@@ -165,8 +177,9 @@ class Wire:
         pgconn = self._pgconn
         while not flush.ended:
             while pgconn.is_busy():
-                if not self._poll.poll(None if wait else 0):
+                if not wait:
                     return False
+                self._poll.poll()
                 pgconn.consume_input()
             result = pgconn.get_result()
             if result is None:
