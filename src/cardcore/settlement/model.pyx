@@ -52,11 +52,12 @@ cdef class Account:
 
     cdef int make_room(self, const Posting* postings, int n) except -1:
         """Room for all that these postings may add: lots, and purses of which something is owed."""
-        cdef int i, lots = self.v.n_lots, more = 0
+        cdef int i, lots = self.v.n_lots, spare = self.v.cap_lots - lots, more = 0
         cdef const Posting* p
         for i in range(n):
             p = &postings[i]
-            lots += p.target == CUSTOMER and p.target_account == self.v.account_id and self.find(p.target_lot) == NULL
+            if n > spare:
+                lots += p.target == CUSTOMER and p.target_account == self.v.account_id and self.find(p.target_lot) == NULL
             more += p.source == OWED and p.unit > POINTS
         self.reserve(lots)
         if more and self.v.n_owing + more > self.v.cap_owing:
