@@ -76,6 +76,7 @@ def kill_under(shop: Path, file: Path, piece: int, after_s: float, monkeypatch: 
 
 
 @pytest.mark.timeout(sized(600, 3_600))
+@pytest.mark.embedded("on a server a command does its work beside the services, not through one")
 def test_the_service_is_killed_under_an_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shop, file = shop_with_purse(tmp_path / "shop"), tmp_path / "till.ccb"
     twin = tmp_path / "twin"

@@ -192,6 +192,7 @@ def test_export_csv_to_a_file(data: Path, tmp_path: Path):
     assert "[usage]" in refused("export", "--csv", "--json", "--data", data)
 
 
+@pytest.mark.embedded("its tables are changed by hand")
 def test_verify_and_rebuild(data: Path):
     assert told("verify", "--data", data)["ok"]
     rebuilt = told("rebuild", "--data", data)
@@ -216,6 +217,7 @@ def tamper(data: Path) -> None:
     database.close()
 
 
+@pytest.mark.embedded("a copy is put back into a file; tests/postgres/test_backup has the other")
 def test_backup_and_restore(data: Path, tmp_path: Path, made: dict[str, Any]):
     card = made["cards"]["spa"]
     backup = told("backup", tmp_path / "backup", "--data", data)

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.cli.shop import COMMAND, ENVIRONMENT, call, served
 from tests.support import needs
 
@@ -39,6 +41,7 @@ def test_a_purchase_by_the_printed_lines(data: Path, made: dict[str, Any]):
     assert json.loads(call("verify", "--data", data, "--json").stdout)["ok"]
 
 
+@pytest.mark.embedded("one process serves a file, several a server")
 def test_commands_beside_a_running_service(data: Path, made: dict[str, Any]):
     card = made["cards"]["mall-vip"]
     with served(data) as service:
@@ -103,6 +106,7 @@ def test_kill_9_leaves_a_directory_that_opens(data: Path, made: dict[str, Any]):
     assert json.loads(call("card", "pay", made["cards"]["spa"], "1", "--data", data, "--json").stdout)["balance_fen"] == 1192_00
 
 
+@pytest.mark.embedded("its tables are changed by hand")
 def test_a_changed_database_does_not_serve(data: Path):
     database = sqlite3.connect(data / "cardcore.db")
     for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():

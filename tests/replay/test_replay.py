@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from cardapi.cli.replay.generated import Generated
 from tests.cli.shop import COMMAND, ENVIRONMENT, call, served
 
@@ -63,6 +65,7 @@ def assert_proven(data: Path, result: dict[str, Any]) -> None:
         assert sum(line["amount"] for line in lines if line["unit"] == unit) == 0
 
 
+@pytest.mark.embedded("its file is read beside the service")
 def test_a_whole_replay_twice(data: Path):
     with served(data):
         first = replay(data)
@@ -87,6 +90,7 @@ def test_a_whole_replay_twice(data: Path):
         assert tickets(data) == int(LIMIT)
 
 
+@pytest.mark.embedded("its file is read beside the service")
 def test_kill_the_service_in_the_middle(data: Path):
     """The replay waits for the service to come back, and neither loses nor doubles what was in flight."""
     with served(data) as first:
@@ -104,6 +108,7 @@ def test_kill_the_service_in_the_middle(data: Path):
         assert json.loads(call("verify", "--data", data, "--json").stdout)["ok"]
 
 
+@pytest.mark.embedded("its file is read beside the service")
 def test_stop_the_replay_and_resume(data: Path):
     with served(data):
         process = start(data)

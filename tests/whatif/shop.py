@@ -60,7 +60,7 @@ class LivedIn:
     def __init__(self, directory: Path, seed: int) -> None:
         self.choose = Random(seed)
         self.now_us = START_S * 1_000_000
-        self.till = Till(directory, clock=lambda: self.now_us)
+        self.till = Till(directory, clock=lambda: self.now_us, partitions=1)
         for name in PACKS:
             text = COUPON_SHOP if name == "coupon-shop" else pack_text(name)
             payload = {"kind": "programme", "id": f"{name}@1", "document": {"valid_from": 0, "pack": text}}
