@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from cardapi.custody import Pin
-from cardapi.desk import Pipeline, Problem, Request, pipeline
+from cardapi.desk import Pipeline, Problem, Request, pipeline, writer
 from cardapi.desk.work import Rows
 from cardapi.store.port import Batch, Entry, Record
 from cardapi.store.postgres import PostgresStore
@@ -176,6 +176,37 @@ def test_what_is_not_plain_within_a_batch_is_decided_when_its_beginning_has_land
     assert answers[7:10] == answers[10:]
     assert codes(answers)[7:] == [""] * 6
     assert [till.balance(card) for card in numbers] == [6_00, 7_00, 6_00]
+    till.sound()
+
+
+def test_where_nothing_can_go_behind_batches_are_not_cut_in_halves(till: ServerTill, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under a law, or where each sale wants a PIN: what queues while one is on its way becomes one batch."""
+    numbers = cards(till, 6)
+    for module in (pipeline, writer):
+        monkeypatch.setattr(module, "settles", lambda *_: 0)
+    sizes: list[int] = []
+    launching = PostgresStore.launch
+
+    def noted(self: PostgresStore, batch: Batch) -> None:
+        sizes.append(len(batch.entries))
+        launching(self, batch)
+
+    monkeypatch.setattr(PostgresStore, "launch", noted)
+    answers = Waves(till).run([sale(till, card, f"a-{card}") for card in numbers], [sale(till, card, f"b-{card}") for card in numbers])
+    assert codes(answers) == [""] * 12
+    assert sizes[0] < 6
+    assert max(sizes) > 6, "halves of what queued"
+    till.sound()
+
+
+def test_cards_that_have_to_be_read_are_read_beside_what_is_on_its_way(till: ServerTill, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = cards(till, 8)
+    for side in till.shop.desk._sides._sides.values():
+        side.forget()
+    counts = flown(till, monkeypatch)
+    Waves(till).run([sale(till, card, f"a-{card}") for card in numbers], [sale(till, card, f"b-{card}") for card in numbers])
+    assert 2 in counts
+    assert [till.balance(card) for card in numbers] == [7_00] * 8
     till.sound()
 
 

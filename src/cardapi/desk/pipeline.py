@@ -19,6 +19,8 @@ from cardapi.desk.work import Work
 from cardapi.desk.writer import BATCH_MAX, PART, Answer, Desk, Parts, _Item
 from cardapi.store.port import DecideAgain, Head, Pipelined, Record
 
+SERIAL = 8  # batches that are done one after the other when one could not go behind another
+
 
 class _Flight:
     """A batch from its launch to its landing."""
@@ -45,6 +47,7 @@ class Pipeline(Desk):
         self._first: _Flight | None = None  # a batch that may be launched instead of committed
         self._turn = threading.Lock()  # held by who wants the store for himself: nothing more is launched
         self._aloft = False  # the writer thread waits for the store rather than for the bell
+        self._serial = 0  # batches to come that nothing follows before they have landed
         self._wake = -1
 
     # ------------------------------------------------------------ life
@@ -87,7 +90,7 @@ class Pipeline(Desk):
         """Launch what queues and answer what lands, until there is neither."""
         flying, server = self._flying, self._server
         while True:
-            if len(flying) < server.flights and not self._turn.locked() and not self._halted:
+            if len(flying) < (1 if self._serial else server.flights) and not self._turn.locked() and not self._halted:
                 self._rung_in = None  # before looking: who puts something in from here on rings again
                 # Few behind many would make two commits of one: those of the last landing are about to come back.
                 if self._items and (not flying or len(self._items) >= len(flying[-1].items)):
@@ -110,8 +113,9 @@ class Pipeline(Desk):
     def _launch(self) -> bool:
         """Decide what is next and send it on its way, or do it at once. False: it has to wait until all have landed."""
         if not self._flying:
-            # The other half is decided while the server writes this one.
-            flight = _Flight(self._take(min(BATCH_MAX, len(self._items) + 1 >> 1)))
+            # The other half is decided while the server writes this one, unless nothing goes behind it.
+            flight = _Flight(self._take() if self._serial else self._take(min(BATCH_MAX, len(self._items) + 1 >> 1)))
+            self._serial = max(0, self._serial - 1)
             self._first = flight
             answers = self._done(flight.requests)
             self._first = None
@@ -128,6 +132,7 @@ class Pipeline(Desk):
             self._crash(error, flight)
             return True
         self._items.extendleft(reversed(flight.items))
+        self._serial = SERIAL
         return False
 
     def _behind(self, flight: _Flight) -> bool:
