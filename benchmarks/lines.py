@@ -25,6 +25,7 @@ LINES: dict[str, Opener] = {
     "http": line_http.settle,
     "http_batch": line_http.settle_batch,
     "growth": line_growth.growth,
+    "growth_batch": line_growth.growth_batch,
     "postgres": line_postgres.store,
     "postgres_http": line_postgres.http,
     "postgres_growth": line_postgres_growth.growth,

@@ -68,6 +68,6 @@ if __name__ == "__main__":
     in_parts = sys.argv[3] == "parts"
     if in_parts:
         writer.PART = 2
-        sqlite.SETTINGS = (*sqlite.SETTINGS, "PRAGMA cache_size = 1")
+        sqlite.SETTINGS = (*sqlite.SETTINGS, "PRAGMA cache_size = 1", "PRAGMA cache_spill = 1")
     ctypes.CDLL(None).fault_reason(int(sys.argv[4]))
     main(Path(sys.argv[1]), int(sys.argv[2]), 10 if in_parts else 1)

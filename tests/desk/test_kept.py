@@ -19,7 +19,7 @@ def test_cards_are_forgotten_with_their_accounts_and_kept_again(lone: Till, monk
     """However many cards come by, so many are kept; and one that was used a moment ago is not read again."""
     side = lone.shop.desk._sides._sides[0]
     side.forget()
-    side.rows._accounts_max = KEPT
+    side.rows.accounts_max = KEPT
     cards = [lone.card(100_00) for _ in range(3 * KEPT)]
     for card in cards:
         lone.sale(card, 1_00)

@@ -307,7 +307,7 @@ def test_a_row_that_was_read_is_forgotten_again(till: Till) -> None:
     cards = [till.card(10_00) for _ in range(20)]
     side = till.shop.desk._sides._sides[0]
     side.forget()
-    side.rows._accounts_max = 8
+    side.rows.accounts_max = 8
     for card in cards:
         till.sale(card, 1_00)
         assert len(side.rows.accounts) <= 8

@@ -182,7 +182,7 @@ def test_quote_changes_nothing(till: Till) -> None:
 def test_rows_kept_between_batches_are_bounded(till: Till) -> None:
     """The desk's memory of rows is small and is dropped oldest first; answers and the store stay the same."""
     rows = till.shop.desk._sides._sides[0].rows
-    rows._accounts_max = 3
+    rows.accounts_max = 3
     cards = [till.card(10_00) for _ in range(9)]
     rng = random.Random(3)
     for _ in range(40):

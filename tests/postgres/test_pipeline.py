@@ -252,7 +252,7 @@ def test_many_callers_of_every_kind(till: ServerTill, monkeypatch: pytest.Monkey
     numbers = cards(till, 30, 1_000_00)
     expected = dict.fromkeys(numbers, 999_00)
     for side in till.shop.desk._sides._sides.values():
-        side.rows._accounts_max = side.rows_max = 3
+        side.rows.accounts_max = side.rows_max = 3
     draw = random.Random(5)
     before = till.shop.desk.commits.entries.total, till.shop.store.counts()["entries"]
     counts = flown(till, monkeypatch)

@@ -6,7 +6,9 @@ Method: a small table of its own, read back through Python's sqlite3, which shar
 from __future__ import annotations
 
 import gc
+import random
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +19,7 @@ import msgspec
 import pytest
 
 from cardapi.store import direct, sqlite
+from cardapi.store.port import AccountRow, Batch, CardRow
 
 PUT = "INSERT INTO item (number, text, data) VALUES (?, ?, ?)"
 GET = "SELECT number, text, data FROM item WHERE number = ?"
@@ -199,6 +202,36 @@ def test_a_store_ends_what_it_began_whatever_broke_on_the_way(tmp_path: Path, mo
 def test_a_struct_is_the_row_of_its_fields(connection: direct.Connection, path: Path) -> None:
     connection.write([(PUT, [Item(*row) for row in VALUES])])
     assert kept(path) == sorted(VALUES)
+
+
+def test_a_card_read_alone_is_the_card_of_a_batch(tmp_path: Path) -> None:
+    """Whatever the card before it was; and the words that most cards share are one object each."""
+    sqlite.create(tmp_path / "cardcore.db")
+    store = sqlite.SqliteStore(tmp_path / "cardcore.db")
+    rng = random.Random(7)
+    cards = [
+        CardRow(
+            number=f"8801{place:08d}", account_id=place, programme=rng.choice(("\u4f1a\u5458", "gold", "gol")),
+            state=rng.choice(("active", "lost")), state_from=rng.choice((0, 9)), unit=rng.choice(("", "u", "\u5e97")),
+            kind=rng.choice(("primary", "other")), valid_until=rng.choice((0, 2**40)), flags=rng.choice((0, 1)),
+            pin_value=rng.choice((b"", bytes(range(48)))), pin_tries=rng.randrange(256), changed_at=place,
+        )
+        for place in range(1, 60)
+    ]  # fmt: skip
+    accounts = [AccountRow(place, rng.randbytes(place), place) for place in range(1, 60)]
+    store.commit(Batch([], cards, accounts, []))
+    single = store.single()
+    assert single is not None
+    for number in [card.number for card in rng.choices(cards, k=300)]:
+        found = single.read(number)
+        single.abandon()
+        assert found == store.read([number])[number]
+        assert found is not None
+        for word in (found.card.programme, found.card.state, found.card.unit, found.card.kind):
+            assert word is sys.intern(word)
+    assert single.read("8801") is None
+    single.abandon()
+    store.close()
 
 
 def test_memory_for_rows_is_used_again(connection: direct.Connection, path: Path) -> None:

@@ -84,6 +84,40 @@ def test_large_commits_share_a_copy_and_small_ones_do_not_wait_for_it() -> None:
     assert max(log.COPIED_MAX * log.PAGE, log.LOG_BYTES) < 100_000_000
 
 
+class Copies:
+    """A connection whose log has these many pages from copy to copy."""
+
+    def __init__(self, pages: list[int]) -> None:
+        self.pages = iter(pages)
+        self.done = 0
+
+    def execute(self, statement: str) -> Copies:
+        assert statement == "PRAGMA wal_checkpoint(PASSIVE)"
+        self.done += 1
+        return self
+
+    def fetchone(self) -> tuple[int, int, int]:
+        pages = next(self.pages)
+        return 0, pages, pages
+
+
+@pytest.mark.parametrize(
+    ("pages", "copies"),
+    [
+        ([7_000, 7_000, 7_000], 3),
+        ([7_000, 7_200, 7_240, 7_250], 4),
+        ([7_000, 7_020, 7_320, 7_330, 7_340], 5),  # the second copy synced, and many came in meanwhile
+        ([7_000, 12, 30], 3),  # begun anew
+        ([1_000 * n for n in range(1, 100)], log.COPIES_MAX),
+    ],
+)
+def test_the_committing_thread_is_left_with_little(pages: list[int], copies: int) -> None:
+    """Copies go on until two in a row found little: the sync of the database after a long one is not a commit's to wait for."""
+    connection = Copies(pages)
+    log.copy(connection)  # type: ignore[arg-type]
+    assert connection.done == copies
+
+
 @pytest.mark.parametrize("pages", [0, 3], ids=["nothing", "a-part"])
 @pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EDQUOT, 0], ids=["full", "quota", "half a page"])
 def test_where_there_is_no_room_for_a_longer_log_commits_go_on(

@@ -245,7 +245,6 @@ cdef class Lone:
             begun = True
             if found is not None:
                 card = rows.admit(found)
-                rows.trim(head.position)
         try:
             if card is not None:
                 account_id = card.account_id
@@ -279,6 +278,8 @@ cdef class Lone:
         changed[account_id] = position
         head = Head(head.partition, position, entry.mac, entry.liability_fen, at_us)
         side.head = side.committed = head
+        if begun and len(accounts) > <int64_t> rows.accounts_max:
+            rows.trim(position)
         self.registry.position = position
         self.commits.record(1, store.write_ns, store.sync_ns)
         if self.checkpoints is not None:

@@ -38,7 +38,7 @@ class Rows:
         self.accounts: dict[int, Account] = {}
         self.changed: dict[int, int] = {}
         self.media: dict[str, MediumRow] = {}
-        self._accounts_max = accounts_max
+        self.accounts_max = accounts_max
 
     def admit(self, found: Found) -> CardRow:
         """Keep a row that was read, unless a newer one is kept; the one that is."""
@@ -53,10 +53,10 @@ class Rows:
 
         Not what the store does not have yet, whatever it would say if it were asked: `committed` is where its journal ends.
         """
-        surplus = len(self.accounts) - self._accounts_max
+        surplus = len(self.accounts) - self.accounts_max
         if surplus <= 0:
             return
-        for account_id in list(islice(self.accounts, surplus + self._accounts_max // 4)):
+        for account_id in list(islice(self.accounts, surplus + self.accounts_max // 4)):
             if self.changed[account_id] <= committed:
                 del self.accounts[account_id], self.changed[account_id]
         # In place: the working set has these very mappings.

@@ -99,7 +99,7 @@ def _process(page: Page) -> None:
     """What client libraries of Prometheus say of a process, under their names."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     page.single("process_cpu_seconds_total", "counter", "Processor time, user and system.", _seconds(used.ru_utime + used.ru_stime))
-    page.single("process_resident_memory_bytes", "gauge", "Memory in use.", _resident())
+    page.single("process_resident_memory_bytes", "gauge", "Memory in use, the mapped database of an embedded shop included.", _resident())
     page.single("process_open_fds", "gauge", "Open files and connections.", len(os.listdir("/proc/self/fd")))  # noqa: PTH208 (no objects wanted)
     page.single("process_max_fds", "gauge", "How many there may be.", resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     page.single("process_start_time_seconds", "gauge", "When the process started, since 1970.", _seconds(STARTED_S))

@@ -7,7 +7,7 @@ without the lock binds and steps them all. What is read is gathered in one block
 cimport cython
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -310,7 +310,7 @@ cdef class Connection:
     cdef list ask(self, Statement begin, list queries):
         """The rows of each query. `begin`: what opens a transaction first, NULL for none; one that only reads is ended here."""
         cdef Step steps[STEPS_MAX]
-        cdef Found found[STEPS_MAX]
+        cdef Gathered found[STEPS_MAX]
         cdef int count = len(queries)
         cdef int i
         cdef int result = SQLITE_OK

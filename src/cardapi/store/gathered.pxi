@@ -1,13 +1,13 @@
 # What is read without the interpreter lock, gathered in one block of memory and made into objects afterwards; a part of direct.pyx.
 
-cdef struct Found:
+cdef struct Gathered:
     char* data
     Py_ssize_t length
     Py_ssize_t cap
     Py_ssize_t rows
 
 
-cdef bint room(Found* found, Py_ssize_t more) noexcept nogil:
+cdef bint room(Gathered* found, Py_ssize_t more) noexcept nogil:
     cdef char* grown
     if found.length + more > found.cap:
         found.cap = (found.length + more) * 2 + 4096
@@ -18,7 +18,7 @@ cdef bint room(Found* found, Py_ssize_t more) noexcept nogil:
     return True
 
 
-cdef bint keep(Found* found, Statement statement, int columns) noexcept nogil:
+cdef bint keep(Gathered* found, Statement statement, int columns) noexcept nogil:
     """Append the present row: for each column its kind and its number or size, then its bytes. False without memory."""
     cdef int i
     cdef int64_t head[2]
@@ -42,7 +42,7 @@ cdef bint keep(Found* found, Statement statement, int columns) noexcept nogil:
     return True
 
 
-cdef int gather(Step* one, Cell* cells, Found* found) noexcept nogil:
+cdef int gather(Step* one, Cell* cells, Gathered* found) noexcept nogil:
     """The rows of a query for each key. -1: no memory."""
     cdef Py_ssize_t i
     cdef int result
@@ -64,7 +64,7 @@ cdef int gather(Step* one, Cell* cells, Found* found) noexcept nogil:
     return SQLITE_OK
 
 
-cdef object value_at(Found* found, Py_ssize_t* at):
+cdef object value_at(Gathered* found, Py_ssize_t* at):
     cdef int64_t head[2]
     memcpy(head, found.data + at[0], 16)
     at[0] += 16
@@ -79,6 +79,6 @@ cdef object value_at(Found* found, Py_ssize_t* at):
     return None
 
 
-cdef list rows_of(Found* found, int width):
+cdef list rows_of(Gathered* found, int width):
     cdef Py_ssize_t at = 0
     return [tuple([value_at(found, &at) for _ in range(width)]) for _ in range(found.rows)]

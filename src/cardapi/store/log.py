@@ -26,6 +26,8 @@ LOG_BYTES = 4 * STEP_BYTES
 COMMITS_COPIED = 16  # of the size of the last one, where these are more pages than that
 COPIED_MAX = 24_000  # pages in the log before the copier runs, however large the commits: under 100 MB
 LENGTHEN_AFTER = 50  # commits of one process, for the first time
+COPIES_MAX = 8  # in a row, of what came in during the last one
+LEFT_PAGES = 64  # that the committing thread may be left with
 PAGES_MAX = 50_000  # pages before SQLite itself copies within a commit (bound on the file)
 
 
@@ -68,6 +70,21 @@ def _filled(handle: int, count: int, at: int) -> bool:
 def due(pages: int, last: int, size: int) -> bool:
     """Whether to copy a log of so many pages back, of which the last commit wrote `last`; half of its size is room for what follows."""
     return pages >= COPIED_MAX or (pages >= size // PAGE // 2 and pages >= COMMITS_COPIED * last)
+
+
+def copy(connection: sqlite3.Connection) -> None:
+    """Copy the log back while others write it, until they are left with little. Raises sqlite3.Error.
+
+    SQLite syncs the database where a copy ends with the log as it was at its start. A long one is overtaken by commits, so the sync of
+    all that it wrote would be the committing thread's to wait for: after it come short ones, the last two of which found little to do.
+    """
+    before = short = 0
+    for _ in range(COPIES_MAX):
+        _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        short = short + 1 if pages - before < LEFT_PAGES else 0  # less than before: the log was begun anew
+        before = pages
+        if short == 2:
+            break
 
 
 class LogKeeper:
@@ -117,7 +134,7 @@ class LogKeeper:
             if self._ended:
                 break
             try:
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                copy(connection)
                 self._copied = True
             except sqlite3.Error:  # a failed copy loses nothing: the log keeps the pages, and the next commit reports a bad disk
                 pass

@@ -36,9 +36,15 @@ MEDIA = Insert(sql.UPSERT_MEDIA, len(sql.MEDIUM_COLUMNS.split(", ")))
 CLEARED = Insert(sql.UPSERT_CLEARED, len(sql.CLEARED_COLUMNS.split(", ")))
 DOCUMENTS = Insert(sql.UPSERT_DOCUMENTS, 3)
 
-SETTINGS = tuple(
-    f"PRAGMA {setting}"
-    for setting in ("foreign_keys = ON", "synchronous = FULL", "cache_size = -65536", "mmap_size = 268435456", "temp_store = MEMORY")
+# What is only read is mapped, as far as SQLite maps. Its own cache holds what was written lately, and each split of a page makes it
+# go through all of that (a search for pages beyond the file's end), so it is small; within a transaction it may grow.
+SETTINGS: tuple[str, ...] = (
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA mmap_size = 2147418112",  # bytes
+    "PRAGMA cache_size = -8192",  # KiB
+    "PRAGMA cache_spill = 16384",  # pages: 64 MB
+    "PRAGMA temp_store = MEMORY",
 )
 LOG_SETTING = f"PRAGMA wal_autocheckpoint = {log.PAGES_MAX}"
 
