@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -256,6 +256,14 @@ def test_many_callers_of_every_kind(till: ServerTill, monkeypatch: pytest.Monkey
     draw = random.Random(5)
     before = till.shop.desk.commits.entries.total, till.shop.store.counts()["entries"]
     counts = flown(till, monkeypatch)
+    ahead: list[int] = []
+    reading = PostgresStore.read_ahead
+
+    def read(self: PostgresStore, numbers: Sequence[str]) -> bool:
+        ahead.append(len(numbers))
+        return reading(self, numbers)
+
+    monkeypatch.setattr(PostgresStore, "read_ahead", read)
 
     async def caller(name: int) -> None:
         for turn in range(40):
@@ -283,6 +291,7 @@ def test_many_callers_of_every_kind(till: ServerTill, monkeypatch: pytest.Monkey
     asyncio.run(all_of_them())
     assert {card: till.balance(card) for card in numbers} == expected
     assert counts.count(2) > 5, "hardly anything was launched behind another"
+    assert len(ahead) > 5, "hardly any card was read ahead"
     assert till.shop.desk.commits.entries.total - before[0] == till.shop.store.counts()["entries"] - before[1]
     till.sound()
 

@@ -12,6 +12,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from time import monotonic, perf_counter_ns
 
 from cardapi.desk.settles import settles
@@ -45,6 +46,11 @@ class Pipeline(Desk):
         self._server = store
         self._flying: deque[_Flight] = deque()
         self._first: _Flight | None = None  # a batch that may be launched instead of committed
+        self._ready: deque[_Item] = deque()  # the first of what queues: nothing is left to be read ahead for it
+        self._seeking: list[_Item] = []  # what comes after: its cards are being read
+        self._sought_at = 0.0  # monotonic; 0: they are not
+        self._strange = False  # what was last looked at had cards that had to be read
+        self._alone = True  # the last one that landed left nothing behind that was on its way, read or ready
         self._turn = threading.Lock()  # held by who wants the store for himself: nothing more is launched
         self._aloft = False  # the writer thread waits for the store rather than for the bell
         self._serial = 0  # batches to come that nothing follows before they have landed
@@ -87,23 +93,57 @@ class Pipeline(Desk):
                     self._aloft = False
 
     def _stream(self) -> None:
-        """Launch what queues and answer what lands, until there is neither."""
+        """Read cards ahead for what queues, launch it and answer what lands, until there is nothing of these."""
         flying, server = self._flying, self._server
         while True:
-            if len(flying) < (1 if self._serial else server.flights) and not self._turn.locked() and not self._halted:
-                self._rung_in = None  # before looking: who puts something in from here on rings again
-                # Few behind many would make two commits of one: those of the last landing are about to come back.
-                if self._items and (not flying or len(self._items) >= len(flying[-1].items)):
-                    if not self._launch():
-                        self._land()
-                    continue
-                if flying and not server.landed():
-                    if server.wait(self._wake):
-                        os.eventfd_read(self._wake)
-                    continue
-            if not flying:
-                return
-            self._land()
+            turn = self._turn.locked()
+            if self._seeking:
+                self._found()
+            if not (turn or self._seeking):
+                self._look()
+            full = turn or self._halted or len(flying) >= (1 if self._serial else server.flights)
+            # Few behind many would make two commits of one: those of the last landing are about to come back.
+            if self._ready and not full and (not flying or len(self._ready) >= len(flying[-1].items)):
+                if not self._launch():
+                    self._land()
+            elif flying and (server.landed() or (full and not self._seeking and not self._strange)):
+                self._land()
+            elif not flying and not self._seeking:
+                break
+            elif server.wait(None if self._seeking else self._wake):
+                os.eventfd_read(self._wake)
+        self._items.extendleft(reversed(self._ready))  # whoever has the turn is before them
+        self._ready.clear()
+
+    def _look(self) -> None:
+        """Have the cards read that what queues wants, or let it be decided."""
+        self._rung_in = None  # before looking: who puts something in from here on rings again
+        items = self._take(self._items)
+        if not items:
+            return
+        self._strange = False
+        if self._server.trusts(()):  # where somebody else writes, too, a batch begins with a question that reads them as well
+            with suppress(Exception):  # of what cannot be asked for: the batch meets the same, and says what it means
+                unread = self._sides.unread(request for item in items for request in item.requests)
+                self._strange = bool(unread) and self._server.read_ahead(unread)
+        if self._strange:
+            self._seeking, self._sought_at = items, monotonic()
+            self._count_from()
+        else:
+            self._ready.extend(items)
+
+    def _found(self) -> None:
+        """What was looked for may be decided, once it is there."""
+        if self._server.came():
+            with suppress(Exception):  # as of a row that is damaged
+                self._sides.admit(self._server.take_ahead())
+            self._ready.extend(self._seeking)
+            self._seeking, self._sought_at = [], 0.0
+            self._count_from()
+
+    def _count_from(self) -> None:
+        """Since when the store has been asked for what comes next (`stalled_s`)."""
+        self._working_since = self._flying[0].since if self._flying else self._sought_at
 
     @property
     def _halted(self) -> bool:
@@ -113,8 +153,9 @@ class Pipeline(Desk):
     def _launch(self) -> bool:
         """Decide what is next and send it on its way, or do it at once. False: it has to wait until all have landed."""
         if not self._flying:
-            # The other half is decided while the server writes this one, unless nothing goes behind it.
-            flight = _Flight(self._take() if self._serial else self._take(min(BATCH_MAX, len(self._items) + 1 >> 1)))
+            # The other half is decided while the server writes this one, unless nothing goes behind it, or other callers come after it.
+            whole = self._serial or not self._alone
+            flight = _Flight(self._take(self._ready, BATCH_MAX if whole else min(BATCH_MAX, len(self._ready) + 1 >> 1)))
             self._serial = max(0, self._serial - 1)
             self._first = flight
             answers = self._done(flight.requests)
@@ -124,14 +165,14 @@ class Pipeline(Desk):
             else:
                 self._end(flight, answers)
             return True
-        flight = _Flight(self._take())
+        flight = _Flight(self._take(self._ready))
         try:
             if self.failed is None and self._behind(flight):
                 return True
         except Exception as error:
             self._crash(error, flight)
             return True
-        self._items.extendleft(reversed(flight.items))
+        self._ready.extendleft(reversed(flight.items))
         self._serial = SERIAL
         return False
 
@@ -172,7 +213,7 @@ class Pipeline(Desk):
     def _rise(self, flight: _Flight, answers: list[Answer]) -> None:
         flight.answers = answers
         self._flying.append(flight)
-        self._working_since = self._flying[0].since
+        self._count_from()
 
     def _land(self) -> None:
         """Wait for the batch that was launched first, and answer it."""
@@ -190,6 +231,7 @@ class Pipeline(Desk):
             self._crash(error)
             return
         self._flying.popleft()
+        self._alone = not (self._flying or self._seeking or self._ready)
         self._sides.landed(flight.heads)
         self._note(flight.heads, flight.entries, flight.began_ns)
         rest = flight.requests[len(flight.answers) :]
@@ -205,7 +247,7 @@ class Pipeline(Desk):
             self._end(flight, flight.answers)
 
     def _end(self, flight: _Flight, answers: list[Answer]) -> None:
-        self._working_since = self._flying[0].since if self._flying else 0.0
+        self._count_from()
         with self._lock:
             self._waiting -= len(flight.requests)
         self._answer(list(flight.items), answers)

@@ -14,7 +14,7 @@ from cardapi.desk.request import Request
 from cardapi.desk.route import partitions_of
 from cardapi.desk.settles import Lone
 from cardapi.desk.work import Rows, Work
-from cardapi.ids import home
+from cardapi.ids import ACCOUNT_BITS, home
 from cardapi.measures import Commits
 from cardapi.people.follow import REGISTRY, catch_up
 from cardapi.people.registry import Registry
@@ -44,14 +44,22 @@ class Side:
         self.next_account = 0
         self.rows_max = rows_max
         self.rows = Rows(rows_max)
-
+        self.sought: set[str] = set()  # cards that are being read, as long as no row was forgotten since they were asked for
         self.work: Work | None = None  # of the last batch, once there was one
 
     def forget(self) -> None:
         """Keep nothing of what was read."""
         self.next_account = 0
         self.rows = Rows(self.rows_max)
+        self.sought.clear()
         self.work = None
+
+    def trim(self) -> None:
+        """Forget rows where there are too many, as far as the store has them."""
+        before = len(self.rows.accounts)
+        self.rows.trim(self.committed.position)
+        if len(self.rows.accounts) < before:  # what is being read may be older than what was forgotten
+            self.sought.clear()
 
 
 Wanted = tuple[list[tuple[str, str]], dict[int, set[str]], dict[int, list[Request]], bool]
@@ -192,6 +200,32 @@ class Sides:
         )  # fmt: skip
         return side.work
 
+    def unread(self, requests: Iterable[Request]) -> list[str]:
+        """The cards that these move money of and no row is kept of: they are to be read, and `admit` is told what came."""
+        count = len(self._sides)
+        found: set[str] = set()
+        for request in requests:
+            number = request.card
+            if number and request.verb in MONEY_VERBS:
+                side = self._sides[home(number, count)]
+                if number not in side.rows.cards:
+                    side.sought.add(number)
+                    found.add(number)
+        return list(found)
+
+    def admit(self, came: Mapping[str, Found]) -> None:
+        """Keep what was read since `unread`, where nothing was forgotten meanwhile that may be newer.
+
+        A row that was changed meanwhile is still there, which is the newer one, or it was forgotten after it was committed. What another
+        process changed meanwhile is found out as with any row that is kept: by its partition's token.
+        """
+        for number, found in came.items():
+            side = self._sides[found.card.account_id >> ACCOUNT_BITS]
+            if number in side.sought:
+                side.rows.admit(found)
+        for side in self._sides.values():
+            side.sought.clear()
+
     def feed(self, works: Iterable[Work]) -> None:
         """Let the store write what is decided by now, while more is."""
         entries: list[Entry] = []
@@ -236,7 +270,7 @@ class Sides:
         for head in heads:
             side = self._sides[head.partition]
             side.committed = head
-            side.rows.trim(head.position)
+            side.trim()
 
     def crashed(self) -> None:
         """Nothing that is on its way was written: go on from what is."""

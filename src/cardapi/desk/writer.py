@@ -290,19 +290,20 @@ class Desk:
         while self._running or self._items:
             self._bell.get()
             self._rung_in = None  # before looking: who puts something in from here on rings again
-            while items := self._take():
+            while items := self._take(self._items):
                 self._taking = True
                 with self._writing:
                     self._taking = False
                     answers = self._answers([request for item in items for request in item.requests])
                 self._answer(items, answers)
 
-    def _take(self, most: int = BATCH_MAX) -> list[_Item]:
-        """What queued, as much as one commit takes: until there are `most` requests."""
+    @staticmethod
+    def _take(queued: deque[_Item], most: int = BATCH_MAX) -> list[_Item]:
+        """Of what queued, as much as one commit takes: until there are `most` requests."""
         items: list[_Item] = []
         count = 0
-        while self._items and count < most:
-            items.append(self._items.popleft())
+        while queued and count < most:
+            items.append(queued.popleft())
             count += len(items[-1].requests)
         return items
 

@@ -406,11 +406,26 @@ class Pipelined(Store, Protocol):
         was written either, or that is unknown as well, and nothing is on its way any more."""
         ...
 
-    def wait(self, other: int) -> bool:
-        """Until something more is known of what was launched, or the file descriptor `other` can be read: whether that can.
+    def wait(self, other: int | None) -> bool:
+        """Until something more is known of what was launched or read ahead, or the file `other` can be read: whether that can.
 
-        After `landed` said no: what it knows of is not waited for again.
+        After `landed` and `came` said no: what they know of is not waited for again.
         """
+        ...
+
+    def read_ahead(self, numbers: Sequence[str]) -> bool:
+        """Begin to read cards, and go on. Whether it could; if so, `take_ahead` comes before the next.
+
+        What comes is what was committed at a moment between these two: whoever changed a card in between has a newer one.
+        """
+        ...
+
+    def came(self) -> bool:
+        """Whether it is known that `take_ahead` would not have to wait."""
+        ...
+
+    def take_ahead(self) -> dict[str, Found]:
+        """The cards that were asked for, of those that there are; none where the reading failed."""
         ...
 
 

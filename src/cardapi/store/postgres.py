@@ -36,6 +36,7 @@ from cardapi.store.port import (
     Begun,
     CardRow,
     Entry,
+    Found,
     Head,
     KeyTaken,
     MediumRow,
@@ -44,6 +45,7 @@ from cardapi.store.port import (
     StoreError,
     found_of,
 )  # fmt: skip
+from cardapi.store.postgres_ahead import Ahead
 from cardapi.store.postgres_reads import PostgresReads, by_key, connect, errors, head_of, key_columns, said
 from cardapi.store.postgres_safety import refuse_unsafe
 from cardapi.store.postgres_wire import BEGIN, COMMIT, ROLLBACK, Step, Wire
@@ -111,6 +113,7 @@ class PostgresStore(PostgresReads):
         self._trusting = False  # it was begun without waiting for the server
         self._steps: list[Step] = []  # what of it was sent
         self._aside: PostgresStore | None = None  # answers questions while the server works on a batch
+        self._ahead = Ahead(url)
         self._launched: deque[_Flight] = deque()  # batches on their way
         self._number = 0  # of the last batch that others may follow before it is known to be written
         self._known = 0  # the number that the server has
@@ -146,6 +149,7 @@ class PostgresStore(PostgresReads):
         self._launched.clear()
         self._number = self._known = 0
         self._close_aside()  # it may have been another server's
+        self._ahead.close()
 
     def _noticed(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         self._warnings.append(diagnostic.message_primary or "")
@@ -374,8 +378,18 @@ class PostgresStore(PostgresReads):
         self.sync_ns = perf_counter_ns() - flight.sent_ns
         self._refuse_warned()
 
-    def wait(self, other: int) -> bool:
-        return self._wire.wait(other)
+    def wait(self, other: int | None) -> bool:
+        return self._wire.wait(other, self._ahead.wire)
+
+    # ------------------------------------------------------------ read ahead
+    def read_ahead(self, numbers: Sequence[str]) -> bool:
+        return self._ahead.send(self._card_columns(numbers))
+
+    def came(self) -> bool:
+        return self._ahead.arrived()
+
+    def take_ahead(self) -> dict[str, Found]:
+        return {row[0]: found_of(row) for row in self._ahead.take()}
 
     def _write(self, steps: list[Step]) -> None:
         """Run the last steps of a batch; what the server rolled back to let others pass is run again, whole. Raises psycopg.Error."""
@@ -443,4 +457,5 @@ class PostgresStore(PostgresReads):
 
     def close(self) -> None:
         self._close_aside()
+        self._ahead.close()
         self._connection.close()

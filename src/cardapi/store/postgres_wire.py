@@ -64,7 +64,8 @@ class Wire:
         self._lost = False  # what the server sends cannot be taken in any more
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
-        self._other: tuple[int, select.poll] | None = None  # a file that was waited for as well
+        self._files: tuple[int, ...] = ()  # that were waited for together
+        self._any = select.poll()  # of these
 
     @property
     def busy(self) -> bool:
@@ -86,6 +87,12 @@ class Wire:
         last = self._sent[-1]
         self.take(len(self._sent))
         return [self._rows(last.results[place]) for place in last.answering]
+
+    def rows(self) -> list[Row]:
+        """Wait for what a statement returned that was sent alone. Raises as `run` does."""
+        (flush,) = self._sent
+        self.take(1)
+        return self._rows(flush.results[flush.answering[0]])
 
     def take(self, flushes: int) -> None:
         """Wait for the results of the oldest `flushes`. Raises as `run` does."""
@@ -113,22 +120,28 @@ class Wire:
         """Whether `take` of these has nothing to wait for, as far as `wait` took in what the server sent. Raises as `take` does."""
         return self._lost or all(self._collect(self._sent[place], wait=False) for place in range(flushes))
 
-    def wait(self, other: int) -> bool:
-        """Until the server has sent something, which is taken in, or the file `other` can be read: whether that can.
+    def wait(self, other: int | None, beside: Wire | None = None) -> bool:
+        """Until something was sent here or on the wire `beside`, which is taken in, or the file `other` can be read: whether that can.
 
         Not for what was taken in before, of which `arrived` knows.
         """
-        if self._other is None or self._other[0] != other:
-            self._other = other, select.poll()
-            self._other[1].register(self._socket, select.POLLIN)
-            self._other[1].register(other, select.POLLIN)
-        ready = [handle for handle, _ in self._other[1].poll()]
-        if self._socket in ready:
-            try:
-                self._pgconn.consume_input()
-            except psycopg.OperationalError:  # which `take` meets as well
-                self._lost = True
+        wires = (self,) if beside is None else (self, beside)
+        files = tuple([wire._socket for wire in wires] if other is None else [other, *[wire._socket for wire in wires]])
+        if files != self._files:
+            self._files, self._any = files, select.poll()
+            for file in files:
+                self._any.register(file, select.POLLIN)
+        ready = [file for file, _ in self._any.poll()]
+        for wire in wires:
+            if wire._socket in ready:
+                wire._take_in()
         return other in ready
+
+    def _take_in(self) -> None:
+        try:
+            self._pgconn.consume_input()
+        except psycopg.OperationalError:  # which `take` meets as well
+            self._lost = True
 
     def send(self, steps: Sequence[Step]) -> None:
         """Let the server begin with these, and go on; `run` or `take` says what became of them. Raises psycopg.OperationalError."""
