@@ -299,7 +299,8 @@ def test_a_commit_that_did_not_reach_the_standby_is_unknown(database: Database) 
 
         def commit() -> None:
             try:
-                write(store, 0, 2)
+                for position in range(2, 10_000):  # none waits before the server's checkpointer has read its settings, too
+                    write(store, 0, position)
             except StoreError as error:
                 failed.append(error)
 
