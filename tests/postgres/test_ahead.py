@@ -40,6 +40,7 @@ def forget(till: ServerTill) -> None:
     """As if these cards had not been used for long. The desk has nothing to do meanwhile."""
     for side in sides(till):
         side.forget()
+    till.shop.desk._sides.missed = True
 
 
 def read(till: ServerTill, card: str) -> dict[str, Found]:

@@ -106,7 +106,7 @@ class Pipeline(Desk):
             if self._ready and not full and (not flying or len(self._ready) >= len(flying[-1].items)):
                 if not self._launch():
                     self._land()
-            elif flying and (server.landed() or (full and not self._seeking and not self._strange)):
+            elif flying and ((full and not self._seeking and not self._strange) or server.landed()):
                 self._land()
             elif not flying and not self._seeking:
                 break
@@ -121,10 +121,10 @@ class Pipeline(Desk):
         items = self._take(self._items)
         if not items:
             return
-        self._strange = False
-        if self._server.trusts(()):  # where somebody else writes, too, a batch begins with a question that reads them as well
+        looking, self._strange = self._strange or self._sides.missed, False  # not where every card is remembered
+        if looking and self._server.trusts(()):  # where somebody else writes, too, a batch begins with a question that reads them as well
             with suppress(Exception):  # of what cannot be asked for: the batch meets the same, and says what it means
-                unread = self._sides.unread(request for item in items for request in item.requests)
+                unread = self._sides.unread([request for item in items for request in item.requests])
                 self._strange = bool(unread) and self._server.read_ahead(unread)
         if self._strange:
             self._seeking, self._sought_at = items, monotonic()

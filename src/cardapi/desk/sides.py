@@ -105,6 +105,7 @@ class Sides:
         self._coupons_a_day = coupons_a_day
         self._genesis: dict[int, bytes] = {}
         self._sides: dict[int, Side] = {}
+        self.missed = True  # the last batch wanted cards that had to be read for it
 
     def load(self) -> None:
         """Read where every partition ends."""
@@ -158,6 +159,7 @@ class Sides:
         missing: list[str] = []
         for place, named in numbers.items():
             missing.extend(named.difference(self._sides[place].rows.cards))
+        self.missed = bool(missing)
         begun = self._store.begin(numbers.keys(), keys, missing, trusting=plain and not everywhere)
         known = begun.keys
         found: Mapping[str, Found] = begun.found
