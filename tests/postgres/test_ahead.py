@@ -15,13 +15,19 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from cardapi.app import create_shop, write_store
 from cardapi.desk import Pipeline, Request
 from cardapi.desk.sides import Side
-from cardapi.store.port import Entry, Found, Record
+from cardapi.store.port import Entry, Found, Record, StoreError
 from cardapi.store.postgres import PostgresStore
+from cardapi.store.postgres_local import DATABASE, OWNER, ROLE
 from cardcore.errors import CardcoreError
-from tests.postgres.server import server
-from tests.postgres.test_pipeline import PARTITIONS, cards, codes, sale, until
+from tests import leftovers
+from tests.desk.till import Till
+from tests.postgres import pair as paired
+from tests.postgres.pair import Pair
+from tests.postgres.server import needs_postgres, server
+from tests.postgres.test_pipeline import PARTITIONS, Waves, cards, codes, sale, until
 from tests.postgres.till import ServerTill
 
 
@@ -32,18 +38,18 @@ def till(tmp_path: Path) -> Iterator[ServerTill]:
     till.end()
 
 
-def sides(till: ServerTill) -> list[Side]:
+def sides(till: Till) -> list[Side]:
     return list(till.shop.desk._sides._sides.values())
 
 
-def forget(till: ServerTill) -> None:
+def forget(till: Till) -> None:
     """As if these cards had not been used for long. The desk has nothing to do meanwhile."""
     for side in sides(till):
         side.forget()
     till.shop.desk._sides.missed = True
 
 
-def read(till: ServerTill, card: str) -> dict[str, Found]:
+def read(till: Till, card: str) -> dict[str, Found]:
     """What is read ahead for a sale of this card, as long as it is on its way."""
     wanted = till.shop.desk._sides.unread([sale(till, card, "next")])
     assert wanted == [card]
@@ -118,17 +124,17 @@ def unreadable(till: ServerTill) -> Iterator[None]:
         connection.rollback()
 
 
-async def together(till: ServerTill, requests: list[Request]) -> list[Entry | CardcoreError]:
+async def together(till: Till, requests: list[Request]) -> list[Entry | CardcoreError]:
     tasks = [asyncio.create_task(till.shop.desk.execute(request)) for request in requests]
     return await asyncio.gather(*tasks, return_exceptions=True)  # type: ignore[return-value]
 
 
-def desk_of(till: ServerTill) -> Pipeline:
+def desk_of(till: Till) -> Pipeline:
     assert isinstance(till.shop.desk, Pipeline)
     return till.shop.desk
 
 
-def store_of(till: ServerTill) -> PostgresStore:
+def store_of(till: Till) -> PostgresStore:
     assert isinstance(till.shop.store, PostgresStore)
     return till.shop.store
 
@@ -184,6 +190,59 @@ def test_where_nothing_can_be_read_ahead_it_is_read_when_it_is_wanted(till: Serv
     assert codes(asyncio.run(together(till, [sale(till, card, f"k-{card}") for card in numbers]))) == [""] * 4
     assert store_of(till)._ahead._connection is None
     till.sound()
+
+
+def test_what_cannot_be_read_beside_a_batch_waits_for_it(till: ServerTill) -> None:
+    """Nothing is read ahead either: the cards are read when all that was on its way has landed."""
+    numbers = cards(till, 8)
+    store = store_of(till)
+    address = store._url
+    store._url = store._ahead._url = address + "&port=1"
+    for side in sides(till):
+        side.forget()
+    answers = Waves(till).run([sale(till, card, f"a-{card}") for card in numbers], [sale(till, card, f"b-{card}") for card in numbers])
+    assert codes(answers) == [""] * 16
+    assert (store._aside, store._ahead._connection) == (None, None)
+    store._url = address
+    assert [till.balance(card) for card in numbers] == [7_00] * 8
+    till.sound()
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    needs_postgres()
+    pair = Pair(leftovers.room("ahead"), 1, "")
+    yield pair
+    pair.end()
+
+
+def test_cards_are_read_from_the_server_that_is_written(tmp_path: Path, pair: Pair) -> None:
+    """An address that leads to a standby, or a primary of old, at the second connection: there a sale is not known yet."""
+    (standby,) = pair.standbys
+    directory = tmp_path / "shop"
+    directory.mkdir()
+    (directory / "settings.toml").write_text('standby = "reports"\n')
+    write_store(directory, pair.address())
+    create_shop(directory, password="correct horse", owner=pair.address(OWNER), partitions=PARTITIONS)
+    till = Till(directory)
+    numbers = [till.card(10_00) for _ in range(8)]
+    standing = "SELECT count(*) FROM account WHERE changed_at > 0"
+    paired.until("the standby has the cards", lambda: standby.sql(standing, DATABASE) == pair.primary.sql(standing, DATABASE))
+    standby.sql("SELECT pg_wal_replay_pause()")
+    assert set(codes(till.shop.desk.call_many([sale(till, card, f"first-{card}", 6_00) for card in numbers]))) == {""}
+    store = store_of(till)
+    store._url = store._ahead._url = standby.url(ROLE)
+    for side in sides(till):
+        side.forget()
+    desk_of(till)._sides.missed = True
+    requests = [sale(till, card, f"{turn}-{card}", 6_00) for turn in range(3) for card in numbers]
+    assert set(codes(asyncio.run(together(till, requests)))) == {"insufficient_funds"}
+    with pytest.raises(StoreError, match="another server"), store._beside():
+        pass
+    store._url = pair.address()
+    assert {till.balance(card) for card in numbers} == {4_00}
+    till.sound()
+    till.shop.close()
 
 
 def test_a_damaged_row_fails_the_batch_that_wants_it(till: ServerTill) -> None:

@@ -21,6 +21,7 @@ from cardapi.store.port import Batch, Entry, Record
 from cardapi.store.postgres import PostgresStore
 from cardcore.errors import CardcoreError
 from cardcore.settlement import Account, Refund, Sale, TopUp
+from tests.desk.till import Till
 from tests.postgres.server import held, server
 from tests.postgres.till import ServerTill
 
@@ -52,7 +53,7 @@ def till(tmp_path: Path) -> Iterator[ServerTill]:
     till.end()
 
 
-def sale(till: ServerTill, card: str, key: str, fen: int = 1_00) -> Request:
+def sale(till: Till, card: str, key: str, fen: int = 1_00) -> Request:
     return till.request("settle", card=card, key=key, meaning=[key, card, fen], command=Sale("settle", [(fen, 1)]))
 
 

@@ -21,7 +21,7 @@ from cardapi.people.registry import Registry
 from cardapi.store import media
 from cardapi.store.chain import start_head
 from cardapi.store.fold import MONEY_VERBS
-from cardapi.store.port import AccountRow, Batch, Entry, Found, Head, Pipelined, Store
+from cardapi.store.port import AccountRow, Batch, Entry, Found, Head, Pipelined, Store, Unread
 
 ROWS_MAX = 131_072  # accounts kept, over all partitions
 _CARD_ALONE = MONEY_VERBS - media.VERBS  # verbs that need nothing read but their card, where no entry is named by its key
@@ -160,7 +160,12 @@ class Sides:
         for place, named in numbers.items():
             missing.extend(named.difference(self._sides[place].rows.cards))
         self.missed = bool(missing)
-        begun = self._store.begin(numbers.keys(), keys, missing, trusting=plain and not everywhere)
+        try:
+            begun = self._store.begin(numbers.keys(), keys, missing, trusting=plain and not everywhere)
+        except Unread:
+            if behind is None:
+                raise
+            return []
         known = begun.keys
         found: Mapping[str, Found] = begun.found
         if everywhere:

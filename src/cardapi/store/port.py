@@ -36,6 +36,10 @@ class Overtaken(DecideAgain):
     """Somebody else wrote a partition of this batch since it was begun `trusting`, or took a name that counts in all of them."""
 
 
+class Unread(StoreError):
+    """Cards could not be read while batches are on their way. Nothing was begun, and those are as they were."""
+
+
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """One effect in the journal: a ticket, another money verb, a card's life cycle step or a registry change.
 
@@ -283,7 +287,7 @@ class Store(Protocol):
 
         Keys are looked for in these partitions only; one that has its effect elsewhere is found at the commit (KeyTaken).
         `trusting`: a store that believes to be the one writer anyway, and has nothing to read, may begin without asking
-        (`Begun.asked`); the commit then finds out (KeyTaken, Overtaken).
+        (`Begun.asked`); the commit then finds out (KeyTaken, Overtaken). Raises Unread, where batches are on their way; StoreError.
         """
         ...
 

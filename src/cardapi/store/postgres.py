@@ -43,10 +43,11 @@ from cardapi.store.port import (
     Overtaken,
     Record,
     StoreError,
+    Unread,
     found_of,
 )  # fmt: skip
 from cardapi.store.postgres_ahead import Ahead
-from cardapi.store.postgres_reads import PostgresReads, by_key, connect, errors, head_of, key_columns, said
+from cardapi.store.postgres_reads import PostgresReads, beside, by_key, connect, errors, head_of, key_columns, said
 from cardapi.store.postgres_safety import refuse_unsafe
 from cardapi.store.postgres_wire import BEGIN, COMMIT, ROLLBACK, Step, Wire
 from cardcore.clearing.body import Row
@@ -96,23 +97,35 @@ class _Flight(NamedTuple):
     sent_ns: int
 
 
+class _Aside(PostgresReads):
+    """Questions over a connection of their own."""
+
+    def __init__(self, connection: psycopg.Connection, count: int) -> None:
+        self._connection = connection
+        self._count = count
+        self.wire = Wire(connection)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
 class PostgresStore(PostgresReads):
     """Implements `cardapi.store.port.Store`."""
 
     flights = FLIGHTS
 
-    def __init__(self, url: str, *, standby: str = "none", read_only: bool = False, probing: bool = False) -> None:
-        """`probing`: a reader that is only asked for rows by their keys. Raises StoreError, SchemaError, UnsafeServer."""
+    def __init__(self, url: str, *, standby: str = "none", read_only: bool = False) -> None:
+        """Raises StoreError, SchemaError, UnsafeServer."""
         self._url = url
         self._read_only = read_only
-        self._settings = sql.READER_SETTINGS if read_only and not probing else sql.SETTINGS
+        self._settings = sql.READER_SETTINGS if read_only else sql.SETTINGS
         self._holder = arrays.text(f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}")
         self._tokens: dict[int, int] = {}  # partition -> its token when we wrote last
         self._taken: list[int] = []  # partitions taken over since the last commit
         self._begun: frozenset[int] = frozenset()  # partitions of the batch
         self._trusting = False  # it was begun without waiting for the server
         self._steps: list[Step] = []  # what of it was sent
-        self._aside: PostgresStore | None = None  # answers questions while the server works on a batch
+        self._aside: _Aside | None = None  # answers questions while the server works on a batch
         self._ahead = Ahead(url)
         self._launched: deque[_Flight] = deque()  # batches on their way
         self._number = 0  # of the last batch that others may follow before it is known to be written
@@ -138,6 +151,7 @@ class PostgresStore(PostgresReads):
             else:
                 refuse_unsafe(connection, self._standby)
                 connection.add_notice_handler(self._noticed)
+            self._started = connection.execute(sql.STARTED).fetchone()
         except psycopg.Error as error:
             connection.close()
             raise StoreError(f"cannot read the database: {said(error)}") from error
@@ -165,10 +179,10 @@ class PostgresStore(PostgresReads):
             return aside._rows(statement, parameters)
 
     @contextmanager
-    def _beside(self) -> Iterator[PostgresStore]:
+    def _beside(self) -> Iterator[_Aside]:
         """The connection for questions meanwhile; one that failed is not used again. Raises StoreError."""
         if self._aside is None:
-            self._aside = PostgresStore(self._url, read_only=True, probing=True)
+            self._aside = _Aside(beside(self._url, self._started), self._count)
         try:
             with errors("read"):
                 yield self._aside
@@ -188,7 +202,7 @@ class PostgresStore(PostgresReads):
         """Lock, find and read in one round trip. When it is `trusting`, and nobody else wrote these when we last asked, only read
         what is named, and that without a lock: a token that is the same when we write says that nobody wrote in between.
 
-        Raises StoreError; then nothing is locked.
+        Raises StoreError; then nothing is locked. Unread: what is on its way goes on.
         """
         self._begun, self._trusting, self._steps = frozenset(partitions), False, []
         try:
@@ -203,6 +217,8 @@ class PostgresStore(PostgresReads):
         except psycopg.Error as error:
             self._undo()
             raise StoreError(f"cannot begin: {said(error)}") from error
+        except Unread:
+            raise
         except BaseException:
             self._undo()
             raise
@@ -213,13 +229,16 @@ class PostgresStore(PostgresReads):
     def _read_cards(self, numbers: Sequence[str]) -> list[Any]:
         """Rows of cards, without a lock. Those that a batch on its way changes are not asked for: its caller has them.
 
-        Raises StoreError, psycopg.Error.
+        Raises Unread where the server works on a batch and cannot be asked beside it, psycopg.Error.
         """
         steps: list[Step] = [(sql.READ_CARDS, self._card_columns(numbers))]
         if not self._wire.busy:
             return self._wire.run(steps)[0]
-        with self._beside() as aside:
-            return aside._wire.run(steps)[0]
+        try:
+            with self._beside() as aside:
+                return aside.wire.run(steps)[0]
+        except StoreError as error:
+            raise Unread(error.detail) from error
 
     def _ask(self, partitions: list[int], keys: Sequence[tuple[str, str]], numbers: Sequence[str]) -> Begun:
         column = arrays.int8s(partitions)
@@ -383,7 +402,7 @@ class PostgresStore(PostgresReads):
 
     # ------------------------------------------------------------ read ahead
     def read_ahead(self, numbers: Sequence[str]) -> bool:
-        return self._ahead.send(self._card_columns(numbers))
+        return self._ahead.send(self._started, self._card_columns(numbers))
 
     def came(self) -> bool:
         return self._ahead.arrived()

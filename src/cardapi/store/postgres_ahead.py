@@ -6,12 +6,13 @@ Nothing depends on it: where it fails, nothing was read ahead, and whoever needs
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import psycopg
 
 from cardapi.store import postgres_sql as sql
 from cardapi.store.port import StoreError
-from cardapi.store.postgres_reads import connect
+from cardapi.store.postgres_reads import beside
 from cardapi.store.postgres_wire import Row, Wire
 
 
@@ -28,13 +29,12 @@ class Ahead:
         """Where an answer is waited for; None when none is."""
         return self._wire if self._wire is not None and self._wire.busy else None
 
-    def send(self, parameters: Sequence[bytes]) -> bool:
-        """Ask for cards; whether that could be done."""
+    def send(self, started: Any, parameters: Sequence[bytes]) -> bool:
+        """Ask the server that `started` then (`postgres_reads.beside`) for cards; whether that could be done."""
         try:
             if self._wire is None:
-                connection = self._connection = connect(self._url, sql.SETTINGS)
-                connection.execute(sql.READ_ONLY)
-                self._wire = Wire(connection)
+                self._connection = beside(self._url, started)
+                self._wire = Wire(self._connection)
             self._wire.send([(sql.READ_CARDS, parameters)])
         except (StoreError, psycopg.Error, OSError):
             self.close()

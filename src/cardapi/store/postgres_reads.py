@@ -36,6 +36,23 @@ def connect(url: str, settings: dict[str, str]) -> psycopg.Connection:
     return connection
 
 
+def beside(url: str, started: Any) -> psycopg.Connection:
+    """One more connection, which only reads, to the server that `started` then (`sql.STARTED`). Raises StoreError.
+
+    An address may lead to several servers. One that lags, or was the primary once, would answer with money that is spent.
+    """
+    connection = connect(url, sql.SETTINGS)
+    try:
+        with errors("read"):
+            if connection.execute(sql.STARTED).fetchone() != started:
+                raise StoreError("the address leads to another server than before")
+            connection.execute(sql.READ_ONLY)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 class PostgresReads:
     """The questions of `cardapi.store.port.Store`. Whoever derives from it opens the connection and says how many partitions there are."""
 

@@ -27,6 +27,8 @@ SETTINGS = {
 READER_SETTINGS = {"client_min_messages": "warning", "jit": "off", "TimeZone": "UTC"}
 # Said once we are in: an address that looks for the primary (`target_session_attrs=read-write`) would pass over a read-only session.
 READ_ONLY = "SET default_transaction_read_only = on"
+# Which server it is: one that starts again, a standby and a primary of old each started at another moment.
+STARTED = "SELECT pg_postmaster_start_time()"
 
 
 def _columns(count: int) -> str:
