@@ -8,7 +8,7 @@ removed after its run. Everything that is timed afterwards goes through the prod
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -188,7 +188,15 @@ class Caller:
 
     def settle_many(self, command: Sale, count: int) -> None:
         """`count` settles as one queue item."""
-        for result in self._shop.desk.call_many([self.request(command) for _ in range(count)]):
+        self._applied(self._shop.desk.call_many([self.request(command) for _ in range(count)]))
+
+    async def execute_many(self, command: Sale, count: int) -> None:
+        """The same from an event loop."""
+        self._applied(await self._shop.desk.execute_many([self.request(command) for _ in range(count)]))
+
+    @staticmethod
+    def _applied(results: Sequence[object]) -> None:
+        for result in results:
             if getattr(result, "outcome", "") != "applied":
                 raise LineFailed(f"a settle of a batch was not applied: {result}")
 

@@ -130,17 +130,25 @@ class Callers:
         """One batch of 1,000."""
         self._caller.settle_many(self._command, BATCH)
 
-    def batches(self, seconds: float) -> Callable[[], float]:
+    def batches(self, seconds: float, callers: int) -> Callable[[], float]:
+        """Batches of so many callers, on one event loop as well."""
+
         def run() -> float:
-            started = now = time.perf_counter()
-            done = 0
-            while now < started + seconds:
-                self.settle_many()
-                done += BATCH
-                now = time.perf_counter()
-            return done / (now - started)
+            started = time.perf_counter()
+            done = uvloop.run(self._batching(started + seconds, callers))
+            return done / (time.perf_counter() - started)
 
         return run
+
+    async def _batching(self, ends: float, callers: int) -> int:
+        return sum(await asyncio.gather(*(self._batch_until(ends) for _ in range(callers))))
+
+    async def _batch_until(self, ends: float) -> int:
+        done = 0
+        while time.perf_counter() < ends:
+            await self._caller.execute_many(self._command, BATCH)
+            done += BATCH
+        return done
 
 
 @contextmanager
@@ -158,7 +166,9 @@ def store(options: Options) -> Iterator[Line]:
             for _ in range(5 if options.quick else WARM):
                 callers.settle_many()
             settle = Subject(f"settle through the store, {CALLERS} callers", "/s", callers.rate(seconds))
-            batch = Subject(f"settleBatch through the store, {BATCH:,} a call", "/s", callers.batches(seconds))
+            name = f"settleBatch through the store, {BATCH:,} a call"
+            batch = Subject(f"{name}, {BATCH_CONNECTIONS} callers", "/s", callers.batches(seconds, BATCH_CONNECTIONS))
+            alone = Subject(f"{name}, one caller", "/s", callers.batches(seconds, 1))
             simple = Subject(f"pgbench -N, {CALLERS} clients", "/s", pgbench.rate(seconds, "-N"))
             tpcb = Subject(f"pgbench TPC-B-like, {CALLERS} clients", "/s", pgbench.rate(seconds))
             targets = [
@@ -171,7 +181,7 @@ def store(options: Options) -> Iterator[Line]:
                 f"{cards:,} cards in {PARTITIONS} partitions; fsync, synchronous_commit and full_page_writes on; unix socket",
                 "most cards have been used before, as pgbench's tables have just been filled",
             ]
-            subjects = [settle, batch, simple, tpcb, raw_sync(options, seconds / 3)]
+            subjects = [settle, batch, alone, simple, tpcb, raw_sync(options, seconds / 3)]
             with served():
                 yield Line("postgres", "server store, in process", subjects, targets, notes)
 
