@@ -19,6 +19,7 @@ from cardapi.http.metrics import Metrics
 from cardapi.http.problems import Answer, HttpProblem
 from cardapi.http.signature import Signatures
 from cardapi.http.tap_pool import TapPool
+from cardapi.people import follow
 from cardapi.people.passwords import Passwords
 from cardapi.people.registry import Registry
 from cardapi.people.scope import Caller, reaches
@@ -73,6 +74,7 @@ class Service:
         self.metrics = Metrics()
         self.counts = Counts()
         self.changes = asyncio.Lock()  # registry documents are read, changed and written whole: one at a time
+        self._catching_up = asyncio.Lock()
         self.chores = Pool("chore", CHORES, CHORES_MAX)
         self.blocked = Board()
         self.taps = TapPool(shop, clock)
@@ -89,11 +91,18 @@ class Service:
         self.chores.close(wait=False)  # a job ends at its next step, since the desk takes no more
 
     async def catch_up(self) -> bool:
-        """Take in what other processes changed in the registry; False where there are none."""
+        """Take in what other processes changed in the registry before this call; False where there are none.
+
+        Whoever calls while others wait is served by the same look at the journal, as there may be many with made-up names.
+        """
         follower = self.shop.follower
         if follower is None:
             return False
-        await asyncio.get_running_loop().run_in_executor(None, follower.poll_soon)
+        called = monotonic()
+        async with self._catching_up:
+            if follower.asked_at <= called:
+                await asyncio.sleep(follower.asked_at + follow.AT_MOST_EVERY_S - monotonic())
+                await asyncio.get_running_loop().run_in_executor(None, follower.poll)
         return True
 
     def take(self, client: str, card: str, count: int, now: float) -> None:

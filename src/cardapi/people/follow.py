@@ -18,7 +18,7 @@ from cardcore.errors import CardcoreError
 
 REGISTRY = 0  # the partition of registry documents
 INTERVAL_S = 0.25
-AT_MOST_EVERY_S = 0.02  # asked for by a caller whose session is not known yet
+AT_MOST_EVERY_S = 0.02  # for callers who name what is not known here
 
 
 def catch_up(registry: Registry, store: Store) -> None:
@@ -39,7 +39,7 @@ class Follower:
         self._registry = registry
         self._on_error = on_error
         self._lock = threading.Lock()
-        self._asked_at = 0.0
+        self.asked_at = 0.0  # when the last look at the journal began, by `time.monotonic`
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cardcore-registry", daemon=True)
 
@@ -47,15 +47,12 @@ class Follower:
         self._thread.start()
 
     def poll(self) -> None:
-        """Take in what is new. Raises CardcoreError."""
+        """Take in what is new; nothing once it has ended. Raises CardcoreError."""
         with self._lock:
-            catch_up(self._registry, self._store)
-            self._asked_at = time.monotonic()
-
-    def poll_soon(self) -> None:
-        """The same for a caller who may ask often."""
-        if time.monotonic() - self._asked_at >= AT_MOST_EVERY_S and not self._ended.is_set():
-            self.poll()
+            if not self._ended.is_set():
+                began = time.monotonic()
+                catch_up(self._registry, self._store)
+                self.asked_at = began
 
     def _run(self) -> None:
         while not self._ended.wait(INTERVAL_S):
