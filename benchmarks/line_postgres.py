@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -100,55 +100,52 @@ def served() -> Iterator[None]:
 
 
 class Callers:
-    """Callers that settle one at a time each, through the desk and the store: on one event loop, as pgbench's clients with -j 1."""
+    """Callers that settle one, or a batch, at a time each, through desk and store: on one event loop, as pgbench's clients with -j 1."""
 
     def __init__(self, shop: Shop, data: dataset.Dataset, command: Sale, seed: int) -> None:
         self._shop, self._command = shop, command
         self._caller = dataset.Caller(shop, data, seed)
 
     def rate(self, seconds: float) -> Callable[[], float]:
+        """Single settles of 16 callers."""
+        return self._together(seconds, CALLERS, self._settle)
+
+    def batches(self, seconds: float, callers: int) -> Callable[[], float]:
+        """Batches of 1,000 of so many callers; settles a second."""
+        return self._together(seconds, callers, self._settle_batch)
+
+    def _together(self, seconds: float, callers: int, once: Callable[[], Awaitable[int]]) -> Callable[[], float]:
+        """So many callers, each of whom does it again and again; `once` says how many settles it was."""
+
+        async def one(ends: float) -> int:
+            done = 0
+            while time.perf_counter() < ends:
+                done += await once()
+            return done
+
+        async def every(ends: float) -> int:
+            return sum(await asyncio.gather(*(one(ends) for _ in range(callers))))
+
         def run() -> float:
             started = time.perf_counter()
-            done = uvloop.run(self._settling(started + seconds))
+            done = uvloop.run(every(started + seconds))
             return done / (time.perf_counter() - started)
 
         return run
 
-    async def _settling(self, ends: float) -> int:
-        return sum(await asyncio.gather(*(self._settle_until(ends) for _ in range(CALLERS))))
+    async def _settle(self) -> int:
+        entry = await self._shop.desk.execute(self._caller.request(self._command))
+        if entry.outcome != "applied":
+            raise LineFailed(f"a settle was refused: {entry.code}")
+        return 1
 
-    async def _settle_until(self, ends: float) -> int:
-        done = 0
-        while time.perf_counter() < ends:
-            entry = await self._shop.desk.execute(self._caller.request(self._command))
-            if entry.outcome != "applied":
-                raise LineFailed(f"a settle was refused: {entry.code}")
-            done += 1
-        return done
+    async def _settle_batch(self) -> int:
+        await self._caller.execute_many(self._command, BATCH)
+        return BATCH
 
     def settle_many(self) -> None:
         """One batch of 1,000."""
         self._caller.settle_many(self._command, BATCH)
-
-    def batches(self, seconds: float, callers: int) -> Callable[[], float]:
-        """Batches of so many callers, on one event loop as well."""
-
-        def run() -> float:
-            started = time.perf_counter()
-            done = uvloop.run(self._batching(started + seconds, callers))
-            return done / (time.perf_counter() - started)
-
-        return run
-
-    async def _batching(self, ends: float, callers: int) -> int:
-        return sum(await asyncio.gather(*(self._batch_until(ends) for _ in range(callers))))
-
-    async def _batch_until(self, ends: float) -> int:
-        done = 0
-        while time.perf_counter() < ends:
-            await self._caller.execute_many(self._command, BATCH)
-            done += BATCH
-        return done
 
 
 @contextmanager

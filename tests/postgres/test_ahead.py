@@ -183,12 +183,14 @@ def test_a_connection_that_is_lost_while_cards_are_read_loses_no_request(till: S
     till.sound()
 
 
-def test_where_nothing_can_be_read_ahead_it_is_read_when_it_is_wanted(till: ServerTill, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_can_be_read_ahead_it_is_read_when_it_is_wanted(till: ServerTill) -> None:
     numbers = cards(till, 4)
     forget(till)
-    store_of(till)._ahead._url += " port=1"
+    store = store_of(till)
+    address, store._url = store._url, store._url + "&port=1"
     assert codes(asyncio.run(together(till, [sale(till, card, f"k-{card}") for card in numbers]))) == [""] * 4
-    assert store_of(till)._ahead._connection is None
+    assert store._ahead._connection is None
+    store._url = address
     till.sound()
 
 
@@ -196,8 +198,7 @@ def test_what_cannot_be_read_beside_a_batch_waits_for_it(till: ServerTill) -> No
     """Nothing is read ahead either: the cards are read when all that was on its way has landed."""
     numbers = cards(till, 8)
     store = store_of(till)
-    address = store._url
-    store._url = store._ahead._url = address + "&port=1"
+    address, store._url = store._url, store._url + "&port=1"
     for side in sides(till):
         side.forget()
     answers = Waves(till).run([sale(till, card, f"a-{card}") for card in numbers], [sale(till, card, f"b-{card}") for card in numbers])
@@ -231,7 +232,7 @@ def test_cards_are_read_from_the_server_that_is_written(tmp_path: Path, pair: Pa
     standby.sql("SELECT pg_wal_replay_pause()")
     assert set(codes(till.shop.desk.call_many([sale(till, card, f"first-{card}", 6_00) for card in numbers]))) == {""}
     store = store_of(till)
-    store._url = store._ahead._url = standby.url(ROLE)
+    store._url = standby.url(ROLE)
     for side in sides(till):
         side.forget()
     desk_of(till)._sides.missed = True

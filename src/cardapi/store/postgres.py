@@ -126,7 +126,7 @@ class PostgresStore(PostgresReads):
         self._trusting = False  # it was begun without waiting for the server
         self._steps: list[Step] = []  # what of it was sent
         self._aside: _Aside | None = None  # answers questions while the server works on a batch
-        self._ahead = Ahead(url)
+        self._ahead = Ahead(self._second)
         self._launched: deque[_Flight] = deque()  # batches on their way
         self._number = 0  # of the last batch that others may follow before it is known to be written
         self._known = 0  # the number that the server has
@@ -178,11 +178,15 @@ class PostgresStore(PostgresReads):
         with self._beside() as aside:
             return aside._rows(statement, parameters)
 
+    def _second(self) -> psycopg.Connection:
+        """One more connection to the server that is written. Raises StoreError."""
+        return beside(self._url, self._started)
+
     @contextmanager
     def _beside(self) -> Iterator[_Aside]:
         """The connection for questions meanwhile; one that failed is not used again. Raises StoreError."""
         if self._aside is None:
-            self._aside = _Aside(beside(self._url, self._started), self._count)
+            self._aside = _Aside(self._second(), self._count)
         try:
             with errors("read"):
                 yield self._aside
@@ -402,7 +406,7 @@ class PostgresStore(PostgresReads):
 
     # ------------------------------------------------------------ read ahead
     def read_ahead(self, numbers: Sequence[str]) -> bool:
-        return self._ahead.send(self._started, self._card_columns(numbers))
+        return self._ahead.send(self._card_columns(numbers))
 
     def came(self) -> bool:
         return self._ahead.arrived()

@@ -5,22 +5,21 @@ Nothing depends on it: where it fails, nothing was read ahead, and whoever needs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import psycopg
 
 from cardapi.store import postgres_sql as sql
 from cardapi.store.port import StoreError
-from cardapi.store.postgres_reads import beside
 from cardapi.store.postgres_wire import Row, Wire
 
 
 class Ahead:
     """A connection that is made when it is first needed, and again after it failed."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, connect: Callable[[], psycopg.Connection]) -> None:
+        """`connect`: raises StoreError where it cannot."""
+        self._connect = connect
         self._connection: psycopg.Connection | None = None
         self._wire: Wire | None = None
 
@@ -29,11 +28,11 @@ class Ahead:
         """Where an answer is waited for; None when none is."""
         return self._wire if self._wire is not None and self._wire.busy else None
 
-    def send(self, started: Any, parameters: Sequence[bytes]) -> bool:
-        """Ask the server that `started` then (`postgres_reads.beside`) for cards; whether that could be done."""
+    def send(self, parameters: Sequence[bytes]) -> bool:
+        """Ask for cards; whether that could be done."""
         try:
             if self._wire is None:
-                self._connection = beside(self._url, started)
+                self._connection = self._connect()
                 self._wire = Wire(self._connection)
             self._wire.send([(sql.READ_CARDS, parameters)])
         except (StoreError, psycopg.Error, OSError):
