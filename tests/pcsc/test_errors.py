@@ -63,6 +63,14 @@ def test_no_context(bound: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     assert len(raised.value.advice) > 20
 
 
+def test_a_service_that_ends_while_it_is_asked_is_not_one_that_turns_us_away(bound: Any):
+    """Both hang up, and the library says "access denied" of both; who asks again finds out. So does a wait on a service that ends."""
+    answers = iter([[0x8010006A, 0], [0, 1]])
+    bound(SCardEstablishContext=lambda _: next(answers), SCardGetStatusChange=[0x8010006A, []])
+    with Context() as context, pytest.raises(errors.NoService):
+        context.wait({"Reader": 0}, 1)
+
+
 def test_a_socket_that_may_not_be_written_is_a_matter_of_permission(bound: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """And one that may be is not: a service that ends takes its socket away at any moment."""
     place = tmp_path / "pcscd.comm"
@@ -87,7 +95,8 @@ def test_a_socket_that_may_not_be_written_is_a_matter_of_permission(bound: Any, 
 @pytest.mark.parametrize(
     ("result", "code"),
     [(0x8010000C, "no_card"), (0x80100069, "no_card"), (0x80100066, "mute_card"), (0x80100067, "mute_card"), (0x8010000F, "mute_card"),
-     (0x8010000B, "card_in_use"), (0x80100009, "reader_unplugged"), (0x80100017, "reader_unplugged"), (0x8010001D, "pcsc_no_service")],
+     (0x8010000B, "card_in_use"), (0x80100009, "reader_unplugged"), (0x80100017, "reader_unplugged"), (0x8010001D, "pcsc_no_service"),
+     (0x8010006A, "pcsc_no_service")],
 )  # fmt: skip
 def test_no_connection(bound: Any, result: int, code: str):
     bound(SCardConnect=[result, 0, 0])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from cardapi.pcsc.errors import CardLocked, NoCard, NoPyscard, NoReader, SeveralReaders, failure
+from cardapi.pcsc.errors import CardLocked, NoCard, NoPermission, NoPyscard, NoReader, SeveralReaders, failure
 from cardapi.pcsc.link import Link
 
 PNP_READER = "\\\\?PnP?\\Notification"
@@ -55,6 +55,12 @@ class Context:
     def __init__(self) -> None:
         self._scard = scard()
         result, self._handle = self._scard.SCardEstablishContext(self._scard.SCARD_SCOPE_USER)
+        if result == self._scard.SCARD_W_SECURITY_VIOLATION:
+            # A service that turns us away hangs up, and so does one that ends just now: only the first does it again.
+            time.sleep(RETRY_S)
+            result, self._handle = self._scard.SCardEstablishContext(self._scard.SCARD_SCOPE_USER)
+        if result == self._scard.SCARD_W_SECURITY_VIOLATION:
+            raise failure(self._scard, result, "the PC/SC service turned us away", NoPermission)
         if result != self._scard.SCARD_S_SUCCESS:
             raise failure(self._scard, result, "the PC/SC service does not answer")
 

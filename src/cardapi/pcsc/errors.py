@@ -132,7 +132,8 @@ def _failures(scard: Any) -> dict[int, type[PcscError]]:
         scard.SCARD_E_SERVICE_STOPPED: NoService,
         scard.SCARD_F_COMM_ERROR: NoService,
         scard.SCARD_E_INVALID_HANDLE: NoService,
-        scard.SCARD_W_SECURITY_VIOLATION: NoPermission,
+        # What the library says when the service hangs up; on a context that was let in, it ended (seen with pcsc-lite 1.9.9).
+        scard.SCARD_W_SECURITY_VIOLATION: NoService,
         scard.SCARD_E_NO_ACCESS: NoPermission,
         scard.SCARD_E_NO_READERS_AVAILABLE: NoReader,
         scard.SCARD_E_UNKNOWN_READER: ReaderUnplugged,
@@ -156,9 +157,9 @@ class PcscFailure(PcscError):
     advice = "look into pcscd's log (pcscd --foreground --info)"
 
 
-def failure(scard: Any, result: int, doing: str) -> PcscError:
-    """The error for a PC/SC result other than success; `doing` says what was tried."""
-    kind = _failures(scard).get(result, PcscFailure)
+def failure(scard: Any, result: int, doing: str, kind: type[PcscError] | None = None) -> PcscError:
+    """The error for a PC/SC result other than success; `doing` says what was tried, `kind` what it is where the caller knows better."""
+    kind = kind or _failures(scard).get(result, PcscFailure)
     if kind is NoService and _shut_out():
         kind = NoPermission
     return kind(f"{doing}: {scard.SCardGetErrorMessage(result).rstrip('.')}", result=f"{result & 0xFFFFFFFF:08X}")
