@@ -85,6 +85,7 @@ class Pgbench:
 
 
 WARM = 150  # batches: more sales than these shops have cards
+REMEMBER_S = 300
 
 
 @contextmanager
@@ -103,7 +104,7 @@ class Callers:
     """Callers that settle one, or a batch, at a time each, through desk and store: on one event loop, as pgbench's clients with -j 1."""
 
     def __init__(self, shop: Shop, data: dataset.Dataset, command: Sale, seed: int) -> None:
-        self._shop, self._command = shop, command
+        self._shop, self._command, self._cards = shop, command, data.cards
         self._caller = dataset.Caller(shop, data, seed)
 
     def rate(self, seconds: float) -> Callable[[], float]:
@@ -142,6 +143,20 @@ class Callers:
     async def _settle_batch(self) -> int:
         await self._caller.execute_many(self._command, BATCH)
         return BATCH
+
+    @property
+    def remembered(self) -> int:
+        """Cards that the desk has in memory."""
+        return self._shop.desk.kept
+
+    def wait_until_remembered(self) -> None:
+        """Sell a little now and then, until the desk has read all cards into memory. Raises LineFailed."""
+        ends = time.monotonic() + REMEMBER_S
+        while self.remembered < self._cards:
+            if time.monotonic() > ends:
+                raise LineFailed(f"{self.remembered:,} of {self._cards:,} cards were remembered after {REMEMBER_S} s")
+            self.rate(0.01)()
+            time.sleep(1)
 
     def settle_many(self) -> None:
         """One batch of 1,000."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ EMBEDDED = "about the embedded store: "
 
 
 def pytest_configure() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script; programs under test would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     leftovers.begin()
 
 

@@ -14,6 +14,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -68,6 +69,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     lanes: int = 1  # of earlier releases; means nothing any more
     checkpoints: str = ""  # path of the checkpoint file, outside the host if possible; "" = DIR/checkpoints/checkpoints.jsonl
     queue_max: int = 20_000  # requests waiting at the desk before it answers busy
+    remembered_cards: int = 1 << 20  # that a process keeps in memory, on a server store: 0.7 KB each
     pin_tries_max: int = 3
     coupons_a_day: int = 1_000  # that one person may give and make codes of; more needs a second person (R3)
     tail_entries: int = 1_000  # entries verified at start
@@ -177,7 +179,10 @@ class Shop:
         checkpointer = None if lock is None else Checkpointer(checkpoints, self._checkpoint_failed)
         self._checkpointer = checkpointer
         parts = Parts(custody, registry, clock, checkpointer, settings.queue_max, settings.pin_tries_max, settings.coupons_a_day)
-        self.desk = Pipeline(store, parts) if isinstance(store, Pipelined) else Desk(store, parts)
+        if isinstance(store, Pipelined):
+            self.desk: Desk = Pipeline(store, replace(parts, rows_max=settings.remembered_cards))
+        else:
+            self.desk = Desk(store, parts)
         self.background = Background(self.desk, store.reader, registry, custody, clock, settings.messages, directory)
 
     @property

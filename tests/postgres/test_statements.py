@@ -52,6 +52,7 @@ def parameters(name: str) -> Any:
     two = arrays.int8s([2])
     return {
         "take_over": ("me", two), "heads_of": (two,), "entry_at": (2, 7), "followers": (2, 7), "journal": (2, 7, 20, 100),
+        "read_on": (2, 2 << 40 | 5, 100),
         "read_accounts": (two, arrays.int8s([2 << 40 | 5])),
         "follow": (arrays.text("0"), arrays.text("1")),
         "lock": (arrays.int8s([2]),), "hold": (arrays.int8s([2]), arrays.int8s([2]), arrays.int8s([0])),

@@ -18,7 +18,7 @@ from time import monotonic, perf_counter_ns
 from cardapi.desk.settles import settles
 from cardapi.desk.work import Work
 from cardapi.desk.writer import BATCH_MAX, PART, Answer, Desk, Parts, _Item
-from cardapi.store.port import DecideAgain, Head, Pipelined, Record
+from cardapi.store.port import DecideAgain, Head, Pipelined, Record, StoreError
 
 SERIAL = 8  # batches that are done one after the other when one could not go behind another
 
@@ -80,6 +80,8 @@ class Pipeline(Desk):
 
     def _run(self) -> None:
         while self._running or self._items:
+            if self._bell.empty() and self._read_on():
+                continue
             self._bell.get()
             self._rung_in = None
             while self._items:
@@ -91,6 +93,21 @@ class Pipeline(Desk):
                     self._aloft = True
                     self._stream()
                     self._aloft = False
+
+    def _read_on(self) -> bool:
+        """Remember a few more cards while nobody wants anything; False when there is nothing more to remember, or to do first."""
+        with self._turn:  # whoever waits to keep something is before us
+            pass
+        with self._writing:
+            if self._items or self.failed is not None:
+                return False
+            self._working_since = monotonic()
+            try:
+                return self._sides.read_on(self._server)
+            except StoreError:  # the server is away: whoever wants something is told
+                return False
+            finally:
+                self._working_since = 0.0
 
     def _stream(self) -> None:
         """Read cards ahead for what queues, launch it and answer what lands, until there is nothing of these."""

@@ -7,6 +7,8 @@ kept of that partition is forgotten.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from time import monotonic
 from typing import Protocol
 
 from cardapi.custody import Custody
@@ -23,7 +25,9 @@ from cardapi.store.chain import start_head
 from cardapi.store.fold import MONEY_VERBS
 from cardapi.store.port import AccountRow, Batch, Entry, Found, Head, Pipelined, Store, Unread
 
-ROWS_MAX = 131_072  # accounts kept, over all partitions
+ROWS_MAX = 131_072  # accounts kept, over all partitions, where nobody says how many
+READ_ON = 100  # cards read at once while there is nothing else to do: whoever comes meanwhile waits for these, 1 or 2 ms
+CALM_S = 10.0  # a partition that somebody else wrote last is not read on before it was left alone for so long
 _CARD_ALONE = MONEY_VERBS - media.VERBS  # verbs that need nothing read but their card, where no entry is named by its key
 
 
@@ -44,6 +48,8 @@ class Side:
         self.next_account = 0
         self.rows_max = rows_max
         self.rows = Rows(rows_max)
+        self.read_upto: int | None = 0  # accounts up to this one are kept, or were; None: no more of them are read on
+        self.forgotten_at = monotonic()
         self.sought: set[str] = set()  # cards that are being read, as long as no row was forgotten since they were asked for
         self.work: Work | None = None  # of the last batch, once there was one
 
@@ -51,6 +57,8 @@ class Side:
         """Keep nothing of what was read."""
         self.next_account = 0
         self.rows = Rows(self.rows_max)
+        self.read_upto = 0
+        self.forgotten_at = monotonic()
         self.sought.clear()
         self.work = None
 
@@ -97,8 +105,11 @@ def _wanted(requests: Sequence[Request], places: Sequence[int], extra: Iterable[
 class Sides:
     """All partitions of a store, opened for one batch at a time by the thread that writes."""
 
-    def __init__(self, store: Store, registry: Registry, custody: Custody, pin_tries_max: int, coupons_a_day: int) -> None:
+    def __init__(
+        self, store: Store, registry: Registry, custody: Custody, pin_tries_max: int, coupons_a_day: int, rows_max: int
+    ) -> None:  # fmt: skip
         self._store = store
+        self._rows_max = rows_max
         self._registry = registry
         self._custody = custody
         self._pin_tries_max = pin_tries_max
@@ -110,7 +121,7 @@ class Sides:
     def load(self) -> None:
         """Read where every partition ends."""
         self._genesis = self._store.partitions()
-        rows_max = max(256, ROWS_MAX // len(self._genesis))
+        rows_max = max(256, self._rows_max // len(self._genesis))
         for head in self._store.heads():
             key = self._custody.chain_key(head.partition)
             self._sides[head.partition] = Side(key, self._started(head, key), rows_max)
@@ -135,6 +146,11 @@ class Sides:
     def partitions(self) -> frozenset[int]:
         """The numbers of all partitions."""
         return frozenset(self._sides)
+
+    @property
+    def kept(self) -> int:
+        """How many accounts are kept, over all partitions."""
+        return sum([len(side.rows.accounts) for side in self._sides.values()])
 
     @property
     def heads(self) -> list[Head]:
@@ -232,6 +248,27 @@ class Sides:
                 side.rows.admit(found)
         for side in self._sides.values():
             side.sought.clear()
+
+    def read_on(self, server: Pipelined) -> bool:
+        """Keep a few more cards of a partition that is ours, while nothing is on its way; False when there are none. Raises StoreError.
+
+        Where others write as well, what is read now is soon forgotten: such a partition is left alone.
+        """
+        long_ago = monotonic() - CALM_S
+        for place, side in self._sides.items():
+            if side.read_upto is None or side.forgotten_at > long_ago or not server.trusts((place,)):
+                continue
+            limit = min(READ_ON, side.rows_max - len(side.rows.accounts))
+            if limit <= 0:  # and the room that `trim` makes is for cards that are wanted
+                side.read_upto = None
+                continue
+            came = server.read_on(place, side.read_upto, limit)
+            side.read_upto = came[-1].account.account_id if len(came) == limit else None
+            for found in came:
+                with suppress(Exception):  # of a row that is damaged: whoever wants it is told
+                    side.rows.admit(found)
+            return True
+        return False
 
     def feed(self, works: Iterable[Work]) -> None:
         """Let the store write what is decided by now, while more is."""

@@ -25,7 +25,7 @@ from cardapi.desk.pool import Readers
 from cardapi.desk.quote import quoted
 from cardapi.desk.request import Problem, Request
 from cardapi.desk.settles import Lone, settles
-from cardapi.desk.sides import Checkpoints, Sides
+from cardapi.desk.sides import ROWS_MAX, Checkpoints, Sides
 from cardapi.desk.work import Elsewhere, Spoilt, Work
 from cardapi.measures import Commits
 from cardapi.people.registry import Registry
@@ -79,6 +79,7 @@ class Parts:
     queue_max: int = 20_000  # requests waiting before `busy`
     pin_tries_max: int = 3
     coupons_a_day: int = 1_000  # of one person, without a second one
+    rows_max: int = ROWS_MAX  # accounts kept from batch to batch
 
 
 class Desk:
@@ -95,7 +96,7 @@ class Desk:
         self._clock = parts.clock
         self._checkpoints = parts.checkpoints
         self._queue_max = parts.queue_max
-        self._sides = Sides(store, parts.registry, parts.custody, parts.pin_tries_max, parts.coupons_a_day)
+        self._sides = Sides(store, parts.registry, parts.custody, parts.pin_tries_max, parts.coupons_a_day, parts.rows_max)
         self._items: deque[_Item] = deque()  # taken by the writer thread alone
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()  # wakes it
         self._rung_in: asyncio.AbstractEventLoop | None = None  # the loop that rings it at the end of its round
@@ -156,6 +157,11 @@ class Desk:
     def commits(self) -> Commits:
         """What was committed since the start."""
         return self._commits
+
+    @property
+    def kept(self) -> int:
+        """Accounts that are kept in memory, and not read again."""
+        return self._sides.kept
 
     @property
     def reading(self) -> int:

@@ -79,6 +79,7 @@ def _desk(page: Page, service: Service) -> None:
     page.family("cardcore_sync_seconds", "histogram", "Making one commit durable: the COMMIT with its fsync, or a server's round trip.")
     page.histogram(commits.sync_us, MICRO)
     one("cardcore_commit_retries_total", "counter", "Batches decided again since somebody else wrote.", commits.tried_again)
+    one("cardcore_remembered_cards", "gauge", "Accounts of cards in memory, which are not read again to be sold to.", desk.kept)
     one("cardcore_journal_entries", "gauge", "Entries of the journal, over all partitions.", entries)
     one("cardcore_liability_fen", "gauge", "Customers' money, over all partitions.", liability_fen)
     one("cardcore_checkpoint_behind_entries", "gauge", "Entries of this process that no checkpoint covers yet.", lag.entries)

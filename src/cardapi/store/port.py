@@ -428,6 +428,10 @@ class Pipelined(Store, Protocol):
         """Whether it is known that `take_ahead` would not have to wait."""
         ...
 
+    def read_on(self, partition: int, after: int, limit: int) -> list[Found]:
+        """Cards of accounts beyond the number `after`, by account, as committed now; while nothing is on its way. Raises StoreError."""
+        ...
+
     def take_ahead(self) -> dict[str, Found]:
         """The cards that were asked for, of those that there are; none where the reading failed."""
         ...

@@ -411,6 +411,10 @@ class PostgresStore(PostgresReads):
     def came(self) -> bool:
         return self._ahead.arrived()
 
+    def read_on(self, partition: int, after: int, limit: int) -> list[Found]:
+        assert not self._launched, "who reads on has nothing else to do"
+        return [found_of(row) for row in self._rows(sql.READ_ON, (partition, after, limit))]
+
     def take_ahead(self) -> dict[str, Found]:
         return {row[0]: found_of(row) for row in self._ahead.take()}
 

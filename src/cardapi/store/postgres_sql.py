@@ -64,6 +64,11 @@ UPSERT_ACCOUNTS = (
     f"INSERT INTO account (partition, account_id, state, changed_at) SELECT * FROM unnest({_columns(4)}) "
     "ON CONFLICT (partition, account_id) DO UPDATE SET state = excluded.state, changed_at = excluded.changed_at"
 )
+READ_ON = (
+    f"SELECT {CARD_C}, a.state, a.changed_at FROM account a "
+    "JOIN card c ON c.partition = a.partition AND c.account_id = a.account_id "
+    "WHERE a.partition = %s AND a.account_id > %s ORDER BY a.account_id LIMIT %s"
+)
 TAKE_OVER = "UPDATE partition SET holder = %b, token = token + 1 WHERE number = any(%b)"
 HEADS = (
     "SELECT p.number, e.position, e.mac, e.liability_fen, e.at_us FROM partition p LEFT JOIN LATERAL "
@@ -83,7 +88,7 @@ HOT = {
     "lock": LOCK, "follow": FOLLOW, "hold": HOLD, "find_keys": FIND_KEYS, "read_cards": READ_CARDS,
     "insert_entries": INSERT_ENTRIES, "upsert_accounts": UPSERT_ACCOUNTS,
     "take_over": TAKE_OVER, "heads_of": HEADS_OF, "entry_at": ENTRY_AT, "followers": FOLLOWERS, "read_accounts": READ_ACCOUNTS,
-    "journal": JOURNAL,
+    "journal": JOURNAL, "read_on": READ_ON,
 }  # fmt: skip
 
 # ---------------------------------------------------------------- the rest
