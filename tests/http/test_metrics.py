@@ -78,6 +78,7 @@ def test_the_page_is_well_formed_and_true(chain: Chain, till: Till, card: str) -
     assert 0 < more("cardcore_sync_seconds_sum") <= more("cardcore_commit_seconds_sum")
     heads = chain.shop.desk.heads
     assert values(text, "cardcore_journal_entries") == [sum(head.position for head in heads)]
+    assert 1 <= values(text, "cardcore_remembered_cards")[0] <= sum(1 for _ in chain.shop.store.reader().accounts())
     assert values(text, "cardcore_liability_fen") == [sum(head.liability_fen for head in heads)]
     reader = chain.shop.store.reader()
     flying = sum(row.in_flight > 0 for row in reader.media())
