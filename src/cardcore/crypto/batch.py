@@ -73,7 +73,7 @@ def _compared(macs: Octets, presented: Octets, first: int, step: int) -> Verdict
     if len(presented) != len(macs) or presented.shape[1] < 4 or taken.shape != presented.shape:
         raise InvalidCryptoInput("presented MACs of no length the construction gives", octets=presented.shape[1])
     # Every octet of every item is looked at, whatever the outcome.
-    verdicts: Verdicts = np.bitwise_or.reduce(taken ^ presented, axis=1) == 0
+    verdicts: Verdicts = np.count_nonzero(taken ^ presented, axis=1) == 0
     wipe(macs)
     return verdicts
 
@@ -194,7 +194,7 @@ def verify_tmacs(
     _matrix(presented, "presented", TMV_OCTETS)
     if counters.shape != (items,) or counters.dtype != np.uint32 or len(uids) != items or len(presented) != items:
         raise InvalidCryptoInput("counters must be uint32, and every array must have one row an item", rows=items)
-    if lengths is not None and (lengths.shape != (items,) or (items and not 0 <= lengths.min() <= lengths.max() <= inputs.shape[1])):
+    if lengths is not None and (lengths.shape != (items,) or (items and not 0 <= np.min(lengths) <= np.max(lengths) <= inputs.shape[1])):
         raise InvalidCryptoInput("lengths must lie within the inputs", rows=items)
     vectors = np.empty((items, 16), np.uint8)
     vectors[:, :5] = np.frombuffer(MAC_PREFIX, np.uint8)
