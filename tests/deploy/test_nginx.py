@@ -46,7 +46,8 @@ class Authority:
     def __init__(self, name: str) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.certificate = self._signed(self._name, self._key, x509.BasicConstraints(ca=True, path_length=0))
+        usage = x509.KeyUsage(False, False, False, False, False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False)
+        self.certificate = self._signed(self._name, self._key, x509.BasicConstraints(ca=True, path_length=0), usage)
 
     def _signed(self, name: x509.Name, key: ec.EllipticCurvePrivateKey, *extensions: x509.ExtensionType) -> x509.Certificate:
         now = datetime.datetime.now(datetime.UTC)
@@ -54,6 +55,9 @@ class Authority:
         builder = x509.CertificateBuilder(self._name, name, key.public_key(), x509.random_serial_number(), now - day, now + day)
         for extension in extensions:
             builder = builder.add_extension(extension, critical=True)
+        # Python 3.13 takes no chain without them (RFC 5280, 4.2.1.1 and 4.2.1.2).
+        builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         return builder.sign(self._key, hashes.SHA256())
 
     def issue(self, name: str, place: Path) -> None:

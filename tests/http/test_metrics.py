@@ -19,7 +19,7 @@ from tests.http.client import Till
 from tests.http.conftest import Chain
 from tests.support import ON_SERVER
 
-UNITS = ("seconds", "bytes", "fen", "entries", "tickets", "requests", "calls", "items", "cases", "fds")
+UNITS = ("seconds", "bytes", "fen", "entries", "tickets", "requests", "calls", "items", "cases", "cards", "fds")
 STATES = {"cardcore_build_info", "cardcore_storage_failed", "cardcore_draining", "cardcore_nonces"}
 
 
