@@ -46,7 +46,7 @@ class Authority:
     def __init__(self, name: str) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        usage = x509.KeyUsage(False, False, False, False, False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False)
+        usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)  # signs certificates and lists
         self.certificate = self._signed(self._name, self._key, x509.BasicConstraints(ca=True, path_length=0), usage)
 
     def _signed(self, name: x509.Name, key: ec.EllipticCurvePrivateKey, *extensions: x509.ExtensionType) -> x509.Certificate:

@@ -86,7 +86,7 @@ def test_the_page_is_well_formed_and_true(chain: Chain, till: Till, card: str) -
     reader.close()
     assert (values(text, "cardcore_in_flight_items"), values(text, "cardcore_open_cases")) == ([flying], [cases])
     assert values(text, "cardcore_desk_waiting_requests") == [0]
-    assert values(text, "cardcore_build_info", store="postgres" if ON_SERVER else "embedded") == [1]
+    assert values(text, "cardcore_build_info", store="server" if ON_SERVER else "embedded") == [1]
     assert values(text, "cardcore_pool_waiting_calls", pool="reports") == [0]
     assert values(text, "process_resident_memory_bytes")[0] > 10_000_000
     assert values(text, "process_open_fds")[0] > 3
