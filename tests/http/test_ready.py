@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -15,7 +16,7 @@ from cardapi.desk.pool import Pool, Readers
 from cardapi.http import status
 from cardapi.http.observe import HEAD_MAX, Observer
 from cardapi.store.checkpoint import Checkpointer, Lag
-from cardapi.store.port import Head, Store
+from cardapi.store.port import Batch, Head, Pipelined, Store
 from cardcore.errors import CardcoreError
 from tests.http.client import Till
 from tests.http.conftest import Chain
@@ -44,14 +45,18 @@ def test_not_ready_while_draining_but_alive(chain: Chain, monkeypatch: pytest.Mo
 def test_not_ready_while_the_store_hangs(chain: Chain, till: Till, card: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commit of a sale does not come back; ten seconds pass at once."""
     release, inside = threading.Event(), threading.Event()
-    commit = chain.shop.store.commit
 
-    def slow(batch: object) -> None:
-        inside.set()
-        assert release.wait(600)
-        commit(batch)  # type: ignore[arg-type]
+    def slowly(write: Callable[[Batch], None]) -> Callable[[Batch], None]:
+        def slow(batch: Batch) -> None:
+            inside.set()
+            assert release.wait(600)
+            write(batch)
 
-    monkeypatch.setattr(chain.shop.store, "commit", slow)
+        return slow
+
+    store = chain.shop.store
+    for name in ("commit", "launch") if isinstance(store, Pipelined) else ("commit",):
+        monkeypatch.setattr(store, name, slowly(getattr(store, name)))
 
     async def run() -> tuple[str, str, int]:
         sale = asyncio.ensure_future(asyncio.to_thread(inside.wait, 600))

@@ -367,3 +367,20 @@ def test_who_keeps_something_gets_his_turn(till: ServerTill) -> None:
     asyncio.run(together())
     assert len(till.shop.store.records("job", [f"kept-{number}" for number in range(5)])) == 5
     till.sound()
+
+
+def test_a_server_that_hangs_before_anything_is_launched_is_seen(till: ServerTill) -> None:
+    """While a batch asks for its locks, as it does where others write: nothing is on its way yet, and the desk stands still."""
+    (card,) = cards(till, 1)
+    desk = till.shop.desk
+    till.shop.store._tokens.clear()  # type: ignore[attr-defined]
+
+    async def run() -> Entry:
+        with held(till.database.superuser, EVERYWHERE):
+            sold = asyncio.create_task(desk.execute(sale(till, card, "waits")))
+            await until(lambda: desk.stalled_s() > 0.05)
+        return await sold
+
+    assert asyncio.run(run()).outcome == "applied"
+    assert desk.stalled_s() == 0
+    till.sound()

@@ -175,6 +175,7 @@ class Pipeline(Desk):
             flight = _Flight(self._take(self._ready, BATCH_MAX if whole else min(BATCH_MAX, len(self._ready) + 1 >> 1)))
             self._serial = max(0, self._serial - 1)
             self._first = flight
+            self._working_since = flight.since
             answers = self._done(flight.requests)
             self._first = None
             if flight.heads:
