@@ -186,7 +186,7 @@ class PostgresReads:
                     cursor.execute(statement, parameters or None)
                     yield from cursor
             finally:
-                if not inside:
+                if not (inside or self._connection.closed):  # who reads no further may have closed it
                     self._connection.execute("ROLLBACK")
 
     def cleared_at(self, places: Sequence[tuple[bytes, int]]) -> list[Row]:
