@@ -18,7 +18,7 @@ from time import monotonic, perf_counter_ns
 from cardapi.desk.settles import settles
 from cardapi.desk.work import Work
 from cardapi.desk.writer import BATCH_MAX, PART, Answer, Desk, Parts, _Item
-from cardapi.store.port import DecideAgain, Head, Pipelined, Record, StoreError
+from cardapi.store.port import DecideAgain, Head, Pipelined, Record
 
 SERIAL = 8  # batches that are done one after the other when one could not go behind another
 
@@ -104,7 +104,7 @@ class Pipeline(Desk):
             self._working_since = monotonic()
             try:
                 return self._sides.read_on(self._server)
-            except StoreError:  # the server is away: whoever wants something is told
+            except Exception:  # as of a server that is away: nothing depends on this, and whoever wants something is told
                 return False
             finally:
                 self._working_since = 0.0

@@ -26,7 +26,7 @@ from cardapi.store.fold import MONEY_VERBS
 from cardapi.store.port import AccountRow, Batch, Entry, Found, Head, Pipelined, Store, Unread
 
 ROWS_MAX = 131_072  # accounts kept, over all partitions, where nobody says how many
-READ_ON = 100  # cards read at once while there is nothing else to do: whoever comes meanwhile waits for these, 1 or 2 ms
+READ_ON = 50  # cards read at once while there is nothing else to do: whoever comes meanwhile waits for these, a millisecond or two
 CALM_S = 10.0  # a partition that somebody else wrote last is not read on before it was left alone for so long
 _CARD_ALONE = MONEY_VERBS - media.VERBS  # verbs that need nothing read but their card, where no entry is named by its key
 
