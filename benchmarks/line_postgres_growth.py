@@ -53,7 +53,7 @@ def growth(options: Options) -> Iterator[Line]:
             Target(f"PostgreSQL: 0 -> {old.history:,} entries", singles[3].name, singles[2].name, 0.75),
         ]
         notes = [
-            f"{PARTITIONS} partitions; each shop has sold {warm * BATCH:,} times just before, the one with a history besides",
+            f"{PARTITIONS} partitions; each shop has sold {warm * BATCH:,} times or a few more just before, the one with a history besides",
             f"{sum(callers.remembered for _, callers in shops):,} cards remembered in all",
         ]
         subjects = [*singles, raw_sync(options, seconds / 3)]

@@ -105,6 +105,12 @@ def test_no_connection(bound: Any, result: int, code: str):
     assert raised.value.code == code
 
 
+def test_a_service_that_goes_on_and_says_no_keeps_the_reader_from_us(bound: Any):
+    bound(SCardConnect=[0x8010006A, 0, 0], SCardListReaders=[0, ["Reader"]])
+    with Context() as context, pytest.raises(errors.NoPermission):
+        context.connect("Reader")
+
+
 @pytest.mark.parametrize(
     ("answer", "code"),
     [([0x80100069, []], "card_removed"), ([0x80100068, []], "card_removed"), ([0x80100016, []], "card_removed"), ([0, []], "card_removed"),

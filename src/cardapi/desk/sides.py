@@ -68,6 +68,7 @@ class Side:
         self.rows.trim(self.committed.position)
         if len(self.rows.accounts) < before:  # what is being read may be older than what was forgotten
             self.sought.clear()
+            self.read_upto = None  # the room is for cards that are wanted
 
 
 Wanted = tuple[list[tuple[str, str]], dict[int, set[str]], dict[int, list[Request]], bool]
@@ -258,12 +259,11 @@ class Sides:
         for place, side in self._sides.items():
             if side.read_upto is None or side.forgotten_at > long_ago or not server.trusts((place,)):
                 continue
-            limit = min(READ_ON, side.rows_max - len(side.rows.accounts))
-            if limit <= 0:  # and the room that `trim` makes is for cards that are wanted
+            if len(side.rows.accounts) >= side.rows_max:
                 side.read_upto = None
                 continue
-            came = server.read_on(place, side.read_upto, limit)
-            side.read_upto = came[-1].account.account_id if len(came) == limit else None
+            came = server.read_on(place, side.read_upto, READ_ON)
+            side.read_upto = came[-1].account.account_id if len(came) == READ_ON else None
             for found in came:
                 with suppress(Exception):  # of a row that is damaged: whoever wants it is told
                     side.rows.admit(found)

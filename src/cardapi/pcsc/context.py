@@ -125,7 +125,7 @@ class Context:
 
     def connect(self, reader: str, *, patience_s: float = CONNECT_S) -> Link:
         """The card in a reader, for this program alone (no other one's command comes between ours). Raises CardLocked after patience_s,
-        NoCard, MuteCard, ReaderUnplugged."""
+        NoCard, MuteCard, ReaderUnplugged, NoPermission, NoService."""
         binding = self._scard
         deadline = time.monotonic() + patience_s
         protocols = binding.SCARD_PROTOCOL_T0 | binding.SCARD_PROTOCOL_T1
@@ -135,6 +135,9 @@ class Context:
                 return Link(binding, handle, protocol, reader)
             if result in (binding.SCARD_E_NO_SMARTCARD, binding.SCARD_W_REMOVED_CARD):
                 raise NoCard(f"no card is in the reader {reader}")
+            if result == binding.SCARD_W_SECURITY_VIOLATION:
+                self.readers()  # raises where the service ended; one that answers keeps this reader from us (polkit's access_card)
+                raise failure(binding, result, f"the PC/SC service keeps the reader {reader} from us", NoPermission)
             error = failure(binding, result, f"the card in the reader {reader} cannot be reached")
             if not isinstance(error, CardLocked) or time.monotonic() >= deadline:
                 raise error
