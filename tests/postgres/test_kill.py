@@ -2,18 +2,23 @@
 
 The killed one comes back and repeats the keys that had no answer, while the other goes on. In the end: no acknowledged entry is
 missing, no key has two, what was sold is what is gone, and the books verify. The canaries are the same checks on a store that
-answers before its commit, and one that forgets keys: they must fail.
+answers before its commit, and one that forgets keys: they must fail. What a process had sent when it was killed may land for
+as long as its server's backends live, so the checks look at one moment of the journal and the balances.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from cardcore.settlement import Account
 from tests.postgres.life import Life, context, judge_journal
+from tests.postgres.pair import until
+from tests.postgres.server import held, server
 from tests.postgres.till import ServerTill
 from tests.support import sized
 
@@ -31,11 +36,19 @@ def till(tmp_path: Path) -> Iterator[ServerTill]:
 
 def judge(till: ServerTill, cards: list[str], sent: set[str], answered: dict[str, str]) -> None:
     """The checks; an AssertionError says which one failed."""
-    reader = till.shop.store.reader()
-    sold = judge_journal(reader, sent, answered)
-    assert sum(map(till.balance, cards)) == CARDS * MONEY_FEN - sold
-    reader.close()
+    with closing(till.shop.store.reader()) as reader, reader.snapshot():
+        sold = judge_journal(reader, sent, answered)
+        found = reader.read(cards)
+    left = sum(lot.amount for card in cards for lot in Account.unpack(found[card].account.state).lots())
+    assert left == CARDS * MONEY_FEN - sold
     till.sound()
+
+
+def recorded(till: ServerTill) -> set[str]:
+    """The keys of those processes that the journal has."""
+    with closing(till.shop.store.reader()) as reader, reader.snapshot():
+        keys = {entry.client_key for partition in reader.partitions() for entry in reader.journal(partition)}
+    return {key for key in keys if ":" in key}
 
 
 def test_one_of_two_processes_is_killed_again_and_again(till: ServerTill) -> None:
@@ -58,6 +71,28 @@ def test_one_of_two_processes_is_killed_again_and_again(till: ServerTill) -> Non
     keys, answers = steady.kill()
     judge(till, cards, sent | keys, answered | answers)
     assert len(answered) > KILLS
+
+
+def test_what_a_killed_process_had_sent_lands_after_its_death_once(till: ServerTill) -> None:
+    """Its batches wait on the server for a row that somebody holds; the process dies; the row comes free."""
+    cards = [till.card(MONEY_FEN) for _ in range(CARDS)]
+    waiting = f"SELECT 1 FROM pg_stat_activity WHERE datname = '{till.database.name}' AND wait_event_type = 'Lock'"
+    life = Life(context(), till.directory, cards, "late", [])
+    life.wait(20)
+    with held(till.database.superuser, "0, 1, 2, 3"):
+        until("a batch waits", lambda: server().sql(waiting))
+        sent, answered = life.kill()
+        before = recorded(till)
+        judge(till, cards, sent, answered)
+    unanswered = sent - answered.keys()
+    until("what was sent lands", lambda: recorded(till) - before)
+    landed = recorded(till) - before
+    assert landed <= unanswered
+    again = Life(context(), till.directory, cards, "again", sorted(unanswered))
+    again.wait(len(unanswered) + 1)
+    keys, answers = again.kill()
+    assert landed <= answers.keys(), "each of them is told its entry, and"
+    judge(till, cards, sent | keys, answered | answers)  # none has a second one
 
 
 def test_the_checks_find_a_lost_and_a_doubled_effect(till: ServerTill) -> None:
