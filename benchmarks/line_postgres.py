@@ -200,25 +200,27 @@ def store(options: Options) -> Iterator[Line]:
 
 @contextmanager
 def http(options: Options) -> Iterator[Line]:
-    """64 connections over HTTP: one process, and two."""
+    """64 connections over HTTP: a shop of one process, and a shop of two."""
     cards = 10_000 if options.quick else 100_000
     seconds = options.seconds(2, 1)
     with server(options) as local:
-        url, owner = database(local, "shop")
         pgbench = Pgbench(local, 2 if options.quick else 20)
-        data = dataset.build(options.work / "postgres-http", cards, store=url, owner=owner, partitions=PARTITIONS)
-        local.sql("VACUUM ANALYZE", "shop")
-        made = Requests(data, options.seed)
+        shops = []
+        for name in ("one", "two"):  # a process beside them would have the first begin each slice by taking its partitions back
+            url, owner = database(local, name)
+            shops.append(dataset.build(options.work / f"postgres-{name}", cards, store=url, owner=owner, partitions=PARTITIONS))
+            local.sql("VACUUM ANALYZE", name)
+        made, others = (Requests(data, options.seed) for data in shops)
         _, peer = database(local, "peer")
         one_call.fill(peer, (card_number(number) for number in range(1, cards + 1)))
         local.sql("VACUUM ANALYZE", "peer")
         with (
             servers.serving(servers.python("benchmarks.peers.one_call", peer, made.key.hex()), options.work / "postgres-0.log") as apart,
-            servers.serving(cardcore(data), options.work / "postgres-1.log") as one,
-            servers.serving([*cardcore(data), "--workers", "2"], options.work / "postgres-2.log") as two,
+            servers.serving(cardcore(shops[0]), options.work / "postgres-1.log") as one,
+            servers.serving([*cardcore(shops[1]), "--workers", "2"], options.work / "postgres-2.log") as two,
         ):
             gathered = Subject("settle over HTTP, 1 process", "/s", Load(one, made.settles, seconds, CONNECTIONS, 6_000))
-            pair = Subject("settle over HTTP, 2 processes", "/s", Load(two, made.settles, seconds, CONNECTIONS, 6_000))
+            pair = Subject("settle over HTTP, 2 processes", "/s", Load(two, others.settles, seconds, CONNECTIONS, 6_000))
             batch = Subject(
                 f"settleBatch over HTTP, {BATCH:,} a call", "/s", Load(one, made.batches, seconds, BATCH_CONNECTIONS, 20_000, items=BATCH)
             )
