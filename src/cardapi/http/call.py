@@ -28,6 +28,7 @@ from cardapi.people.throttle import Throttle
 if TYPE_CHECKING:
     from cardapi.app import Shop
     from cardapi.http.approve import TwoPerson
+    from cardapi.http.neighbours import Neighbours
     from cardapi.http.operations import Operation
     from cardapi.http.tickets import Tickets
     from cardapi.store.port import Entry
@@ -78,6 +79,7 @@ class Service:
         self.chores = Pool("chore", CHORES, CHORES_MAX)
         self.blocked = Board()
         self.taps = TapPool(shop, clock)
+        self.neighbours: Neighbours | None = None  # other processes of this machine that serve the shop
         self.draining = False
         self.document = b""  # the OpenAPI document, and its page
         self.page = b""

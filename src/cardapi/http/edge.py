@@ -126,7 +126,10 @@ class Edge:
             scope["method"].encode(), target, headers.get(b"authorization", b""), headers.get(b"idempotency-key", b""),
             headers.get(b"content-type", b""), request_id, body, scope["query_string"],
         )  # fmt: skip
-        return await self._answer(operation, sent, path, started)
+        neighbours = self.service.neighbours
+        other = None if neighbours is None else neighbours.of(operation, body, path.get("card", ""))
+        passed = None if other is None else await other.answer(sent)
+        return passed or await self._answer(operation, sent, path, started)
 
     async def serve_whole(self, operation: Operation, sent: Sent) -> Answer:
         """One request that has arrived whole, to an operation without parameters in its path. Raises nothing but cancellation."""

@@ -56,6 +56,11 @@ async def page(service: Service) -> str:
     service.metrics.write(page)
     _desk(page, service)
     _pools(page, service)
+    if service.neighbours is not None:
+        answered, failed = service.neighbours.counts
+        page.family("cardcore_passed_on_total", "counter", "Requests passed to the process that has their card's partition.")
+        page.sample(answered, outcome="answered")
+        page.sample(failed, outcome="done_here")
     if counts is not None:
         flying, cases = counts
         page.single("cardcore_in_flight_items", "gauge", f"Loads, unloads, payments that wait for their card, up to {COUNTED_MAX}.", flying)

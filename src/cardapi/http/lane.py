@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from cardapi.http import wire
 from cardapi.http.edge import Sent
 from cardapi.http.head import plain
+from cardapi.http.operations import Operation
 from cardapi.http.problems import Answer, answer
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class Lane(HttpToolsProtocol):
         application: Application = self.config.app  # type: ignore[assignment]
         self._edge = application.edge
         self._hot = application.hot_targets
+        self._neighbours = application.service.neighbours
         self._inside = self.access_log  # True while uvicorn's parser stands inside a message, or has to see them all
         self._busy = False  # a request of the short way has no answer yet
         self._running: Coroutine[Any, Any, Answer] | None = None  # what makes it, unless the desk does
@@ -56,14 +59,29 @@ class Lane(HttpToolsProtocol):
             if head is not None:
                 operation = self._hot.get(head[0])
                 if operation is not None:
-                    sent = Sent(b"POST", *head)
-                    self._id = sent.request_id = self._edge.ids.of(sent.request_id)
                     self._busy = True
-                    if not self._edge.hand_in(operation, sent, self._write):
-                        self._running = self._edge.serve_whole(operation, sent)
-                        self.step()
+                    sent = Sent(b"POST", *head)
+                    other = None if self._neighbours is None else self._neighbours.of(operation, sent.body)
+                    if other is None or not other.ask(data, partial(self._passed, operation, sent)):
+                        self._begin(operation, sent)
                     return
         super().data_received(data)
+
+    def _begin(self, operation: Operation, sent: Sent) -> None:
+        self._id = sent.request_id = self._edge.ids.of(sent.request_id)
+        if not self._edge.hand_in(operation, sent, self._write):
+            self._running = self._edge.serve_whole(operation, sent)
+            self.step()
+
+    def _passed(self, operation: Operation, sent: Sent, answer: bytes | None) -> None:
+        """The word of the neighbour that a request was passed on to."""
+        if answer is None:
+            self._begin(operation, sent)
+        elif b"\r\nconnection: close\r\n" in answer:
+            self._last = True
+            self._send(answer)
+        else:
+            self._send(answer.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n", 1) if self._last else answer)
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
@@ -101,15 +119,18 @@ class Lane(HttpToolsProtocol):
     # ---- out
     def _write(self, done: Answer) -> None:
         status, headers, body = done
-        self._busy = False
-        self.server_state.total_requests += 1
-        if self.transport.is_closing():
-            return
         if (b"connection", b"close") in headers:
             self._last = True
         elif self._last:
             headers = (*headers, (b"connection", b"close"))
-        self.transport.write(wire.whole(self.server_state.default_headers, status, headers, body, self._id))
+        self._send(wire.whole(self.server_state.default_headers, status, headers, body, self._id))
+
+    def _send(self, whole: bytes) -> None:
+        self._busy = False
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.transport.write(whole)
         if self._last:
             self.transport.close()
             return

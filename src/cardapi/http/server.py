@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -21,7 +22,9 @@ import uvicorn
 from cardapi import logs
 from cardapi.http.app import Application, build_app
 from cardapi.http.lane import Lane
+from cardapi.http.neighbours import Neighbours
 from cardapi.http.observe import Observer
+from cardapi.http.operations import OPERATIONS
 
 if TYPE_CHECKING:
     from cardapi.app import Shop
@@ -63,8 +66,16 @@ class Server(uvicorn.Server):
         if self._metrics_port:
             await self._observer.start(self._metrics_port)
         await super().startup(sockets)
+        neighbours = self.application.service.neighbours
+        if neighbours is not None:
+            neighbours.place.unlink(missing_ok=True)  # of a life before this one
+            loop = asyncio.get_running_loop()
+            self.servers.append(await loop.create_unix_server(self._neighbour, str(neighbours.place), backlog=BACKLOG))
         self._watching = asyncio.create_task(self._watch())
         self.announce()  # whoever started us waits for it
+
+    def _neighbour(self) -> Lane:
+        return Lane(self.config, self.server_state, self.lifespan.state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Tell load balancers, accept no more, let each connection have its last answer, then end those that ask nothing.
@@ -84,6 +95,8 @@ class Server(uvicorn.Server):
                 connection.drain()
         await asyncio.sleep(LAST_ANSWERS_S)
         await super().shutdown(sockets)
+        if self.application.service.neighbours is not None:
+            self.application.service.neighbours.close()
         self._observer.stop()
 
     async def _watch(self) -> None:
@@ -122,7 +135,7 @@ def settle_memory() -> None:
 def serve(
     shop: Shop, host: str = "127.0.0.1", port: int = 0, greet: Callable[[int], str] = lambda port: "",
     *, certificate: str = "", key: str = "", accepting: Callable[[], None] | None = None, jobs: bool = True, log_every: int = 0,
-    metrics_port: int = 0,
+    metrics_port: int = 0, beside: tuple[Path, int, int] | None = None,
 ) -> int:  # fmt: skip
     """Serve until a signal or a failed desk; prints `listening on <url> port <port>`. Returns the exit code: 0, or 1 after a failure.
 
@@ -130,11 +143,14 @@ def serve(
     them only a loopback address, or a network behind a TLS proxy, is safe. The caller closes the shop afterwards, which
     drains the desk. `accepting`: this is one of several processes on the port; called instead of printing the line. `jobs`:
     whether this process does the work of the day, if the settings say so at all. `log_every`: of so many requests one is logged, 0
-    none. `metrics_port`: a loopback port for this process' figures alone (`http.observe`), 0 none. Raises OSError when an address
+    none. `metrics_port`: a loopback port for this process' figures alone (`http.observe`), 0 none. `beside`: the folder, our number
+    and the count of processes that pass requests to each other (`http.neighbours`). Raises OSError when an address
     cannot be bound or a file not be read.
     """
     application = build_app(shop)
     application.edge.log_every = log_every
+    if beside is not None:
+        application.service.neighbours = Neighbours(*beside, len(shop.store.partitions()), OPERATIONS)
     bound = listen(host, port, shared=accepting is not None)
     chosen = bound.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
