@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
+import os
+import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
@@ -39,8 +39,7 @@ class Other:
 
     def __init__(self, chain: Chain, card: str, write: Write | None) -> None:
         """`write` answers one request on one connection, given how many were asked before; None: it is not there."""
-        self._folder = tempfile.TemporaryDirectory(prefix="next-")
-        folder = Path(self._folder.name)
+        meeting = secrets.token_hex(8)
         ours = 1 - home(card, PARTITIONS) % 2
         self.asked: list[bytes] = []
         self.connections = 0
@@ -49,8 +48,8 @@ class Other:
         self._write = write
         self._server: asyncio.Server | None = None
         if write is not None:
-            self._server = chain.loop.run_until_complete(asyncio.start_unix_server(self._serve, folder / str(1 - ours)))
-        self.neighbours = Neighbours(folder, ours, 2, PARTITIONS, OPERATIONS)
+            self._server = chain.loop.run_until_complete(asyncio.start_unix_server(self._serve, f"\0cardcore-{meeting}-{1 - ours}"))
+        self.neighbours = Neighbours(meeting, ours, 2, PARTITIONS, OPERATIONS)
         chain.app.service.neighbours = self.neighbours
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -76,7 +75,6 @@ class Other:
 
         self._chain.app.service.neighbours = None
         self._chain.loop.run_until_complete(end())
-        self._folder.cleanup()
 
 
 Door = Callable[[str, Write | None], Other]
@@ -103,7 +101,7 @@ async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, nu
 
 # ---------------------------------------------------------------- whose a request is
 def test_whose_a_request_is() -> None:
-    others = Neighbours(Path("/nowhere"), 1, 3, PARTITIONS, OPERATIONS)
+    others = Neighbours("nowhere", 1, 3, PARTITIONS, OPERATIONS)
     card, ticket = "6200000000000013", ticket_id(5, 42)
     places = {0: others._others[0], 1: None, 2: others._others[2]}
     settle = BY_ID["settle"]
@@ -120,7 +118,7 @@ def test_whose_a_request_is() -> None:
 
 def test_what_is_passed_on() -> None:
     """What names one card or ticket and has one effect under its key; no reads, batches, sessions with a card or documents."""
-    others = Neighbours(Path("/nowhere"), 0, 2, PARTITIONS, OPERATIONS)
+    others = Neighbours("nowhere", 0, 2, PARTITIONS, OPERATIONS)
     assert others._passed == {
         "settle", "hold", "capture", "void", "refund", "reverse", "topUp", "transfer", "adjust", "expire", "recordEvent", "redeem",
         "giveCoupons", "issueCards", "activateCard", "setPin", "verifyPin", "unlockPin", "reportLost", "freeze", "unfreeze", "swapCard",
@@ -283,6 +281,14 @@ def test_without_an_answer_it_is_done_here(
     line.send(settle(till, card, f"next-away-{write}-rest".replace(" ", "")))
     assert line.answer().startswith(b"HTTP/1.1 200 OK")
     assert other.neighbours.counts == (0, 2), "nobody is asked for a while who was away"
+
+
+def test_another_users_socket_is_told_nothing(chain: Chain, till: Till, card: str, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    other, line = door(card, answers), Line(chain)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    line.send(settle(till, card, "next-stranger"))
+    assert b"applied" in line.answer()
+    assert (other.asked, other.neighbours.counts) == ([], (0, 1))
 
 
 def test_it_is_asked_again_after_a_while(chain: Chain, till: Till, card: str, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:

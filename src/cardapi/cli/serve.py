@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
+import secrets
 import sys
-import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,7 +29,6 @@ class LogFormat(StrEnum):
 
 OPENS = {"root": "root secret", "passphrase": "passphrase", "module": "security module"}
 DEMO_SESSION_S = 30 * 86_400
-SOCKET_PATH_MAX = 80  # of the folder above it
 
 
 def serve(
@@ -101,7 +98,7 @@ def run_many(data: Path, host: str, port: int, count: int, *, log_every: int = 0
     from cardapi.http.server import serve as serve_shop
     from cardapi.people import sessions
 
-    token = sessions.new_token()
+    token, meeting = sessions.new_token(), secrets.token_hex(16)
     with open_shop(data, read_only=True) as shop:  # what is wrong with the shop is said once, here
         if shop.embedded:
             raise Mistake("one_process", "an embedded store has one process; a shop for more is made with: cardcore init --store")
@@ -120,7 +117,7 @@ def run_many(data: Path, host: str, port: int, count: int, *, log_every: int = 0
             beside = metrics_port + number if metrics_port else 0
             return serve_shop(
                 shop, host, chosen, accepting=accepting, jobs=number == 0, log_every=log_every, metrics_port=beside,
-                beside=(folder, number, count) if folder else None,
+                beside=(meeting, number, count),
             )  # fmt: skip
 
     def ready() -> None:
@@ -128,26 +125,10 @@ def run_many(data: Path, host: str, port: int, count: int, *, log_every: int = 0
         with open_shop(data, read_only=True) as shop:
             print(f"{greeting(shop, data, url, token)}listening on http://{host}:{chosen} port {chosen}", flush=True)
 
-    folder = meeting_place()
     try:
         return Workers(count, work).run(ready)
     finally:
         service_file(data).unlink(missing_ok=True)
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def meeting_place() -> Path | None:
-    """A folder for the sockets between workers, which nobody else may enter; None where there is no room for one.
-
-    Not in the data directory: the path of a socket has 107 octets at most.
-    """
-    for parent in (tempfile.gettempdir(), "/tmp", "/run"):  # noqa: S108 (mkdtemp makes names nobody can guess)
-        if len(parent) < SOCKET_PATH_MAX:
-            with suppress(OSError):
-                return Path(tempfile.mkdtemp(prefix="cardcore-", dir=parent))
-    note("no folder for sockets between the workers: each does what comes to it")
-    return None
 
 
 def address(host: str, port: int) -> str:

@@ -10,9 +10,11 @@ that it has one effect (O1).
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import socket
+import struct
 from collections.abc import Callable, Coroutine, Iterable
-from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +45,12 @@ _OWN = frozenset({b"content-length", b"connection", b"date", b"x-request-id"})  
 class Neighbours:
     """The processes of one machine by number, as number `number` of them sees the others."""
 
-    def __init__(self, folder: Path, number: int, count: int, partitions: int, operations: Iterable[Operation]) -> None:
-        """`folder`: where the socket of each is, open to their user only. The number of partitions of the shop says which are whose."""
-        self.place = folder / str(number)
+    def __init__(self, meeting: str, number: int, count: int, partitions: int, operations: Iterable[Operation]) -> None:
+        """`meeting`: a word that they have in common and no others. The number of partitions of the shop says which are whose."""
+        self.name = _name(meeting, number)
         self._number = number
         self._partitions = partitions
-        self._others = [None if other == number else Neighbour(folder / str(other)) for other in range(count)]
+        self._others = [None if other == number else Neighbour(_name(meeting, other)) for other in range(count)]
         self._passed = frozenset(operation.id for operation in operations if _of_one_card(operation))
 
     def of(self, operation: Operation, body: bytes, card: str = "") -> Neighbour | None:
@@ -80,6 +82,11 @@ class Neighbours:
                 other.close()
 
 
+def _name(meeting: str, number: int) -> str:
+    """Of a process' socket. It begins with a zero, so it is in no file system (unix(7)), and gone with the process."""
+    return f"\0cardcore-{meeting}-{number}"
+
+
 def _of_one_card(operation: Operation) -> bool:
     """Whether it has one effect however often it is asked, and names the card or ticket that it is about."""
     named = "{card}" in operation.path or bool({"card", "ticket_id"} & set(getattr(operation.asked, "__struct_fields__", ())))
@@ -96,8 +103,8 @@ def _partition(ticket_id: bytes) -> int:
 class Neighbour:
     """One of the others: connections to it, each with one request under way at most."""
 
-    def __init__(self, place: Path) -> None:
-        self._place = place
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._links: set[Link] = set()
         self._idle: list[Link] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -142,11 +149,17 @@ class Neighbour:
         task.add_done_callback(self._tasks.discard)
 
     async def _open(self, request: bytes, give: Give) -> None:
+        plug = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                _, link = await asyncio.get_running_loop().create_unix_connection(lambda: Link(self), str(self._place))
+            plug.connect(self._name)  # at once, or not at all
+            # Anybody may listen under a name that a process had before it died: proofs are for processes of our user.
+            _, user, _ = struct.unpack("3i", plug.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            if user != os.geteuid():
+                raise PermissionError(f"user {user} listens")
+            _, link = await asyncio.get_running_loop().create_unix_connection(lambda: Link(self), sock=plug)
             link.ask(request, give)
         except Exception:  # whatever it is, somebody waits
+            plug.close()
             self.fail(give, REST_S)
 
     def _look(self) -> None:

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -68,9 +67,8 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         neighbours = self.application.service.neighbours
         if neighbours is not None:
-            neighbours.place.unlink(missing_ok=True)  # of a life before this one
             loop = asyncio.get_running_loop()
-            self.servers.append(await loop.create_unix_server(self._neighbour, str(neighbours.place), backlog=BACKLOG))
+            self.servers.append(await loop.create_unix_server(self._neighbour, neighbours.name, backlog=BACKLOG))
         self._watching = asyncio.create_task(self._watch())
         self.announce()  # whoever started us waits for it
 
@@ -135,7 +133,7 @@ def settle_memory() -> None:
 def serve(
     shop: Shop, host: str = "127.0.0.1", port: int = 0, greet: Callable[[int], str] = lambda port: "",
     *, certificate: str = "", key: str = "", accepting: Callable[[], None] | None = None, jobs: bool = True, log_every: int = 0,
-    metrics_port: int = 0, beside: tuple[Path, int, int] | None = None,
+    metrics_port: int = 0, beside: tuple[str, int, int] | None = None,
 ) -> int:  # fmt: skip
     """Serve until a signal or a failed desk; prints `listening on <url> port <port>`. Returns the exit code: 0, or 1 after a failure.
 
@@ -143,8 +141,8 @@ def serve(
     them only a loopback address, or a network behind a TLS proxy, is safe. The caller closes the shop afterwards, which
     drains the desk. `accepting`: this is one of several processes on the port; called instead of printing the line. `jobs`:
     whether this process does the work of the day, if the settings say so at all. `log_every`: of so many requests one is logged, 0
-    none. `metrics_port`: a loopback port for this process' figures alone (`http.observe`), 0 none. `beside`: the folder, our number
-    and the count of processes that pass requests to each other (`http.neighbours`). Raises OSError when an address
+    none. `metrics_port`: a loopback port for this process' figures alone (`http.observe`), 0 none. `beside`: a word of theirs alone, our number
+    and the count of the processes that pass requests to each other (`http.neighbours`). Raises OSError when an address
     cannot be bound or a file not be read.
     """
     application = build_app(shop)
