@@ -6,6 +6,7 @@ import re
 import zlib
 
 POSITION_MAX = 2**48 - 1
+NUMBER_MAX = 32  # digits of a card number
 PARTITION_MAX = 255
 ACCOUNT_BITS = 40  # an account id is partition << 40 | n
 
@@ -86,7 +87,7 @@ def home(number: str, partitions: int) -> int:
     """
     if partitions == 1:
         return 0
-    if len(number) > 1 and number.isascii() and number.isdigit():
+    if 1 < len(number) <= NUMBER_MAX and number.isascii() and number.isdigit():
         return int(number[:-1]) % partitions
     return zlib.crc32(number.encode(errors="replace")) % partitions
 

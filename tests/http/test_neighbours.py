@@ -8,9 +8,11 @@ are away, hang up, say nothing, too much or nonsense. `tests/postgres/test_neigh
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 
@@ -22,7 +24,7 @@ from cardapi.http.operations import BY_ID, OPERATIONS
 from cardapi.ids import home, ticket_id
 from tests.http.client import Till
 from tests.http.conftest import Chain
-from tests.http.test_lane import Line, settle, shape, signed, split
+from tests.http.test_lane import Line, request, settle, shape, signed, split
 from tests.shops import length
 
 PARTITIONS = 64
@@ -49,7 +51,7 @@ class Other:
         self._server: asyncio.Server | None = None
         if write is not None:
             self._server = chain.loop.run_until_complete(asyncio.start_unix_server(self._serve, f"\0cardcore-{meeting}-{1 - ours}"))
-        self.neighbours = Neighbours(meeting, ours, 2, PARTITIONS, OPERATIONS)
+        self.neighbours = Neighbours(meeting, ours, 2, PARTITIONS, OPERATIONS, chain.shop.registry)
         chain.app.service.neighbours = self.neighbours
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -100,8 +102,8 @@ async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, nu
 
 
 # ---------------------------------------------------------------- whose a request is
-def test_whose_a_request_is() -> None:
-    others = Neighbours("nowhere", 1, 3, PARTITIONS, OPERATIONS)
+def test_whose_a_request_is(chain: Chain) -> None:
+    others = Neighbours("nowhere", 1, 3, PARTITIONS, OPERATIONS, chain.shop.registry)
     card, ticket = "6200000000000013", ticket_id(5, 42)
     places = {0: others._others[0], 1: None, 2: others._others[2]}
     settle = BY_ID["settle"]
@@ -109,6 +111,7 @@ def test_whose_a_request_is() -> None:
         name = f"{number}0"
         assert others.of(settle, json.dumps({"card": name, "lines": []}).encode()) is places[home(name, PARTITIONS) % 3]
     assert others.of(BY_ID["refund"], b'{"ticket_id":"%b"}' % ticket.encode()) is places[5 % 3]
+    assert others.of(BY_ID["freeze"], b"{}", "6" * 5_000) is None
     assert others.of(BY_ID["freeze"], b"{}", card) is places[home(card, PARTITIONS) % 3]
     for body in (b"", b"{}", b"\xff", b'{"card":6200}', b'{"card":"x"}', b'{"client_key":"a"}', b'{"card":"6%b"}' % (b"0" * 70_000)):
         assert others.of(settle, body) is None
@@ -116,11 +119,12 @@ def test_whose_a_request_is() -> None:
         others.of(settle, odd)  # a hint, whatever it is
 
 
-def test_what_is_passed_on() -> None:
-    """What names one card or ticket and has one effect under its key; no reads, batches, sessions with a card or documents."""
-    others = Neighbours("nowhere", 0, 2, PARTITIONS, OPERATIONS)
+def test_what_is_passed_on(chain: Chain) -> None:
+    """What names one card or ticket and has one effect under its key; no reads, batches, sessions with a card, documents or what waits
+    for a second person."""
+    others = Neighbours("nowhere", 0, 2, PARTITIONS, OPERATIONS, chain.shop.registry)
     assert others._passed == {
-        "settle", "hold", "capture", "void", "refund", "reverse", "topUp", "transfer", "adjust", "expire", "recordEvent", "redeem",
+        "settle", "hold", "capture", "void", "refund", "reverse", "topUp", "transfer", "expire", "recordEvent", "redeem",
         "giveCoupons", "issueCards", "activateCard", "setPin", "verifyPin", "unlockPin", "reportLost", "freeze", "unfreeze", "swapCard",
         "reissueCard", "cancelCard", "takeBackCard", "destroyCard",
     }  # fmt: skip
@@ -289,6 +293,126 @@ def test_another_users_socket_is_told_nothing(chain: Chain, till: Till, card: st
     line.send(settle(till, card, "next-stranger"))
     assert b"applied" in line.answer()
     assert (other.asked, other.neighbours.counts) == ([], (0, 1))
+
+
+def both(chain: Chain, till: Till, card: str, key: str) -> Iterator[tuple[bytes, list[bytes], bytes]]:
+    """The answers to two settles, one by each way through the edge, of a neighbour that is asked each time."""
+    for pieces in (1, 2):
+        others = chain.app.service.neighbours
+        assert others is not None
+        for other in others._others:
+            if other is not None:
+                other._away_until = 0.0
+        line, data = Line(chain), settle(till, card, f"{key}-{pieces}")
+        line.send(*([data] if pieces == 1 else [data[:20], data[20:]]))
+        yield shape(line.answer())
+
+
+@pytest.mark.parametrize(("write", "code"), [(hangs_up, "outcome_unknown"), (None, "too_many_requests"), (has_failed, "too_many_requests")])
+def test_a_refusal_here_does_not_deny_what_was_done_there(
+    chain: Chain, till: Till, card: str, door: Door, write: Write | None, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused before its key was looked for: nothing was recorded here (O4); there it may have been, unless it said that it did nothing."""
+
+    def full(*_: object) -> None:
+        raise chain.app.service.too_many("terminal", 1.0)
+
+    door(card, write)
+    monkeypatch.setattr(chain.app.service, "take", full)
+    assert [json.loads(body)["code"] for _, _, body in both(chain, till, card, f"next-denied-{code}")] == [code] * 2
+
+
+def test_a_decline_here_is_the_word_of_the_books(chain: Chain, till: Till, door: Door) -> None:
+    empty = chain.card()
+    door(empty, hangs_up)
+    for status, _, body in both(chain, till, empty, "next-declined"):
+        assert status.startswith(b"HTTP/1.1 409")
+        assert json.loads(body)["code"] == "insufficient_funds"
+
+
+def test_one_that_began_after_a_request_was_signed_is_not_its_judge(chain: Chain, till: Till, card: str, door: Door) -> None:
+    async def just_began(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+        writer.write(said(b'{"status":401,"code":"signature_time"}', status=b"401 Unauthorized"))
+
+    door(card, just_began)
+    assert [status for status, _, _ in both(chain, till, card, "next-began")] == [b"HTTP/1.1 200 OK"] * 2
+
+
+def test_without_a_socket_to_ask_by_it_is_done_here(
+    chain: Chain, till: Till, card: str, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door(card, answers)
+
+    def none_left(*_: object) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr("cardapi.http.neighbours.socket.socket", none_left)
+    assert [status for status, _, _ in both(chain, till, card, "next-files")] == [b"HTTP/1.1 200 OK"] * 2
+
+
+def test_who_is_slow_to_open_is_watched_too(chain: Chain, till: Till, card: str, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watch comes by while there is no link yet, and none after it."""
+    monkeypatch.setattr(neighbours, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(neighbours, "LOOK_S", 0.01)
+    user = os.geteuid()
+
+    def stalls() -> int:
+        time.sleep(0.05)
+        return user
+
+    door(card, says_nothing)
+    monkeypatch.setattr(os, "geteuid", stalls)
+    assert [status for status, _, _ in both(chain, till, card, "next-stall")] == [b"HTTP/1.1 200 OK"] * 2
+
+
+def test_one_request_finds_out_whether_it_is_there_again(chain: Chain, till: Till, card: str, door: Door) -> None:
+    other = door(card, says_nothing)
+    (there,) = (each for each in other.neighbours._others if each is not None)
+    there._away_until = 1.0  # a rest that is over
+    one, two = Line(chain), Line(chain)
+    one.send(settle(till, card, "next-first"))
+    chain.loop.run_until_complete(asyncio.sleep(0.05))
+    two.send(settle(till, card, "next-second"))
+    assert b"applied" in two.answer()
+    assert not one.transport.written
+    assert len(other.asked) == 1
+    there.close()
+    assert b"applied" in one.answer()
+
+
+def test_after_a_change_of_documents_nothing_is_passed_on_for_a_moment(
+    chain: Chain, till: Till, card: str, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who was revoked here would still be let in there."""
+    monkeypatch.setattr(neighbours, "NEWS_S", 0.2)
+    other, line = door(card, answers), Line(chain)
+    chain.made(chain.admin.post("/v1/units", {"id": f"next-{secrets.token_hex(4)}", "name": "x", "kind": "store", "parent": "north"}))
+    line.send(settle(till, card, "next-news-0"))
+    assert b"applied" in line.answer()
+    assert other.asked == []
+    chain.loop.run_until_complete(asyncio.sleep(0.25))
+    line.send(settle(till, card, "next-news-1"))
+    assert split(line.answer(2))[1] == said()
+
+
+def test_who_is_not_known_has_an_answer_though_looking_again_took_no_time(
+    chain: Chain, card: str, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def look() -> bool:
+        await asyncio.sleep(-1)  # a bare yield
+        return False
+
+    monkeypatch.setattr(chain.app.service, "catch_up", look)
+    door(card, hangs_up)
+    line = Line(chain)
+    body = json.dumps({"card": card, "lines": [{"amount_fen": 100}]}).encode()
+    headers = {"Content-Type": "application/json", "Idempotency-Key": "next-who", "Authorization": "Bearer nonsense"}
+    line.send(request("/v1/settle", body, headers))
+    assert line.answer().startswith(b"HTTP/1.1 500")  # it was asked there, and hung up
+    chain.app.service.neighbours = None
+    alone = Line(chain)
+    alone.send(request("/v1/settle", body, headers))
+    assert alone.answer().startswith(b"HTTP/1.1 401")
 
 
 def test_it_is_asked_again_after_a_while(chain: Chain, till: Till, card: str, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,13 @@ def test_a_given_number_is_issued_once_where_it_belongs(till: ServerTill) -> Non
     assert till.problem("issue", card=number, payload=payload) == "number_taken"
 
 
+def test_a_number_that_nobody_can_have_is_unknown_and_costs_nothing(till: ServerTill) -> None:
+    """5,000 digits are more than Python makes a number of."""
+    card = till.card(7_00)
+    assert till.problem("lost", card="6" * 5_000, payload={"effective_at": 0}) == "unknown_card"
+    assert till.sale(card, 1_00).outcome == "applied"
+
+
 def test_an_exchange_stays_in_its_partition(till: ServerTill) -> None:
     for _ in range(6):
         card = till.card(7_00)

@@ -70,6 +70,7 @@ class Sent(msgspec.Struct, gc=False):
     request_id: bytes  # X-Request-Id, or ours
     body: bytes
     query: bytes = b""
+    lost: bool = False  # another process was asked, and nobody knows what it did
 
 
 class Edge:
@@ -129,7 +130,10 @@ class Edge:
         neighbours = self.service.neighbours
         other = None if neighbours is None else neighbours.of(operation, body, path.get("card", ""))
         passed = None if other is None else await other.answer(sent)
-        return passed or await self._answer(operation, sent, path, started)
+        if passed is not None:
+            return passed
+        done = await self._answer(operation, sent, path, started)
+        return known(done) if sent.lost else done
 
     async def serve_whole(self, operation: Operation, sent: Sent) -> Answer:
         """One request that has arrived whole, to an operation without parameters in its path. Raises nothing but cancellation."""
@@ -388,6 +392,12 @@ def failed(operation: Operation, error: Exception, request_id: bytes) -> tuple[A
         return from_error(error), getattr(error, "declined_code", error.code)
     log.error("operation broke", exc_info=error, extra={"facts": {"operation": operation.id, "request_id": request_id.decode()}})
     return answer("unexpected"), "unexpected"
+
+
+def known(done: Answer) -> Answer:
+    """What may be said of a request that may have had its effect elsewhere: an entry, or that nobody knows (O4)."""
+    recorded = done[0] < 400 or b'"outcome":"refused"' in done[2]  # as `tickets.refused` writes it; no text of a client holds bare quotes
+    return done if recorded else answer("outcome_unknown")
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int) -> bytes:

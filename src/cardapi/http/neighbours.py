@@ -4,12 +4,13 @@ Any process may write any partition, which the store keeps safe (decision 0014).
 again what the other one wrote; each with partitions of its own does neither (decision 0024). A request is passed on whole, as its client
 sent it, and comes in there as from any client, signature and all; the answer goes back as it is. A neighbour that is away, does not answer
 in time or fails is nothing to wait for: the request is done here, as when a client asks again that had no answer, and its key sees to it
-that it has one effect (O1).
+that it has one effect (O1). Then a refusal that is no entry says nothing of what the neighbour did, and the effect is told as unknown (O4).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import socket
@@ -19,11 +20,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from cardapi.http.problems import Answer
-from cardapi.ids import home
+from cardapi.ids import NUMBER_MAX, home
+from cardapi.people.follow import INTERVAL_S
 
 if TYPE_CHECKING:
     from cardapi.http.edge import Sent
     from cardapi.http.operations import Operation
+    from cardapi.people.registry import Registry
 
 TAGS = frozenset({"money", "cards"})
 BODY_MAX = 1 << 16  # larger ones are done where they come in
@@ -33,9 +36,12 @@ PATIENCE_S = 5.0
 LOOK_S = 0.5
 REST_S = 0.5  # nothing more is passed to a neighbour that is away
 REST_SLOW_S = 10.0  # or did not answer in time
+NEWS_S = 2 * INTERVAL_S  # what changed in the registry here is known there by then
+
+log = logging.getLogger("cardapi.http")
 
 Give = Callable[[bytes | None], None]
-"""Takes the answer as it came, or None: there is none, and the request may have had its effect or not."""
+"""Takes the answer as it came. None: it was not asked, or did nothing; empty: there is none, and the request may have had its effect."""
 
 _NAMED = re.compile(rb'"(card|ticket_id)"\s*:\s*"([0-9a-f-]{3,32})"')
 _LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]{1,7})\r\n")
@@ -45,20 +51,25 @@ _OWN = frozenset({b"content-length", b"connection", b"date", b"x-request-id"})  
 class Neighbours:
     """The processes of one machine by number, as number `number` of them sees the others."""
 
-    def __init__(self, meeting: str, number: int, count: int, partitions: int, operations: Iterable[Operation]) -> None:
+    def __init__(
+        self, meeting: str, number: int, count: int, partitions: int, operations: Iterable[Operation], registry: Registry
+    ) -> None:  # fmt: skip
         """`meeting`: a word that they have in common and no others. The number of partitions of the shop says which are whose."""
         self.name = _name(meeting, number)
-        self._number = number
         self._partitions = partitions
+        self._registry = registry
+        self._revision = registry.revision
+        self._news_until = 0.0
         self._others = [None if other == number else Neighbour(_name(meeting, other)) for other in range(count)]
         self._passed = frozenset(operation.id for operation in operations if _of_one_card(operation))
 
     def of(self, operation: Operation, body: bytes, card: str = "") -> Neighbour | None:
         """Who has the partition that a request belongs to; None where that is this process, or it names none.
 
-        A hint and nothing more: the body was not checked, and whoever does the request looks at what it really names.
+        A hint and nothing more: the body was not checked, and whoever does the request looks at what it really names. Nobody either for
+        a moment after a change in the registry: who revoked somebody here does not find them let in next door.
         """
-        if operation.id not in self._passed or len(body) > BODY_MAX:
+        if operation.id not in self._passed or len(body) > BODY_MAX or len(card) > NUMBER_MAX or self._news():
             return None
         if card:
             return self._others[home(card, self._partitions) % len(self._others)]
@@ -68,6 +79,14 @@ class Neighbours:
         what, name = found.groups()
         place = home(name.decode(), self._partitions) if what == b"card" else _partition(name)
         return self._others[place % len(self._others)]
+
+    def _news(self) -> bool:
+        revision = self._registry.revision
+        if revision != self._revision:
+            self._revision, self._news_until = revision, monotonic() + NEWS_S
+        elif self._news_until and monotonic() >= self._news_until:
+            self._news_until = 0.0
+        return self._news_until > 0
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -88,9 +107,12 @@ def _name(meeting: str, number: int) -> str:
 
 
 def _of_one_card(operation: Operation) -> bool:
-    """Whether it has one effect however often it is asked, and names the card or ticket that it is about."""
+    """Whether it has one effect however often it is asked, and names the card or ticket that it is about.
+
+    Not what waits for a second person: it is a document, which whoever asked for it looks at next.
+    """
     named = "{card}" in operation.path or bool({"card", "ticket_id"} & set(getattr(operation.asked, "__struct_fields__", ())))
-    return operation.keyed and operation.method == "POST" and operation.tag in TAGS and named
+    return operation.keyed and operation.method == "POST" and operation.tag in TAGS and named and operation.status != 202
 
 
 def _partition(ticket_id: bytes) -> int:
@@ -114,8 +136,11 @@ class Neighbour:
 
     def ask(self, request: bytes, give: Give) -> bool:
         """Pass a request on; `give` gets its answer later, in this loop. False: it is not to be had at present, and nothing was sent."""
-        if self._away_until and monotonic() < self._away_until:
-            return False
+        if self._away_until:
+            now = monotonic()
+            if now < self._away_until:
+                return False
+            self._away_until = now + PATIENCE_S + REST_S  # one asks whether it is there again, the others when it has answered
         if self._idle:
             self._idle.pop().ask(request, give)
         elif len(self._links) + len(self._tasks) < LINKS_MAX:
@@ -136,7 +161,8 @@ class Neighbour:
                 future.set_result(answer)
 
         answer = await future if self.ask(_request(sent), give) else None
-        return None if answer is None else _read(answer)
+        sent.lost = answer == b""
+        return _read(answer) if answer else None
 
     def close(self) -> None:
         for link in list(self._links):
@@ -149,8 +175,9 @@ class Neighbour:
         task.add_done_callback(self._tasks.discard)
 
     async def _open(self, request: bytes, give: Give) -> None:
-        plug = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        plug = None
         try:
+            plug = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
             plug.connect(self._name)  # at once, or not at all
             # Anybody may listen under a name that a process had before it died: proofs are for processes of our user.
             _, user, _ = struct.unpack("3i", plug.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
@@ -159,7 +186,8 @@ class Neighbour:
             _, link = await asyncio.get_running_loop().create_unix_connection(lambda: Link(self), sock=plug)
             link.ask(request, give)
         except Exception:  # whatever it is, somebody waits
-            plug.close()
+            if plug is not None:
+                plug.close()
             self.fail(give, REST_S)
 
     def _look(self) -> None:
@@ -171,7 +199,7 @@ class Neighbour:
             if link.since < long_ago:
                 self._rest(REST_SLOW_S)
                 link.end()
-        if waiting:
+        if waiting or self._tasks:
             self._looking = True
             asyncio.get_running_loop().call_later(LOOK_S, self._look)
 
@@ -193,16 +221,28 @@ class Neighbour:
     def told(self, give: Give, answer: bytes) -> None:
         """An answer came. One that says 5xx is none: it may be different here."""
         if answer[9:10] == b"5":
-            self.fail(give, REST_S)
+            self.fail(give, REST_S, lost=answer[9:12] != b"503")  # busy and not ready say that nothing was recorded
+        elif answer[9:12] == b"401" and b'"code":"signature_time"' in answer:
+            self.failed += 1  # it began after this was signed, and we did not: it did nothing
+            _hand(give, None)
         else:
             self.answered += 1
-            give(answer)
+            self._away_until = 0.0
+            _hand(give, answer)
 
-    def fail(self, give: Give, seconds: float) -> None:
-        """There is no answer."""
+    def fail(self, give: Give, seconds: float, *, lost: bool = False) -> None:
+        """There is no answer. `lost`: it was asked, and nobody knows what it did."""
         self._rest(seconds)
         self.failed += 1
-        give(None)
+        _hand(give, b"" if lost else None)
+
+
+def _hand(give: Give, answer: bytes | None) -> None:
+    """What breaks for its client is no matter of the link that it came by."""
+    try:
+        give(answer)
+    except Exception:
+        log.exception("an answer could not be given")
 
 
 class Link(asyncio.Protocol):
@@ -261,7 +301,7 @@ class Link(asyncio.Protocol):
         self._neighbour.closed(self)
         if self._give is not None:
             give, self._give = self._give, None
-            self._neighbour.fail(give, REST_S)
+            self._neighbour.fail(give, REST_S, lost=True)
 
 
 def _request(sent: Sent) -> bytes:

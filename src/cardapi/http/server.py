@@ -68,7 +68,10 @@ class Server(uvicorn.Server):
         neighbours = self.application.service.neighbours
         if neighbours is not None:
             loop = asyncio.get_running_loop()
-            self.servers.append(await loop.create_unix_server(self._neighbour, neighbours.name, backlog=BACKLOG))
+            try:
+                self.servers.append(await loop.create_unix_server(self._neighbour, neighbours.name, backlog=BACKLOG))
+            except OSError as error:  # somebody else has the name: the others do without us
+                log.error("neighbours cannot ask this process: %s", error)
         self._watching = asyncio.create_task(self._watch())
         self.announce()  # whoever started us waits for it
 
@@ -141,14 +144,14 @@ def serve(
     them only a loopback address, or a network behind a TLS proxy, is safe. The caller closes the shop afterwards, which
     drains the desk. `accepting`: this is one of several processes on the port; called instead of printing the line. `jobs`:
     whether this process does the work of the day, if the settings say so at all. `log_every`: of so many requests one is logged, 0
-    none. `metrics_port`: a loopback port for this process' figures alone (`http.observe`), 0 none. `beside`: a word of theirs alone, our number
-    and the count of the processes that pass requests to each other (`http.neighbours`). Raises OSError when an address
+    none. `metrics_port`: a loopback port for this process' figures alone (`http.observe`), 0 none. `beside`: of the processes that pass
+    requests to each other (`http.neighbours`) a word of theirs alone, our number and their count. Raises OSError when an address
     cannot be bound or a file not be read.
     """
     application = build_app(shop)
     application.edge.log_every = log_every
     if beside is not None:
-        application.service.neighbours = Neighbours(*beside, len(shop.store.partitions()), OPERATIONS)
+        application.service.neighbours = Neighbours(*beside, len(shop.store.partitions()), OPERATIONS, shop.registry)
     bound = listen(host, port, shared=accepting is not None)
     chosen = bound.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
