@@ -9,7 +9,9 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import secrets
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,10 +29,10 @@ import sys, threading
 from cardapi.app import open_shop
 from cardapi.http.server import serve
 with open_shop(sys.argv[1]) as shop:
-    if len(sys.argv) > 2:
+    if sys.argv[2:] == ["fail"]:
         from cardcore.errors import CardcoreError
         threading.Timer(1.5, shop.desk.fail, (CardcoreError("the disk is gone"),)).start()
-    code = serve(shop, "127.0.0.1", 0)
+    code = serve(shop, "127.0.0.1", 0, beside=(sys.argv[3], 0, 2) if sys.argv[2:3] == ["beside"] else None)
 sys.exit(code)
 """
 
@@ -88,6 +90,19 @@ def _session_id(token: str) -> str:
     from cardapi.people.sessions import session_id
 
     return session_id(token)
+
+
+def test_a_name_that_somebody_else_took_stops_nobody(directory: Path) -> None:
+    """What workers call each other is to be seen by every user of the machine (`http.neighbours`)."""
+    meeting = secrets.token_hex(8)
+    with socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(f"\0cardcore-{meeting}-0")
+        with serving(str(directory), "beside", meeting) as (process, port):
+            assert ask(port, "GET", "/ready") == (200, {"status": "ok", "detail": ""})
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+            assert process.stderr is not None
+            assert "neighbours cannot ask this process" in process.stderr.read()
 
 
 def test_a_failed_store_ends_the_process(directory: Path) -> None:
