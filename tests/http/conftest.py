@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +14,9 @@ from cardapi.app import Shop, open_shop
 from cardapi.http.app import Application, build_app
 from tests.http.client import Client, Nobody, Person, Till
 from tests.shops import PASSWORD, new_shop
+
+if TYPE_CHECKING:
+    from tests.http.next_door import Door, Other, Write
 
 SCHEMES = Path(__file__).parents[2] / "schemes"
 
@@ -108,3 +112,20 @@ def till(chain: Chain) -> Till:
 def card(chain: Chain) -> str:
     """An active card with 1,000 yuan paid in (and the pack's bonus)."""
     return chain.card(paid_fen=100_000)
+
+
+@pytest.fixture
+def door(chain: Chain) -> Iterator[Door]:
+    """Opens a process next door that has the card; closed after the test, with no request left under way."""
+    from tests.http.next_door import Other  # which needs what is above
+
+    made: list[Other] = []
+
+    def opened(card: str, write: Write | None) -> Other:
+        made.append(Other(chain, card, write))
+        return made[-1]
+
+    yield opened
+    for other in made:
+        other.close()
+    assert chain.app.edge._running == 0
