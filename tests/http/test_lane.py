@@ -354,7 +354,7 @@ def test_a_silent_connection_is_closed_after_a_while(chain: Chain, till: Till, c
 
 
 def test_what_breaks_outside_a_handler_is_an_answer(chain: Chain, till: Till, card: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(chain.app.edge, "count", broken)

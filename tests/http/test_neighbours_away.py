@@ -83,7 +83,10 @@ def test_a_refusal_here_does_not_deny_what_was_done_there(
 
     door(card, write)
     monkeypatch.setattr(chain.app.service, "take", full)
-    assert [json.loads(body)["code"] for _, _, body in both(chain, till, card, f"next-denied-{code}")] == [code] * 2
+    told = [json.loads(body) for _, _, body in both(chain, till, card, f"next-denied-{code}")]
+    assert [problem["code"] for problem in told] == [code] * 2
+    assert {problem.get("request_id") for problem in told} == {"of-the-test" if code == "outcome_unknown" else None}
+    assert chain.app.service.metrics.problems["settle", code] >= 2, "counted as it was told"
 
 
 def test_a_decline_here_is_the_word_of_the_books(chain: Chain, till: Till, door: Door) -> None:

@@ -130,21 +130,18 @@ class Edge:
         neighbours = self.service.neighbours
         other = None if neighbours is None else neighbours.of(operation, body, path.get("card", ""))
         passed = None if other is None else await other.answer(sent)
-        if passed is not None:
-            return passed
-        done = await self._answer(operation, sent, path, started)
-        return known(done) if sent.lost else done
+        return passed or await self._answer(operation, sent, path, started)
 
     async def serve_whole(self, operation: Operation, sent: Sent) -> Answer:
         """One request that has arrived whole, to an operation without parameters in its path. Raises nothing but cancellation."""
         started = time.perf_counter_ns()
         if self._running >= RUNNING_MAX:
-            return self.count(operation, answer("busy"), "busy", started, "", sent.request_id)
+            return self.count(operation, answer("busy"), "busy", started, "", sent.request_id, lost=sent.lost)
         self._running += 1
         try:
             if len(sent.body) > operation.body_max:
                 error = too_large(operation.body_max)
-                return self.count(operation, from_error(error), error.code, started, "", sent.request_id)
+                return self.count(operation, from_error(error), error.code, started, "", sent.request_id, lost=sent.lost)
             return await self._answer(operation, sent, {}, started)
         finally:
             self._running -= 1
@@ -169,7 +166,7 @@ class Edge:
             done = await operation.handler(self.service, call)
         except Exception as error:
             done, code = failed(operation, error, sent.request_id)
-        return self.count(operation, done, code, started, caller.client, sent.request_id)
+        return self.count(operation, done, code, started, caller.client, sent.request_id, lost=sent.lost)
 
     # ---- the same without a coroutine
     def hand_in(self, operation: Operation, sent: Sent, give: Callable[[Answer], None]) -> bool:
@@ -190,7 +187,7 @@ class Edge:
             caller = self.service.signatures.check(sent.authorization, sent.method, sent.target, sent.key, sent.body)
         except Exception:  # the other way meets it again, and answers
             return False
-        turn = Turn(self, operation, caller.client, asked.explain, started, sent.request_id, give)
+        turn = Turn(self, operation, caller.client, asked.explain, started, sent.request_id, sent.lost, give)
         self._running += 1
         try:
             self.allow(operation, caller)
@@ -202,8 +199,15 @@ class Edge:
             turn.end(*failed(operation, error, sent.request_id))
         return True
 
-    def count(self, operation: Operation, done: Answer, code: str, started: int, client: str, request_id: bytes) -> Answer:
-        """Take an answer into the metrics and the log, and a refusal into what is known of its caller."""
+    def count(
+        self, operation: Operation, done: Answer, code: str, started: int, client: str, request_id: bytes, *, lost: bool = False
+    ) -> Answer:  # fmt: skip
+        """Take an answer into the metrics and the log, and a refusal into what is known of its caller.
+
+        `lost`: the request may have had its effect in another process. Only an entry says whether it did (O4).
+        """
+        if lost and code:
+            done, code = answer("outcome_unknown"), "outcome_unknown"
         metrics = self.service.metrics
         elapsed_us = (time.perf_counter_ns() - started) // 1000
         metrics.record(operation.id, done[0], elapsed_us)
@@ -335,10 +339,11 @@ class Edge:
 class Turn:
     """A settle at the desk: takes its entry and gives its answer."""
 
-    __slots__ = ("_client", "_edge", "_explain", "_give", "_operation", "_request_id", "_started")
+    __slots__ = ("_client", "_edge", "_explain", "_give", "_lost", "_operation", "_request_id", "_started")
 
     def __init__(
-        self, edge: Edge, operation: Operation, client: str, explain: bool, started: int, request_id: bytes, give: Callable[[Answer], None]
+        self, edge: Edge, operation: Operation, client: str, explain: bool, started: int, request_id: bytes, lost: bool,
+        give: Callable[[Answer], None],
     ) -> None:  # fmt: skip
         self._edge = edge
         self._operation = operation
@@ -346,6 +351,7 @@ class Turn:
         self._explain = explain
         self._started = started
         self._request_id = request_id
+        self._lost = lost
         self._give = give
 
     def done(self) -> bool:
@@ -379,7 +385,7 @@ class Turn:
         """Count the answer and give it."""
         self._edge.leave()
         try:
-            done = self._edge.count(self._operation, done, code, self._started, self._client, self._request_id)
+            done = self._edge.count(self._operation, done, code, self._started, self._client, self._request_id, lost=self._lost)
         except Exception:
             log.exception("an answer could not be counted")
             done = answer("unexpected")
@@ -392,12 +398,6 @@ def failed(operation: Operation, error: Exception, request_id: bytes) -> tuple[A
         return from_error(error), getattr(error, "declined_code", error.code)
     log.error("operation broke", exc_info=error, extra={"facts": {"operation": operation.id, "request_id": request_id.decode()}})
     return answer("unexpected"), "unexpected"
-
-
-def known(done: Answer) -> Answer:
-    """What may be said of a request that may have had its effect elsewhere: an entry, or that nobody knows (O4)."""
-    recorded = done[0] < 400 or b'"outcome":"refused"' in done[2]  # as `tickets.refused` writes it; no text of a client holds bare quotes
-    return done if recorded else answer("outcome_unknown")
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int) -> bytes:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cardapi.http import wire
-from cardapi.http.edge import Sent, known
+from cardapi.http.edge import Sent
 from cardapi.http.head import plain
 from cardapi.http.operations import Operation
 from cardapi.http.problems import Answer, answer
@@ -44,7 +44,6 @@ class Lane(HttpToolsProtocol):
         self._id = b""  # of the request of the short way that is or was last under way
         self._later = b""
         self._last = application.service.draining  # the answer under way, or the next one, is the last one of this connection
-        self._lost = False  # the request under way was passed on, and may have had its effect there
         self._idle_since = 0.0
 
     # ---- in
@@ -77,7 +76,7 @@ class Lane(HttpToolsProtocol):
     def _passed(self, operation: Operation, sent: Sent, answer: bytes | None) -> None:
         """The word of the neighbour that a request was passed on to."""
         if not answer:
-            self._lost = answer is not None
+            sent.lost = answer is not None
             self._begin(operation, sent)
         elif b"\r\nconnection: close\r\n" in answer:
             self._last = True
@@ -123,8 +122,6 @@ class Lane(HttpToolsProtocol):
 
     # ---- out
     def _write(self, done: Answer) -> None:
-        if self._lost:
-            self._lost, done = False, known(done)
         status, headers, body = done
         if (b"connection", b"close") in headers:
             self._last = True

@@ -20,7 +20,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from cardapi.http.problems import Answer
-from cardapi.ids import NUMBER_MAX, home
+from cardapi.ids import NUMBER_MAX, home, parse_ticket_id
 from cardapi.people.follow import INTERVAL_S
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Neighbours:
         if found is None:
             return None
         what, name = found.groups()
-        place = home(name.decode(), self._partitions) if what == b"card" else _partition(name)
+        place = home(name.decode(), self._partitions) if what == b"card" else _partition(name.decode())
         return self._others[place % len(self._others)]
 
     def _news(self) -> bool:
@@ -115,9 +115,9 @@ def _of_one_card(operation: Operation) -> bool:
     return operation.keyed and operation.method == "POST" and operation.tag in TAGS and named and operation.status != 202
 
 
-def _partition(ticket_id: bytes) -> int:
+def _partition(ticket_id: str) -> int:
     try:
-        return int(ticket_id.partition(b"-")[0], 16)
+        return parse_ticket_id(ticket_id)[0]
     except ValueError:
         return 0
 
