@@ -77,6 +77,17 @@ async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, nu
     writer.write(said())
 
 
+def first_waits(free: asyncio.Event) -> Write:
+    """Answers each request with its number, the first one when it is let."""
+
+    async def numbers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+        if number == 0:
+            await free.wait()
+        writer.write(said(b"%d" % number))
+
+    return numbers
+
+
 async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
     writer.close()
 

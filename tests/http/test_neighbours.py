@@ -14,7 +14,7 @@ from cardapi.http.operations import BY_ID, OPERATIONS
 from cardapi.ids import home, ticket_id
 from tests.http.client import Till
 from tests.http.conftest import Chain
-from tests.http.next_door import PARTITIONS, Door, answers, said
+from tests.http.next_door import PARTITIONS, Door, answers, first_waits, said
 from tests.http.test_lane import Line, settle, shape, signed, split
 from tests.shops import length
 
@@ -66,13 +66,7 @@ def test_a_plain_request_goes_as_it_came_and_so_does_its_answer(chain: Chain, ti
 
 def test_requests_of_several_connections_do_not_wait_for_each_other(chain: Chain, till: Till, card: str, door: Door) -> None:
     free = asyncio.Event()
-
-    async def later(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
-        if number == 0:
-            await free.wait()
-        writer.write(said(b"%d" % number))
-
-    other, one, two = door(card, later), Line(chain), Line(chain)
+    other, one, two = door(card, first_waits(free)), Line(chain), Line(chain)
     one.send(settle(till, card, "next-slow"))
     chain.loop.run_until_complete(asyncio.sleep(0.05))
     two.send(settle(till, card, "next-quick"))
@@ -175,13 +169,7 @@ def test_the_last_answer_here_says_so(chain: Chain, till: Till, card: str, door:
 
 def test_a_client_that_is_gone_leaves_the_link_in_order(chain: Chain, till: Till, card: str, door: Door) -> None:
     free = asyncio.Event()
-
-    async def waits(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
-        if number == 0:
-            await free.wait()
-        writer.write(said(b"%d" % number))
-
-    other, gone, line = door(card, waits), Line(chain), Line(chain)
+    other, gone, line = door(card, first_waits(free)), Line(chain), Line(chain)
     gone.send(settle(till, card, "next-gone"))
     chain.loop.run_until_complete(asyncio.sleep(0.05))
     gone.transport.closed = True

@@ -86,7 +86,8 @@ class Shop:
     def __init__(self, directory: Path, base: Database) -> None:
         self.directory, self.base = directory, base
         call("init", "--data", directory, "--demo", "--store", base.url, "--owner", base.owner, "--partitions", str(PARTITIONS))
-        (directory / "settings.toml").open("a").write("\njobs = false\n")
+        with (directory / "settings.toml").open("a") as settings:
+            settings.write("\njobs = false\n")
         made = json.loads((directory / "demo.json").read_bytes())
         self.key = bytes.fromhex(made["terminal_key"])
         more = ("--count", "13", "--activate", "--as", "admin", "--data", directory, "--json")
@@ -96,10 +97,10 @@ class Shop:
     def clients(self, port: int, name: str, cards: list[str]) -> list[Client]:
         return [Client(port, f"{name}-{number}", self.key, cards) for number in range(LINES)]
 
-    def holders(self) -> dict[int, tuple[str, int]]:
+    def holders(self) -> dict[object, tuple[object, object]]:
         """Who wrote each partition last, and how often it changed hands."""
         rows = server().sql("SELECT number, holder, token FROM partition", self.base.name)
-        return {number: (holder, token) for number, holder, token in rows}  # type: ignore[misc]
+        return {number: (holder, token) for number, holder, token in rows}
 
     def judge(self, clients: list[Client]) -> None:
         """What was told is there, each key once, and the books verify."""
